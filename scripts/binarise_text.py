@@ -1,0 +1,29 @@
+"""Turn the splits of a corpus into token ids that fairseq reads."""
+
+import argparse
+from pathlib import Path
+
+from reproduction.binarisation import binarise
+from reproduction.files import run_script
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="SentencePiece model")
+    parser.add_argument("--languages", nargs="+", required=True)
+    parser.add_argument(
+        "--split",
+        nargs=2,
+        action="append",
+        required=True,
+        metavar=("NAME", "TEXT"),
+        help="name of a split and its text without the language suffix; may be repeated",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder of the token ids")
+    options = parser.parse_args()
+    splits = {name: Path(text) for name, text in options.split}
+    binarise(options.model, options.languages, splits, options.output)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,6 @@
+"""Loss Change Allocation: which parameters lowered the loss, at every update of a training.
+
+Knows neither fairseq nor Snakemake. Read in this order: `cube` (what is recorded), `partition`
+(which parameter belongs to which cell), `allocation` (the mathematics), `recorder` (when to look
+at a training), `parts` (how a growing cube survives a crash), `summaries`, `plots`.
+"""

@@ -1,0 +1,371 @@
+"""The LCA cube: what it holds, how it is written and opened.
+
+One NetCDF-4 file per model with the dimensions step x layer x component x head. It is the
+interface between training and everything after it, so this module is the only place that
+knows its names, units and attributes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import xarray as xr
+
+FORMAT_VERSION = 1
+CONVENTIONS = "CF-1.10 LCA-cube-1"
+
+COMPONENTS = (
+    "embedding",
+    "position",
+    "key",
+    "query",
+    "value",
+    "out",
+    "cross_key",
+    "cross_query",
+    "cross_value",
+    "cross_out",
+    "W1",
+    "W2",
+    "bias",
+    "norm",
+    "output",
+)
+
+ESTIMATORS = {
+    "batch": ("lca", "gradient of the training batch, first order (Vázquez et al. 2022, §2.3)"),
+    "fresh": ("lca_fresh", "gradient of a newly drawn batch, first order (Zhu et al. 2020, §2.2)"),
+    "probe": ("lca_probe", "gradient of a fixed probe batch, trapezoid rule"),
+    "simpson": ("lca_simpson", "gradient of a fixed probe batch, Simpson's rule (Lan et al. 2019)"),
+}
+
+SERIES = {
+    "loss": ("nats", "mean training loss per target token"),
+    "tokens": ("1", "target tokens in the update"),
+    "sample_size": ("1", "tokens that the loss was averaged over"),
+    "lr": ("1", "learning rate of the update"),
+    "grad_norm": ("1", "Euclidean norm of the mean gradient"),
+    "loss_scale": ("1", "factor that the loss was multiplied by in half precision"),
+}
+
+STEPS_PER_CHUNK = 1000
+
+
+class CubeError(ValueError):
+    """A file that is not an LCA cube of this format, or cells that do not fit it."""
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One group of parameters: a point of layer x component x head.
+
+    Parameters
+    ----------
+    layer : int
+        Depth, 0 = embeddings, 1..N = Transformer layers, N + 1 = after the last layer.
+    component : str
+        One of COMPONENTS.
+    head : int or None
+        Attention head 0..H-1, None where the component is not split by head.
+    """
+
+    layer: int
+    component: str
+    head: int | None = None
+
+
+@dataclass(frozen=True)
+class CubeLayout:
+    """The static part of a cube: its axes and the cells that exist.
+
+    Parameters
+    ----------
+    stacks : sequence of str
+        Per layer 0..N+1: "embedding", "encoder", "decoder" or "output".
+    heads : int
+        Number of attention heads.
+    cells : sequence of Cell
+        The cells that exist, in the order of the recorded values.
+    n_parameters : sequence of int
+        Trainable scalars per cell, aligned with `cells`.
+
+    Raises
+    ------
+    CubeError
+        If a cell lies outside the axes, appears twice, or counts do not align.
+    """
+
+    stacks: tuple[str, ...]
+    heads: int
+    cells: tuple[Cell, ...]
+    n_parameters: tuple[int, ...]
+    index: tuple[np.ndarray, np.ndarray, np.ndarray] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self):
+        if len(self.cells) != len(self.n_parameters):
+            raise CubeError(f"{len(self.cells)} cells but {len(self.n_parameters)} counts")
+        if len(set(self.cells)) != len(self.cells):
+            raise CubeError("a cell appears twice in the layout")
+        for cell in self.cells:
+            inside = 0 <= cell.layer < len(self.stacks) and cell.component in COMPONENTS
+            if not inside or (cell.head is not None and not 0 <= cell.head < self.heads):
+                raise CubeError(
+                    f"{cell} lies outside {len(self.stacks)} layers, {self.heads} heads "
+                    f"and the components {', '.join(COMPONENTS)}"
+                )
+        index = (
+            np.array([cell.layer for cell in self.cells], dtype=np.int64),
+            np.array([COMPONENTS.index(cell.component) for cell in self.cells], dtype=np.int64),
+            np.array([0 if c.head is None else c.head + 1 for c in self.cells], dtype=np.int64),
+        )
+        object.__setattr__(self, "index", index)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Lengths of (layer, component, head), the head axis starting with "none"."""
+        return len(self.stacks), len(COMPONENTS), self.heads + 1
+
+    @property
+    def labels(self) -> list[str]:
+        """Readable names of the layers, such as "enc.3"."""
+        short = {"encoder": "enc", "decoder": "dec"}
+        return [
+            f"{short[stack]}.{depth}" if stack in short else stack
+            for depth, stack in enumerate(self.stacks)
+        ]
+
+    def to_grid(self, values: np.ndarray) -> np.ndarray:
+        """Spread values (..., cells) over a grid (..., layer, component, head), NaN elsewhere."""
+        grid = np.full(values.shape[:-1] + self.shape, np.nan, dtype=np.float32)
+        grid[(..., *self.index)] = values
+        return grid
+
+    def from_grid(self, grid: np.ndarray) -> np.ndarray:
+        """Pick the existing cells of a grid (..., layer, component, head) as (..., cells)."""
+        return grid[(..., *self.index)]
+
+
+class CubeWriter:
+    """Writes one cube in a streaming pass, under a temporary name until it is complete.
+
+    Parameters
+    ----------
+    path : path
+        Final name; put in place only when the `with` block ends without an exception.
+    layout : CubeLayout
+    steps : int array (steps,)
+        Numbers of the updates, ascending, 1-based.
+    attributes : mapping
+        Global attributes (text or numbers).
+    estimator_steps : mapping of estimator name to int array
+        The updates at which each estimator was recorded; "batch" stands at every step.
+    valid_losses : sequence of (step, nats)
+        Validation losses, step 0 being the model before training.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        layout: CubeLayout,
+        steps: np.ndarray,
+        attributes: Mapping[str, object],
+        estimator_steps: Mapping[str, np.ndarray] | None = None,
+        valid_losses: Sequence[tuple[int, float]] = (),
+    ):
+        self.path = Path(path)
+        self.layout = layout
+        self.steps = np.asarray(steps, dtype=np.int64)
+        self.attributes = dict(attributes)
+        self.estimator_steps = {"batch": self.steps, **(estimator_steps or {})}
+        self.valid_losses = list(valid_losses)
+        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> CubeWriter:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = netCDF4.Dataset(self._temporary, "w", format="NETCDF4")
+        try:
+            self._write_static()
+            self._create_variables()
+        except BaseException:
+            self._abandon()
+            raise
+        return self
+
+    def write(
+        self,
+        start: int,
+        series: Mapping[str, np.ndarray] | None = None,
+        values: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """Write a run of steps.
+
+        Parameters
+        ----------
+        start : int
+            Position (not number) of the first step along the axis of what is written.
+        series : mapping of name in SERIES to array (n,)
+        values : mapping of estimator name to array (n, cells), nats per target token
+        """
+        for name, column in (series or {}).items():
+            self._file[name][start : start + len(column)] = column
+        for name, block in (values or {}).items():
+            variable = ESTIMATORS[name][0]
+            self._file[variable][start : start + len(block)] = self.layout.to_grid(block)
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is not None:
+            self._abandon()
+            return
+        try:
+            self._file.close()
+            os.replace(self._temporary, self.path)
+        except BaseException:
+            self._temporary.unlink(missing_ok=True)
+            raise
+
+    def _abandon(self) -> None:
+        try:
+            self._file.close()
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def _write_static(self) -> None:
+        out = self._file
+        layers, components, heads = self.layout.shape
+        for name, size in (("layer", layers), ("component", components), ("head", heads)):
+            out.createDimension(name, size)
+        out.createDimension("step", len(self.steps))
+        out.createDimension("valid_step", len(self.valid_losses))
+        self._integers("step", "step", self.steps, "number of the update, 1-based")
+        self._integers("layer", "layer", np.arange(layers), "depth, 0 = embeddings")
+        self._text("component", "component", COMPONENTS)
+        self._text("head", "head", ["none", *map(str, range(self.layout.heads))])
+        self._text("stack", "layer", self.layout.stacks)
+        self._text("label", "layer", self.layout.labels)
+        valid_steps = np.array([step for step, _ in self.valid_losses], dtype=np.int64)
+        self._integers("valid_step", "valid_step", valid_steps, "update after which it was measured")
+        valid = out.createVariable("valid_loss", "f8", ("valid_step",))
+        valid.setncatts({"units": "nats", "long_name": "mean validation loss per target token"})
+        valid[:] = np.array([loss for _, loss in self.valid_losses], dtype=np.float64)
+        counts = np.zeros(self.layout.shape, dtype=np.int64)
+        counts[self.layout.index] = self.layout.n_parameters
+        count = out.createVariable("n_parameters", "i8", ("layer", "component", "head"))
+        count.setncatts({"units": "1", "long_name": "trainable scalars in the cell"})
+        count[:] = counts
+        out.setncatts(
+            {"Conventions": CONVENTIONS, "cube_format": np.int64(FORMAT_VERSION), **self.attributes}
+        )
+
+    def _create_variables(self) -> None:
+        for name, (units, meaning) in SERIES.items():
+            variable = self._file.createVariable(
+                name, "f4", ("step",), zlib=True, shuffle=True, fill_value=np.float32(np.nan)
+            )
+            variable.setncatts({"units": units, "long_name": meaning})
+        for name, steps in self.estimator_steps.items():
+            axis = "step"
+            if not np.array_equal(steps, self.steps):
+                axis = f"step_{name}"
+                self._file.createDimension(axis, len(steps))
+                self._integers(axis, axis, np.asarray(steps), f"updates recorded by {name}")
+            variable_name, meaning = ESTIMATORS[name]
+            variable = self._file.createVariable(
+                variable_name,
+                "f4",
+                (axis, "layer", "component", "head"),
+                zlib=True,
+                complevel=1,
+                shuffle=True,
+                chunksizes=(max(1, min(STEPS_PER_CHUNK, len(steps))), *self.layout.shape),
+                fill_value=np.float32(np.nan),
+            )
+            variable.setncatts(
+                {
+                    "units": "nats",
+                    "long_name": f"loss change allocation: {meaning}",
+                    "coordinates": "stack label",
+                }
+            )
+
+    def _integers(self, name: str, axis: str, numbers: np.ndarray, meaning: str) -> None:
+        variable = self._file.createVariable(name, "i8", (axis,))
+        variable.setncatts({"units": "1", "long_name": meaning})
+        variable[:] = numbers
+
+    def _text(self, name: str, axis: str, words: Sequence[str]) -> None:
+        # Fixed-width characters: variable-length strings are not compressed and not portable.
+        width = max(len(word) for word in words)
+        width_axis = f"characters_{width}"
+        if width_axis not in self._file.dimensions:
+            self._file.createDimension(width_axis, width)
+        variable = self._file.createVariable(name, "S1", (axis, width_axis))
+        variable[:] = np.array(words, dtype=f"S{width}").view("S1").reshape(len(words), width)
+        variable._Encoding = "utf-8"
+
+
+def open_cube(path: str | os.PathLike) -> xr.Dataset:
+    """Open a cube lazily and check that it is one.
+
+    Raises
+    ------
+    CubeError
+        If the file is no LCA cube or of another format version.
+    FileNotFoundError
+        If there is no such file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no cube at {path}")
+    try:
+        dataset = xr.open_dataset(path, engine="netcdf4", cache=False)
+    except OSError as error:
+        raise CubeError(f"{path} is not a readable NetCDF-4 file ({error}); make it again") from None
+    expected = {"step", "layer", "component", "head"}
+    found = dataset.attrs.get("cube_format")
+    if found != FORMAT_VERSION or not expected <= set(dataset.dims):
+        dataset.close()
+        raise CubeError(
+            f"{path} is not an LCA cube of format {FORMAT_VERSION}: "
+            f"found format {found} and dimensions {sorted(map(str, dataset.dims))}"
+        )
+    return dataset
+
+
+def layout_of(dataset: xr.Dataset) -> CubeLayout:
+    """The layout of an open cube; its cells are in the order layer, component, head."""
+    counts = dataset["n_parameters"].values
+    where = np.argwhere(counts > 0)
+    cells = [
+        Cell(int(layer), COMPONENTS[component], None if head == 0 else int(head) - 1)
+        for layer, component, head in where
+    ]
+    return CubeLayout(
+        stacks=tuple(str(stack) for stack in dataset["stack"].values),
+        heads=dataset.sizes["head"] - 1,
+        cells=tuple(cells),
+        n_parameters=tuple(int(counts[tuple(point)]) for point in where),
+    )
+
+
+def estimators_of(dataset: xr.Dataset) -> list[str]:
+    """Names of the estimators recorded in an open cube, in the order of ESTIMATORS."""
+    return [name for name, (variable, _) in ESTIMATORS.items() if variable in dataset]
+
+
+def iterate_blocks(
+    dataset: xr.Dataset, estimator: str, steps: int = STEPS_PER_CHUNK
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Read one estimator in runs of steps, never the whole cube.
+
+    Yields
+    ------
+    (start, block)
+        Position of the first step and an array (n, layer, component, head), NaN where no cell.
+    """
+    variable = dataset[ESTIMATORS[estimator][0]]
+    for start in range(0, variable.shape[0], steps):
+        yield start, variable[start : start + steps].values

@@ -1,0 +1,66 @@
+"""Figure 3: heat maps of the contribution of every attention head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from losschange.plots.style import TITLES, layer_ticks, new_figure, objective_name
+from losschange.profiles import ATTENTION, ModelProfile
+
+
+def draw_head_maps(profiles: Sequence[ModelProfile]) -> Figure:
+    """One row per model; key, query and value as layer x head.
+
+    Each panel is normalised over all its cells: 0 is its smallest contribution, 1 its largest.
+
+    Parameters
+    ----------
+    profiles : sequence of ModelProfile
+        From `losschange.profiles.head_profile`.
+    """
+    figure = new_figure(1.45 * len(profiles) + 0.5)
+    grid = figure.subplots(len(profiles), len(ATTENTION), squeeze=False)
+    for row, profile in zip(grid, profiles, strict=True):
+        for axes, name in zip(row, ATTENTION, strict=True):
+            values = normalise(profile.values[name])
+            layers, heads = values.shape
+            image = axes.imshow(
+                values.T,
+                cmap="viridis_r",
+                vmin=0,
+                vmax=1,
+                aspect="auto",
+                interpolation="nearest",
+                extent=(0.5, layers + 0.5, 0.5, heads + 0.5),
+                origin="lower",
+            )
+            axes.grid(False)
+            layer_ticks(axes.xaxis, layers)
+            axes.yaxis.set_ticks(range(1, heads + 1))
+            axes.spines[:].set_visible(True)
+            if profile.border is not None:
+                axes.axvline(profile.border + 0.5, color="white", linewidth=2)
+                axes.axvline(profile.border + 0.5, color="black", linewidth=0.8)
+            if name != ATTENTION[0]:
+                axes.tick_params(labelleft=False)
+        title = f"{objective_name(profile.objective)} ({profile.model})"
+        row[0].set_ylabel(f"{title}\nhead")
+    for axes, name in zip(grid[0], ATTENTION, strict=True):
+        axes.set_title(TITLES[name])
+    for axes in grid[-1]:
+        axes.set_xlabel("layer")
+    bar = figure.colorbar(image, ax=grid, fraction=0.03, aspect=35, pad=0.01)
+    bar.set_label("contribution −ΣLCA, normalised over each heat map")
+    bar.outline.set_linewidth(0.5)
+    return figure
+
+
+def normalise(values: np.ndarray) -> np.ndarray:
+    """Spread values over [0, 1]; all 0.5 where they are all the same."""
+    low, high = np.nanmin(values), np.nanmax(values)
+    if low == high:
+        return np.full_like(values, 0.5)
+    return (values - low) / (high - low)

@@ -1,0 +1,107 @@
+"""Figure 5: Figure 1's panels with all models overlaid as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from losschange.plots.style import (
+    CONTRIBUTION,
+    MARKERS,
+    TITLES,
+    layer_ticks,
+    new_figure,
+    objective_name,
+    shades,
+    value_format,
+)
+from losschange.profiles import LAYER_COMPONENTS, ModelProfile
+
+
+def draw_overlay_lines(profiles: Sequence[ModelProfile]) -> Figure:
+    """A panel per component; colour and marker = objective, shade = model, dashed = Estonian MLM.
+
+    Parameters
+    ----------
+    profiles : sequence of ModelProfile
+        From `losschange.profiles.layer_profile`.
+    """
+    looks = line_looks(profiles)
+    figure = new_figure(3.5)
+    grid = figure.subplots(2, 4)
+    places = dict(zip(("embedding", *LAYER_COMPONENTS[:3]), grid[0], strict=True))
+    places |= dict(zip(LAYER_COMPONENTS[3:], grid[1], strict=False))
+    for name, axes in places.items():
+        for position, (profile, look) in enumerate(zip(profiles, looks, strict=True)):
+            values = profile.values[name]
+            if name == "embedding":
+                axes.plot([position], values, **look, clip_on=False)
+            else:
+                _draw_line(axes, profile, values, look)
+        _finish_panel(axes, profiles, name)
+    legend = grid[1, 3]
+    legend.axis("off")
+    legend.legend(
+        handles=[Line2D([], [], **look) for look in looks],
+        loc="center",
+        ncols=2 if len(profiles) > 8 else 1,
+        columnspacing=0.8,
+        handlelength=2.2,
+        labelspacing=0.35,
+        borderaxespad=0,
+    )
+    figure.supylabel(CONTRIBUTION, size=7)
+    return figure
+
+
+def _draw_line(axes: Axes, profile: ModelProfile, values: np.ndarray, look: dict) -> None:
+    """A line over the layers, broken between encoder and decoder."""
+    positions = np.arange(1, len(values) + 1)
+    for part in np.split(positions, [profile.border or 0]):
+        axes.plot(part, values[part - 1], **look)
+
+
+def line_looks(profiles: Sequence[ModelProfile]) -> list[dict]:
+    """Line properties per model, in the order given."""
+    looks = []
+    for profile in profiles:
+        family = [other.model for other in profiles if other.objective == profile.objective]
+        shade = shades(profile.objective, len(family))[family.index(profile.model)]
+        estonian_mlm = profile.objective == "mlm" and profile.language == "et"
+        looks.append(
+            {
+                "color": shade,
+                "marker": MARKERS.get(profile.objective, "d"),
+                "markersize": 2.2,
+                "markeredgewidth": 0,
+                "linewidth": 0.8,
+                "linestyle": (0, (4, 1.5)) if estonian_mlm else "-",
+                "label": profile.model,
+            }
+        )
+    return looks
+
+
+def _finish_panel(axes: Axes, profiles: Sequence[ModelProfile], name: str) -> None:
+    axes.set_title(TITLES[name])
+    value_format(axes)
+    axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+    if name == "embedding":
+        objectives = list(dict.fromkeys(profile.objective for profile in profiles))
+        middles = [
+            np.mean([i for i, p in enumerate(profiles) if p.objective == objective])
+            for objective in objectives
+        ]
+        axes.set_xticks(middles, [objective_name(objective) for objective in objectives])
+        axes.margins(x=0.1)
+        return
+    layers = max(profile.layers for profile in profiles)
+    layer_ticks(axes.xaxis, layers)
+    axes.set_xlabel("layer")
+    borders = {profile.border for profile in profiles if profile.border is not None}
+    for border in borders:
+        axes.axvline(border + 0.5, color="0.75", linewidth=0.5, linestyle=(0, (2, 1.5)), zorder=0)

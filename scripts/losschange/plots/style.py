@@ -1,0 +1,148 @@
+"""The look that all figures share: colours, fonts, axes, and a page that says what is missing."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
+
+PAPER_WIDTH = 7.0  # inches, both columns of an A4 page
+SMALL = 6.0  # points, the smallest text in any figure
+
+# Okabe and Ito's palette, safe for colour-blind readers; markers and dashes repeat the message.
+COLOURS = {"clm": "#0072B2", "mlm": "#D55E00", "mt": "#009E73"}
+MARKERS = {"clm": "o", "mlm": "s", "mt": "^"}
+DASHES = {"clm": "-", "mlm": (0, (4, 1)), "mt": (0, (6, 1, 1.2, 1))}
+OBJECTIVES = {
+    "clm": "CLM",
+    "mlm": "MLM",
+    "mt": "MT",
+}
+TITLES = {
+    "embedding": "emb.",
+    "key": "key",
+    "query": "query",
+    "value": "value",
+    "out": "out",
+    "W1": "$W_1$",
+    "W2": "$W_2$",
+}
+CONTRIBUTION = "−ΣLCA (nats per token)"
+
+SETTINGS = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "mathtext.fontset": "dejavusans",
+    "font.size": 7,
+    "axes.titlesize": 7,
+    "axes.labelsize": 7,
+    "axes.titlepad": 3,
+    "axes.labelpad": 2,
+    "axes.linewidth": 0.5,
+    "axes.edgecolor": "0.3",
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.unicode_minus": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.4,
+    "hatch.linewidth": 0.5,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "xtick.major.size": 2,
+    "ytick.major.size": 2,
+    "xtick.major.width": 0.5,
+    "ytick.major.width": 0.5,
+    "xtick.major.pad": 1.5,
+    "ytick.major.pad": 1.5,
+    "legend.fontsize": SMALL,
+    "legend.frameon": False,
+    "lines.linewidth": 0.9,
+    "figure.dpi": 100,
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "losschange",
+}
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw and save within this block: nobody's own matplotlib settings change a figure."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SETTINGS)
+        yield
+
+
+def new_figure(height: float, width: float = PAPER_WIDTH) -> Figure:
+    """An empty figure, inches, whose panels are fitted to their labels."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.02, hspace=0.02)
+    return figure
+
+
+def draw_message(sentence: str) -> Figure:
+    """A page that says in words why there is nothing to draw."""
+    figure = Figure(figsize=(PAPER_WIDTH, 1.5))
+    figure.text(0.5, 0.5, "\n".join(textwrap.wrap(sentence, 90)), ha="center", va="center", size=8)
+    return figure
+
+
+def objective_name(objective: str) -> str:
+    """CLM, MLM or MT; what is not known stands as it is."""
+    return OBJECTIVES.get(objective, objective)
+
+
+def colour_of(objective: str) -> str:
+    """The colour of an objective, grey for one that the paper does not have."""
+    return COLOURS.get(objective, "0.4")
+
+
+def shades(objective: str, number: int) -> list[tuple[float, float, float]]:
+    """Shades of an objective's colour from dark to light, one per model."""
+    red, green, blue = to_rgb(colour_of(objective))
+    towards = [0.65 - 1.1 * i / max(1, number - 1) for i in range(number)] if number > 1 else [0]
+    return [
+        tuple(c * (1 - 0.75 * t) if t > 0 else c + (1 - c) * -t for c in (red, green, blue))
+        for t in towards
+    ]
+
+
+def count_format(axis, most: int = 4, prune: str | None = None) -> None:
+    """Whole updates as 0, 25k, 125k; `prune` as in MaxNLocator."""
+    axis.set_major_locator(MaxNLocator(most, integer=True, prune=prune))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: count_text(value)))
+
+
+def count_text(value: float) -> str:
+    """A number of updates as 250, 25k, 125k."""
+    return f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:g}"
+
+
+def value_format(axes: Axes, most: int = 4) -> None:
+    """Few ticks, powers of ten above the axis instead of long numbers."""
+    formatter = ScalarFormatter(useMathText=True)
+    formatter.set_powerlimits((-3, 4))
+    axes.yaxis.set_major_locator(MaxNLocator(most))
+    axes.yaxis.set_major_formatter(formatter)
+    axes.yaxis.get_offset_text().set_size(SMALL)
+
+
+def layer_ticks(axis, layers: int) -> None:
+    """Layers 1, 3, 5 ... of deep models, every layer of shallow ones."""
+    axis.set_ticks(range(1, layers + 1, 2 if layers > 6 else 1))
+
+
+def mark_border(axes: Axes, border: int | None) -> None:
+    """A line between encoder and decoder."""
+    if border is not None:
+        axes.axvline(border + 0.5, color="0.35", linewidth=0.7, linestyle=(0, (2, 1.5)), zorder=3)

@@ -1,0 +1,124 @@
+"""Figure 2: moving averages of the contribution over training, a column per layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from losschange.plots.style import (
+    DASHES,
+    SMALL,
+    colour_of,
+    count_text,
+    new_figure,
+    objective_name,
+    value_format,
+)
+from losschange.profiles import ModelProfile
+
+ROWS = {
+    "attention": "attention\n(key + query + value)",
+    "feed-forward": "feed-forward\n($W_1 + W_2$)",
+}
+
+
+def draw_training_lines(
+    profiles: Sequence[ModelProfile], windows: Sequence[int], last_step: int
+) -> Figure:
+    """Two rows (attention, feed-forward), the embedding and a column per layer.
+
+    The embedding panel is the same in both rows and has its own y scale; the other panels of a
+    row share theirs.
+
+    Parameters
+    ----------
+    profiles : sequence of ModelProfile
+        From `losschange.profiles.training_profile`.
+    windows : sequence of int
+        Updates in a moving average (of each model, where they differ), for the axis label.
+    last_step : int
+        Number of the last update, the right end of every panel.
+    """
+    layers = max(profile.layers for profile in profiles)
+    figure = new_figure(3.1)
+    grid = figure.subplots(len(ROWS), layers + 1, squeeze=False, sharex=True)
+    for row, group in zip(grid, ROWS, strict=True):
+        for axes in row[2:]:
+            axes.tick_params(labelleft=False)
+        for profile in profiles:
+            _draw_line(row[0], profile, profile.values["embedding"])
+            for depth in range(profile.layers):
+                _draw_line(row[1 + depth], profile, profile.values[group][:, depth])
+        row[0].set_ylabel(ROWS[group])
+        for axes in row:
+            _finish_panel(axes, last_step)
+        _share_scale(row[:1], [profile.values["embedding"] for profile in profiles])
+        _share_scale(row[1:], [profile.values[group] for profile in profiles])
+    for axes in grid[:, 2:].flat:
+        axes.yaxis.get_offset_text().set_visible(False)
+    for depth, axes in enumerate(grid[0]):
+        # an explicit y keeps the titles in line beside the powers of ten
+        axes.set_title(f"layer {depth}" if depth else "emb.", y=1.16, pad=0)
+    _add_legend(figure, profiles)
+    averaged = " or ".join(f"{window:,}" for window in windows)
+    figure.supxlabel(f"update (moving average over {averaged} updates)", size=7)
+    figure.supylabel("−LCA (nats per token and update)", size=7)
+    figure.get_layout_engine().set(wspace=0.0, w_pad=0.01)
+    return figure
+
+
+def _draw_line(axes: Axes, profile: ModelProfile, values) -> None:
+    axes.plot(
+        profile.values["step"],
+        values,
+        color=colour_of(profile.objective),
+        linestyle=DASHES.get(profile.objective, "-"),
+        linewidth=0.8,
+    )
+
+
+def _finish_panel(axes: Axes, last_step: int) -> None:
+    axes.axhline(0, color="0.3", linewidth=0.4, zorder=1)
+    axes.set_xlim(0, last_step)
+    # Labels inside the narrow panels, so that neighbours do not run into each other.
+    axes.set_xticks([0, last_step], ["0", count_text(last_step)])
+    for tick, side in zip(axes.xaxis.get_major_ticks(), ("left", "right"), strict=True):
+        tick.label1.set_horizontalalignment(side)
+    axes.tick_params(axis="x", length=1.5)
+    value_format(axes)
+
+
+def _share_scale(panels: Sequence[Axes], values: Sequence[np.ndarray]) -> None:
+    """The same limits for all panels; without negative values the axis is the zero line."""
+    low = min(0, *(np.nanmin(part) for part in values))
+    high = max(0, *(np.nanmax(part) for part in values))
+    room = 0.04 * (high - low)
+    for axes in panels:
+        axes.set_ylim(low - room if low < 0 else 0, high + room if high > low else 1)
+
+
+def _add_legend(figure: Figure, profiles: Sequence[ModelProfile]) -> None:
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=colour_of(profile.objective),
+            linestyle=DASHES.get(profile.objective, "-"),
+            label=_legend_text(profile),
+        )
+        for profile in profiles
+    ]
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=len(handles), fontsize=SMALL + 1
+    )
+
+
+def _legend_text(profile: ModelProfile) -> str:
+    text = f"{objective_name(profile.objective)} ({profile.model}"
+    if profile.border is not None:
+        text += f"; encoder 1–{profile.border}, decoder {profile.border + 1}–{profile.layers}"
+    return text + ")"

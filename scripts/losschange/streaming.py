@@ -1,0 +1,257 @@
+"""One pass over one estimator of a cube, in runs of steps, never the whole cube.
+
+Cells of a layer and component are first summed over heads into groups. What the pass keeps per
+step is one running total per group (about 100 MB at paper scale): exact moving averages and
+t90 follow from it whatever the borders between the runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from losschange.cube import ESTIMATORS, CubeError, CubeLayout, iterate_blocks
+
+WINDOW_STEPS = 1000
+MAXIMUM_POINTS = 500
+T90_SHARE = 0.9
+
+READINGS = {
+    "per_token": "nats per token, the mean over an update's tokens",
+    "summed": "nats summed over the tokens of an update: times sample_size",
+    "scaled": "nats per token times the loss scale of half precision",
+    "summed_scaled": "nats summed over tokens, times the loss scale",
+}
+
+# A probe integrates the whole way between two records; the others see single updates only.
+COVERING = ("probe", "simpson")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where moving averages are taken and how training is cut into bins.
+
+    Parameters
+    ----------
+    last_step : int
+        Number of the last update.
+    window : int
+        Updates in a moving average.
+    point_last : int array (points,)
+        Last update of each window; only whole windows.
+    bin_first, bin_last : int arrays (bins,)
+        First and last update of each bin.
+    steps : int array (steps,)
+        Numbers of all updates of the run.
+    factors : mapping of reading to float array (steps,)
+        What a record's LCA is multiplied by; NaN where the cube does not know it.
+    """
+
+    last_step: int
+    window: int
+    point_last: np.ndarray
+    bin_first: np.ndarray
+    bin_last: np.ndarray
+    steps: np.ndarray
+    factors: dict[str, np.ndarray]
+
+    @property
+    def point_centre(self) -> np.ndarray:
+        """Update at the centre of each window."""
+        return self.point_last - (self.window - 1) / 2
+
+    def record_ranges(self, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Per point, the range low:high of the records at `steps` that lie in its window.
+
+        A stride longer than the window leaves some windows empty; they take the record before.
+        """
+        high = np.searchsorted(steps, self.point_last, side="right")
+        high = np.maximum(high, 1)
+        low = np.searchsorted(steps, self.point_last - self.window, side="right")
+        return np.minimum(low, high - 1), high
+
+
+@dataclass
+class StreamedEstimator:
+    """What one pass over one estimator found; the last axis of each array is the groups."""
+
+    groups: tuple[np.ndarray, np.ndarray]
+    records: int
+    stride: int
+    coverage: float
+    totals: np.ndarray
+    moving_average: np.ndarray
+    t90: np.ndarray
+    positive_count: np.ndarray
+    last_positive_step: np.ndarray
+    largest_positive: np.ndarray
+    largest_positive_step: np.ndarray
+    binned_positive_count: np.ndarray
+    binned_positive_sum: np.ndarray
+    binned_positive_max: np.ndarray
+
+
+def plan_for(cube: xr.Dataset) -> Plan:
+    """Lay out windows and bins for an open cube: at most MAXIMUM_POINTS of each."""
+    steps = cube["step"].values.astype(np.int64)
+    first, last = int(steps[0]), int(steps[-1])
+    length = last - first + 1
+    window = max(1, min(WINDOW_STEPS, length // 10))
+    points = min(MAXIMUM_POINTS, length - window + 1)
+    bins = min(MAXIMUM_POINTS, length)
+    edges = first - 1 + np.arange(bins + 1, dtype=np.int64) * length // bins
+    per_token = np.ones(len(steps))
+    tokens = cube["sample_size"].values.astype(np.float64)
+    scale = cube["loss_scale"].values.astype(np.float64)
+    factors = dict(zip(READINGS, (per_token, tokens, scale, tokens * scale), strict=True))
+    return Plan(
+        last_step=last,
+        window=window,
+        point_last=np.linspace(first + window - 1, last, points).round().astype(np.int64),
+        bin_first=edges[:-1] + 1,
+        bin_last=edges[1:],
+        steps=steps,
+        factors={name: _known(factor) for name, factor in factors.items()},
+    )
+
+
+def _known(factor: np.ndarray) -> np.ndarray:
+    # One unknown factor makes a maximum over steps meaningless, so the whole reading is unknown.
+    return factor if np.isfinite(factor).all() else np.full_like(factor, np.nan)
+
+
+def stream_estimator(
+    cube: xr.Dataset, layout: CubeLayout, estimator: str, plan: Plan
+) -> StreamedEstimator:
+    """Read one estimator once and reduce it.
+
+    Returns
+    -------
+    StreamedEstimator
+        LCA in nats per token; `moving_average` per update (a probe's record is divided by the
+        updates that it spans).
+
+    Raises
+    ------
+    CubeError
+        If the estimator has no records, or an existing cell holds NaN.
+    """
+    steps = _steps_of(cube, estimator)
+    starts, layers, components = _groups_of(layout)
+    groups = len(starts)
+    spacing = int(np.median(np.diff(steps))) if len(steps) > 1 else 1
+    updates_per_record = spacing if estimator in COVERING else 1
+    totals = np.zeros(len(layout.cells))
+    cumulative = np.zeros((len(steps) + 1, groups))
+    positives = _Positives(plan, groups)
+    for start, block in iterate_blocks(cube, estimator):
+        values = layout.from_grid(block)
+        _refuse_nan(values, layout, estimator, steps[start:])
+        totals += values.sum(axis=0, dtype=np.float64)
+        grouped = np.add.reduceat(values.astype(np.float64), starts, axis=1)
+        running = cumulative[start : start + len(values) + 1]
+        np.cumsum(grouped, axis=0, out=running[1:])
+        running[1:] += running[0]
+        positives.add(steps[start : start + len(values)], grouped)
+    low, high = plan.record_ranges(steps)
+    spans = ((high - low) * updates_per_record)[:, None]
+    return StreamedEstimator(
+        groups=(layers, components),
+        records=len(steps),
+        stride=spacing,
+        coverage=updates_per_record / spacing,
+        totals=totals,
+        moving_average=(cumulative[high] - cumulative[low]) / spans,
+        t90=_first_reaching(cumulative, steps),
+        **positives.results(),
+    )
+
+
+def _steps_of(cube: xr.Dataset, estimator: str) -> np.ndarray:
+    axis = cube[ESTIMATORS[estimator][0]].dims[0]
+    steps = cube[axis].values.astype(np.int64)
+    if len(steps) == 0:
+        raise CubeError(f"estimator {estimator} has no records in this cube; train it again")
+    return steps
+
+
+def _groups_of(layout: CubeLayout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Start of each run of cells of one (layer, component), with its layer and component."""
+    layers, components, _ = layout.index
+    new = np.ones(len(layers), dtype=bool)
+    new[1:] = (np.diff(layers) != 0) | (np.diff(components) != 0)
+    starts = np.flatnonzero(new)
+    return starts, layers[starts], components[starts]
+
+
+def _refuse_nan(values: np.ndarray, layout: CubeLayout, estimator: str, steps: np.ndarray) -> None:
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        return
+    row, column = np.argwhere(bad)[0]
+    cell = layout.cells[column]
+    raise CubeError(
+        f"estimator {estimator} holds {values[row, column]} at layer {cell.layer}, component "
+        f"{cell.component}, head {'none' if cell.head is None else cell.head}, step {steps[row]}; "
+        "expected a finite number: train the model again from the checkpoint before that step"
+    )
+
+
+def _first_reaching(cumulative: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Per group, the first step at which T90_SHARE of its total is reached; NaN if total 0."""
+    reached = np.full(cumulative.shape[1], np.nan)
+    for group, total in enumerate(cumulative[-1]):
+        if total != 0:
+            # A total may be positive (it hurt): compare in the direction of the total.
+            there = cumulative[1:, group] * np.sign(total) >= T90_SHARE * abs(total)
+            reached[group] = steps[np.argmax(there)]
+    return reached
+
+
+class _Positives:
+    """Counts and largest values of positive LCA, over everything and per bin of training."""
+
+    def __init__(self, plan: Plan, groups: int):
+        self.plan = plan
+        readings, bins = len(READINGS), len(plan.bin_last)
+        self.last_step = np.zeros(groups)
+        self.largest = np.zeros((readings, groups))
+        self.largest_step = np.zeros((readings, groups))
+        self.bin_count = np.zeros((bins, groups))
+        self.bin_sum = np.zeros((readings, bins, groups))
+        self.bin_max = np.zeros((readings, bins, groups))
+
+    def add(self, steps: np.ndarray, grouped: np.ndarray) -> None:
+        """Take in a run of records (n, groups) at `steps` (n,)."""
+        positive = np.maximum(grouped, 0)
+        found = positive > 0
+        last = steps[len(steps) - 1 - np.argmax(found[::-1], axis=0)]
+        self.last_step = np.where(found.any(axis=0), last, self.last_step)
+        bins = np.searchsorted(self.plan.bin_last, steps)
+        present, starts = np.unique(bins, return_index=True)
+        self.bin_count[present] += np.add.reduceat(found, starts, axis=0, dtype=np.int64)
+        rows = np.searchsorted(self.plan.steps, steps)
+        for reading, factor in enumerate(self.plan.factors.values()):
+            scaled = positive * factor[rows, None]
+            self.bin_sum[reading, present] += np.add.reduceat(scaled, starts, axis=0)
+            peak = np.maximum.reduceat(scaled, starts, axis=0)
+            self.bin_max[reading, present] = np.maximum(self.bin_max[reading, present], peak)
+            row = np.argmax(scaled, axis=0)
+            value = scaled[row, np.arange(scaled.shape[1])]
+            higher = value > self.largest[reading]
+            self.largest_step[reading] = np.where(higher, steps[row], self.largest_step[reading])
+            self.largest[reading] = np.maximum(self.largest[reading], value)
+
+    def results(self) -> dict[str, np.ndarray]:
+        """The fields of StreamedEstimator that speak of positive LCA."""
+        return {
+            "positive_count": self.bin_count.sum(axis=0),
+            "last_positive_step": self.last_step,
+            "largest_positive": self.largest,
+            "largest_positive_step": self.largest_step,
+            "binned_positive_count": self.bin_count,
+            "binned_positive_sum": self.bin_sum,
+            "binned_positive_max": self.bin_max,
+        }

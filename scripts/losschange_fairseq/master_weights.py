@@ -1,0 +1,83 @@
+"""What a fairseq optimizer really moves: the float32 parameters and the gradients it used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from losschange.recorder import RecordingError
+
+
+class MasterWeights:
+    """Views of the float32 parameters that an optimizer moves, in the order of the model's names.
+
+    In float32 these are the model's own parameters. fairseq's FP16Optimizer moves float32 copies
+    instead, per tensor or flattened into one tensor per device, and its gradients may still wait
+    for a common factor (1 / loss scale / sample size).
+
+    Parameters
+    ----------
+    optimizer : fairseq optimizer
+    named_parameters : sequence of (str, Parameter)
+        The trainable parameters, tied ones once.
+
+    Raises
+    ------
+    RecordingError
+        If a trainable parameter is unknown to the optimizer, or the optimizer keeps no float32
+        parameters (memory-efficient fp16).
+    """
+
+    def __init__(self, optimizer, named_parameters: Sequence[tuple[str, torch.nn.Parameter]]):
+        self.optimizer = optimizer
+        self.names = [name for name, _ in named_parameters]
+        self._model_parameters = [parameter for _, parameter in named_parameters]
+        copies = getattr(optimizer, "fp32_params", None)
+        half = next((p for p in self._model_parameters if p.dtype != torch.float32), None)
+        if copies is None and half is not None:
+            raise RecordingError(
+                f"{type(optimizer).__name__} moves parameters in {half.dtype} and keeps no float32 "
+                "copies; their steps are rounded away. Train with --fp16 or in float32"
+            )
+        held = optimizer.fp16_params if copies is not None else list(optimizer.params)
+        positions = {id(parameter): position for position, parameter in enumerate(held)}
+        for name, parameter in named_parameters:
+            if id(parameter) not in positions:
+                raise RecordingError(f"the optimizer does not hold the trainable parameter {name!r}")
+        self._order = [positions[id(parameter)] for parameter in self._model_parameters]
+        self._held = held
+        self._copies = copies
+
+    def parameters(self) -> list[Tensor]:
+        """The float32 parameters as they are now."""
+        return [tensor.detach() for tensor in self._pick(lambda tensor: tensor)]
+
+    def gradients(self) -> list[Tensor | None]:
+        """The gradients that the optimizer holds; multiply them by `scale()`."""
+        return self._pick(lambda tensor: tensor.grad)
+
+    def scale(self) -> float | Tensor:
+        """What the gradients must still be multiplied by to be those of the mean loss."""
+        return getattr(self.optimizer, "_multiply_factor", 1.0)
+
+    def _pick(self, what) -> list[Tensor | None]:
+        if self._copies is None:
+            return [what(parameter) for parameter in self._model_parameters]
+        if isinstance(self._copies, dict):
+            return self._split_flat(what)
+        return [what(self._copies[position]) for position in self._order]
+
+    def _split_flat(self, what) -> list[Tensor]:
+        """Views into the flat tensors; within one, parameters lie in the optimizer's order."""
+        flat = {device: what(copy) for device, copy in self._copies.items()}
+        single = next(iter(flat)) if len(flat) == 1 else None
+        offsets = dict.fromkeys(flat, 0)
+        views = []
+        for parameter in self._held:
+            device = parameter.device.index if single is None else single
+            start = offsets[device]
+            offsets[device] = start + parameter.numel()
+            views.append(flat[device][start : offsets[device]].view(parameter.shape))
+        return [views[position] for position in self._order]

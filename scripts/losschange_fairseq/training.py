@@ -1,0 +1,234 @@
+"""A resumable training loop around fairseq's own Trainer.
+
+fairseq builds the task, the model, the criterion, the optimizer and the batches and makes every
+update; this loop decides when to validate, when to save and how to stop. A checkpoint always goes
+together with the parts of the cube up to it, so that killing the process loses nothing but the
+updates since the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import logging
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from fairseq import checkpoint_utils, options, tasks, utils
+from fairseq.data import iterators
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.logging import metrics
+from fairseq.trainer import Trainer
+
+from losschange.parts import PartStore
+
+# torch >= 2.6 refuses fairseq's checkpoints without this, and fairseq would start from zero.
+torch.serialization.add_safe_globals([argparse.Namespace])
+
+_CHECKPOINT = re.compile(r"checkpoint_(\d+)\.pt")
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot go on; the message says at which update and what to do."""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Numbers of updates between the loop's duties."""
+
+    total: int
+    validation: int
+    checkpoint: int
+
+
+class ResumableTraining:
+    """One training run in one state folder.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Arguments of fairseq-train, with one of the recording tasks.
+    state : path
+        Folder of the checkpoints and of the parts of the cube.
+    intervals : Intervals
+    """
+
+    def __init__(self, arguments: list[str], state: Path, intervals: Intervals):
+        self.intervals = intervals
+        self.checkpoints = state / "checkpoints"
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self.store = PartStore(state / "parts")
+        restored = self._newest_checkpoint()
+        arguments = [
+            *arguments,
+            *("--lca-parts", str(self.store.folder)),
+            *("--save-dir", str(self.checkpoints)),
+            *("--restore-file", str(restored or self.checkpoints / "none.pt")),
+        ]
+        self.cfg = _configure(arguments)
+        self.task, self.trainer = _build(self.cfg)
+        extra_state, self._epochs = checkpoint_utils.load_checkpoint(
+            self.cfg.checkpoint, self.trainer
+        )
+        if restored is not None and extra_state is None:
+            raise TrainingError(f"{restored} could not be loaded; remove it to go back one more")
+        self.store.drop_after(self.updates)
+
+    @property
+    def updates(self) -> int:
+        """Updates made so far."""
+        return self.trainer.get_num_updates()
+
+    def run(self, report: Callable[[int, dict], None], stop: Callable[[], bool]) -> bool:
+        """Train until the end, or until `stop()` says so.
+
+        Parameters
+        ----------
+        report : callable (update, numbers of the update)
+        stop : callable
+            Asked after every update; the state is saved before returning.
+
+        Returns
+        -------
+        bool
+            Whether the training is complete.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is not finite or memory runs out, naming the update.
+        """
+        if self.updates == 0:
+            self._start_recording()
+            self._validate()
+        for samples in self._batches():
+            numbers = self._update(samples)
+            if numbers is None:
+                continue
+            report(self.updates, numbers)
+            complete = self.updates >= self.intervals.total
+            if complete or self.updates % self.intervals.validation == 0:
+                self._validate()
+            if complete:
+                # What follows the last checkpoint is only in memory until here.
+                self.save()
+                return True
+            if stop():
+                self.save()
+                return False
+            if self.updates % self.intervals.checkpoint == 0:
+                self.save()
+        return self.updates >= self.intervals.total
+
+    def save(self) -> None:
+        """Put the parts up to this update and the checkpoint on disk, and drop older ones."""
+        path = self.checkpoints / f"checkpoint_{self.updates}.pt"
+        self.trainer.consolidate_optimizer()
+        self.trainer.save_checkpoint(str(path), {"train_iterator": self._epochs.state_dict()})
+        for old in self._checkpoints()[:-2]:
+            old.unlink()
+
+    def save_model(self, path: Path) -> None:
+        """Save the trained model alone, without the state of the optimizer."""
+        self.trainer.cfg.checkpoint.no_save_optimizer_state = True
+        self.trainer.save_checkpoint(str(path), {})
+
+    def precision(self) -> str:
+        """Precision of the forward and backward passes as run."""
+        return "fp16" if self.cfg.common.fp16 else "fp32"
+
+    def _batches(self) -> Iterator[list]:
+        """The batches of every update from here on, epoch after epoch."""
+        frequency = self.cfg.optimization.update_freq[0]
+        for _ in itertools.count():
+            epoch = self._epochs.next_epoch_itr(shuffle=True)
+            self.trainer.begin_epoch(self._epochs.epoch)
+            yield from iterators.GroupedIterator(epoch, frequency)
+            self.trainer.lr_step(self._epochs.epoch)
+            self._epochs = self.trainer.get_train_iterator(
+                self._epochs.next_epoch_idx, load_dataset=False
+            )
+
+    def _update(self, samples: list) -> dict | None:
+        """One update; its numbers, or None when an overflow in half precision skipped it."""
+        number = self.updates + 1
+        try:
+            with metrics.aggregate("train"):
+                numbers = self.trainer.train_step(samples, raise_oom=True)
+        except FloatingPointError as error:
+            self._forget_crash()
+            raise TrainingError(
+                f"update {number}: {error}. The last checkpoint is kept; lower the learning rate "
+                "or train in float32"
+            ) from None
+        except RuntimeError as error:
+            self._forget_crash()
+            if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
+                raise
+            raise TrainingError(
+                f"update {number}: out of memory. Lower max_tokens and raise update_frequency by "
+                "the same factor; the last checkpoint is kept"
+            ) from None
+        if numbers is not None and not math.isfinite(numbers.get("loss", 0.0)):
+            raise TrainingError(
+                f"update {number}: the loss is {numbers['loss']}. The last checkpoint is kept; "
+                "lower the learning rate or train in float32"
+            )
+        return numbers
+
+    def _validate(self) -> None:
+        with metrics.aggregate(new_root=True) as meters:
+            batches = self.trainer.get_valid_iterator("valid").next_epoch_itr(
+                shuffle=False, set_dataset_epoch=False
+            )
+            for sample in batches:
+                self.trainer.valid_step(sample)
+        # fairseq counts in bits; unrounded mean over target tokens.
+        self.task.recorder.add_valid_loss(float(meters["loss"].avg) * math.log(2))
+
+    def _start_recording(self) -> None:
+        optimizer = self.trainer.optimizer
+        self.task.start_recording(optimizer, self.trainer.get_model(), self.updates)
+
+    def _checkpoints(self) -> list[Path]:
+        found = [p for p in self.checkpoints.iterdir() if _CHECKPOINT.fullmatch(p.name)]
+        return sorted(found, key=lambda path: int(_CHECKPOINT.fullmatch(path.name)[1]))
+
+    def _newest_checkpoint(self) -> Path | None:
+        for unfinished in self.checkpoints.glob("*.tmp"):
+            unfinished.unlink()
+        found = self._checkpoints()
+        return found[-1] if found else None
+
+    def _forget_crash(self) -> None:
+        """Remove the dump that fairseq leaves after an error; it is no state to resume from."""
+        for dump in self.checkpoints.glob("crash.pt*"):
+            dump.unlink()
+
+
+def _configure(arguments: list[str]):
+    parser = options.get_training_parser()
+    # The folder must be known before its tasks can be parsed.
+    utils.import_user_module(argparse.Namespace(user_dir=_value(arguments, "--user-dir")))
+    return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments))
+
+
+def _build(cfg):
+    logging.getLogger("fairseq").setLevel(logging.WARNING)
+    metrics.reset()
+    np.random.seed(cfg.common.seed)
+    utils.set_torch_seed(cfg.common.seed)
+    task = tasks.setup_task(cfg.task)
+    model = task.build_model(cfg.model)
+    criterion = task.build_criterion(cfg.criterion)
+    task.load_dataset("valid", combine=False, epoch=1)
+    return task, Trainer(cfg, task, model, criterion)
+
+
+def _value(arguments: list[str], name: str) -> str:
+    return arguments[arguments.index(name) + 1]

@@ -1,0 +1,29 @@
+"""Figure 1: the contribution of every layer, summed over training, per component and objective.
+
+Contribution is −ΣLCA: positive where the parameters lowered the loss. A row per objective;
+the embedding, the attention matrices and the feed-forward matrices of a row have own y scales.
+"""
+
+from __future__ import annotations
+
+from losschange.plots.layer_bars import draw_layer_bars
+from losschange.plots.style import draw_message
+from losschange.profiles import layer_profile
+from reproduction.figure_files import figure_parser, make_figure
+from reproduction.files import run_script
+
+
+def draw(summaries, options):
+    """One row per summary in the order given."""
+    if not summaries:
+        return draw_message("Figure 1 has nothing to show: this run has no main model.")
+    return draw_layer_bars([layer_profile(summary, options.estimator) for summary in summaries])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Draw the figure that the command line describes."""
+    make_figure(figure_parser(__doc__).parse_args(arguments), draw)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,39 @@
+"""Read the sources of one corpus, clean them, and write its splits and their counts."""
+
+import argparse
+import json
+from pathlib import Path
+
+from reproduction.corpora.preparation import prepare_corpus
+from reproduction.files import UserError, run_script
+
+
+def parse_settings(text: str) -> dict:
+    """Read settings given as JSON or as the path of a JSON file."""
+    if not text.lstrip().startswith("{"):
+        text = Path(text).read_text(encoding="utf-8")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--settings is not valid JSON: {error}") from error
+
+
+def main() -> None:
+    """Prepare the corpus that the command line describes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", required=True, help="name of the corpus")
+    parser.add_argument(
+        "--settings",
+        required=True,
+        help="JSON, or the path of a JSON file: languages, sources, splits, seed, steps",
+    )
+    parser.add_argument("--output-folder", required=True, type=Path)
+    arguments = parser.parse_args()
+    settings = parse_settings(arguments.settings)
+    counts = prepare_corpus(arguments.corpus, settings, arguments.output_folder)
+    splits = ", ".join(f"{number} {split}" for split, number in counts["splits"].items())
+    print(f"{arguments.corpus}: {sum(counts['read'].values())} pairs read, {splits}")
+
+
+if __name__ == "__main__":
+    run_script(main)

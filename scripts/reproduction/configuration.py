@@ -1,0 +1,335 @@
+"""The configuration: what it may hold, and every mistake in it at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+
+from .models import Model, parse_model
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0)]
+
+
+class ConfigurationError(ValueError):
+    """Everything that is wrong with a configuration, one line per mistake."""
+
+
+def _model_name(name: str) -> str:
+    parse_model(name)
+    return name
+
+
+ModelName = Annotated[str, AfterValidator(_model_name)]
+
+
+class Section(BaseModel):
+    """Refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Source(Section):
+    """An archive with the two sides of a parallel text."""
+
+    url: str
+    members: dict[str, str]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+
+
+class Corpus(Section):
+    """Sources joined, cleaned and split."""
+
+    languages: Annotated[list[str], Field(min_length=2, max_length=2)]
+    sources: Annotated[list[str], Field(min_length=1)]
+    train: Count | Literal["rest"]
+    valid: Count
+    test: Count | Literal["rest"]
+
+
+class Cleaning(Section):
+    """Pairs that are dropped."""
+
+    maximum_words: Positive
+    maximum_ratio: Annotated[float, Field(ge=1)]
+
+
+class Vocabulary(Section):
+    """SentencePiece byte-pair encoding."""
+
+    size: Annotated[int, Field(ge=8)]
+    sentences: Count
+
+
+class Training(Section):
+    """Hyper-parameters of one training (Table 2)."""
+
+    layers: Positive
+    attention_heads: Positive
+    embedding_dimension: Positive
+    feed_forward_dimension: Positive
+    activation: Literal["relu", "gelu"]
+    dropout: Share
+    attention_dropout: Share
+    tied_embeddings: bool
+    norm: Literal["stock", "pre", "post"]
+    optimizer: Literal["adam"]
+    adam_betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
+    adam_epsilon: Rate
+    weight_decay: Annotated[float, Field(ge=0)]
+    clip_norm: Annotated[float, Field(ge=0)]
+    learning_rate: Rate
+    learning_rate_schedule: Literal["polynomial_decay"]
+    warmup_updates: Count
+    total_updates: Positive
+    update_frequency: Positive
+    tokens_per_sample: Annotated[int, Field(ge=8)]
+    max_tokens: Annotated[int, Field(ge=8)]
+    label_smoothing: Share
+    mask_probability: Annotated[float, Field(gt=0, lt=1)]
+    leave_unmasked_probability: Share
+    random_token_probability: Share
+    precision: Literal["fp16", "fp32"]
+    device: Literal["auto", "cpu", "cuda"]
+    validation_interval: Positive
+    checkpoint_interval: Positive
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Training:
+        problems = []
+        if self.embedding_dimension % self.attention_heads:
+            problems.append(
+                f"embedding_dimension {self.embedding_dimension} does not divide "
+                f"into {self.attention_heads} attention_heads"
+            )
+        if self.layers % 2:
+            problems.append(f"layers {self.layers} is odd; MT needs half of them on each side")
+        if self.warmup_updates >= self.total_updates:
+            problems.append(
+                f"warmup_updates {self.warmup_updates} is not below "
+                f"total_updates {self.total_updates}"
+            )
+        if self.tokens_per_sample > self.max_tokens:
+            problems.append(
+                f"tokens_per_sample {self.tokens_per_sample} is above max_tokens {self.max_tokens}"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+# The same keys, all of them optional: what an objective or a model overrides.
+TrainingOverride = create_model(
+    "TrainingOverride",
+    __base__=Section,
+    **{
+        name: (Annotated[(info.annotation, *info.metadata, name)] | None, None)
+        for name, info in Training.model_fields.items()
+    },
+)
+
+
+class Evaluation(Section):
+    """How translations are decoded."""
+
+    beam: Positive
+    length_penalty: Rate
+    max_tokens: Positive
+
+
+class Resources(Section):
+    """What one training asks of the machine."""
+
+    training_threads: Positive
+    training_gpus: Count
+    training_memory: Positive
+
+
+class MainModels(Section):
+    """The model of each objective in Figures 1-4 and Table 1."""
+
+    clm: ModelName
+    mlm: ModelName
+    mt: ModelName
+
+
+class Configuration(Section):
+    """The whole config.yaml."""
+
+    run: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    seed: Annotated[int, Field(ge=1, lt=2**31)]
+    models: Annotated[list[ModelName], Field(min_length=1)]
+    wmt_language_models: bool
+    main_models: MainModels
+    mirror: str | None
+    download_retries: Positive
+    sources: dict[str, Source]
+    corpora: dict[str, Corpus]
+    cleaning: Cleaning
+    vocabulary: Vocabulary
+    training: Training
+    objective_training: dict[Literal["clm", "mlm", "mt"], TrainingOverride]
+    model_training: dict[ModelName, TrainingOverride]
+    evaluation: Evaluation
+    resources: Resources
+
+    def trained_models(self) -> list[Model]:
+        """The models of this run, in the order of the configuration."""
+        names = list(dict.fromkeys(self.models))
+        if self.wmt_language_models:
+            names += [name for name in ("clm-en-wmt", "mlm-en-wmt") if name not in names]
+        return [parse_model(name) for name in names]
+
+    def training_of(self, model: Model) -> Training:
+        """The hyper-parameters of one model, overrides applied."""
+        merged = self.training.model_dump()
+        for override in (
+            self.objective_training.get(model.objective),
+            self.model_training.get(model.name),
+        ):
+            if override is not None:
+                merged |= override.model_dump(exclude_unset=True)
+        return Training.model_validate(merged)
+
+
+def load_configuration(values: Mapping[str, Any]) -> Configuration:
+    """Check a configuration completely.
+
+    Parameters
+    ----------
+    values : mapping
+        What YAML and the command line gave.
+
+    Raises
+    ------
+    ConfigurationError
+        With all mistakes: the key, the value found, and what is allowed.
+    """
+    values = dict(values)
+    if isinstance(values.get("models"), str):
+        values["models"] = [name for name in values["models"].strip("[]").replace(",", " ").split()]
+    try:
+        configuration = Configuration.model_validate(values)
+    except ValidationError as error:
+        problems = [_describe(problem) for problem in error.errors()]
+        problems += list(_broken_references(values))
+    else:
+        problems = [*_broken_references(values), *_broken_trainings(configuration)]
+    if problems:
+        problems = list(dict.fromkeys(problems))
+        count = f"{len(problems)} mistake{'s' if len(problems) > 1 else ''}"
+        raise ConfigurationError(
+            f"{count} in the configuration:\n" + "\n".join(f"  {line}" for line in problems)
+        )
+    return configuration
+
+
+def _describe(problem: Mapping[str, Any]) -> str:
+    """One line for one mistake found by pydantic."""
+    path = [part for part in problem["loc"] if part != "[key]" and not _is_branch(part)]
+    key = ".".join(str(part) for part in path)
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        close = difflib.get_close_matches(str(path[-1]), known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+        return f"{key}: unknown key; {hint}"
+    if problem["type"] == "missing":
+        return f"{key}: missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message.replace("Input should be", "allowed is")
+    if isinstance(problem["input"], Mapping):
+        return f"{key}: {message}"
+    return f"{key}: found {problem['input']!r}; {message}"
+
+
+def _is_branch(part: str | int) -> bool:
+    """Whether a part of pydantic's location names a branch of a union, not a key."""
+    return isinstance(part, str) and (part.startswith(("constrained-", "literal[")) or part == "int")
+
+
+def _known_keys(path: list[str | int]) -> list[str]:
+    """Keys that the section at a path may hold."""
+    section: type[BaseModel] = Configuration
+    for part in path:
+        annotation = getattr(section, "model_fields", {}).get(part)
+        if annotation is None:
+            continue
+        candidates = [annotation.annotation, *getattr(annotation.annotation, "__args__", ())]
+        section = next(
+            (kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)),
+            section,
+        )
+    return sorted(section.model_fields)
+
+
+def _broken_references(values: Mapping[str, Any]) -> Iterator[str]:
+    """Names that point to nothing; works on values that may be wrong elsewhere."""
+    sources, corpora = values.get("sources"), values.get("corpora")
+    if not isinstance(sources, Mapping) or not isinstance(corpora, Mapping):
+        return
+    for name, corpus in corpora.items():
+        if not isinstance(corpus, Mapping) or not isinstance(corpus.get("sources"), list):
+            continue
+        for source in corpus["sources"]:
+            try:
+                known = source in sources or synthetic_pairs(str(source)) is not None
+            except ValueError as error:
+                yield f"corpora.{name}.sources: found {source!r}; {error}"
+                continue
+            if not known:
+                yield (
+                    f"corpora.{name}.sources: found {source!r}; allowed are the names under "
+                    "sources and synthetic:<pairs>"
+                )
+            elif source in sources and isinstance(sources[source], Mapping):
+                members = sources[source].get("members") or {}
+                for language in corpus.get("languages") or []:
+                    if language not in members:
+                        yield f"sources.{source}.members: no member for {language} of {name}"
+    for name in values.get("models") or []:
+        try:
+            model = parse_model(str(name))
+        except ValueError:
+            continue
+        if model.corpus not in corpora:
+            yield f"models: {name} needs the corpus {model.corpus}, which corpora does not have"
+
+
+def _broken_trainings(configuration: Configuration) -> Iterator[str]:
+    """Overrides that do not fit together with the rest of a model's hyper-parameters."""
+    for model in configuration.trained_models():
+        try:
+            configuration.training_of(model)
+        except ValidationError as error:
+            for problem in error.errors():
+                yield f"training of {model.name}: {_describe(problem).lstrip(': ')}"
+
+
+def synthetic_pairs(source: str) -> tuple[int, str] | None:
+    """Number of pairs and domain of a source named synthetic:<pairs>[:news], else None.
+
+    Raises
+    ------
+    ValueError
+        If the source starts with "synthetic:" but is not of that form.
+    """
+    kind, _, rest = source.partition(":")
+    if kind != "synthetic":
+        return None
+    pairs, _, domain = rest.partition(":")
+    if not pairs.isdigit() or int(pairs) < 1 or domain not in ("", "news", "parliament"):
+        raise ValueError("allowed is synthetic:<pairs> or synthetic:<pairs>:news")
+    return int(pairs), domain or "parliament"

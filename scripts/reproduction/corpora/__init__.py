@@ -1,0 +1,1 @@
+"""Fetching, generating, cleaning and splitting of the parallel corpora."""

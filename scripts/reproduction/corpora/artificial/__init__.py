@@ -1,0 +1,1 @@
+"""Four small related artificial languages that express the same meanings."""

@@ -1,0 +1,121 @@
+"""The paper's hyper-parameters as the command line of fairseq-train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from .models import Model
+
+PLUGIN = Path(__file__).resolve().parent.parent / "losschange_fairseq"
+
+
+def fairseq_arguments(
+    model: Model, training: Mapping[str, object], data: Path, seed: int, device: str
+) -> list[str]:
+    """Arguments that make fairseq-train do what the paper describes (Table 2).
+
+    Parameters
+    ----------
+    model : Model
+    training : mapping
+        Fields of reproduction.configuration.Training.
+    data : path
+        Folder of token ids.
+    seed : int
+    device : {"cpu", "cuda"}
+        A CPU trains in float32 whatever the precision asked for.
+    """
+    arguments = [
+        str(data),
+        *("--user-dir", str(PLUGIN)),
+        *("--seed", str(seed)),
+        *("--optimizer", str(training["optimizer"])),
+        *("--adam-betas", str(tuple(training["adam_betas"]))),
+        *("--adam-eps", str(training["adam_epsilon"])),
+        *("--weight-decay", str(training["weight_decay"])),
+        *("--clip-norm", str(training["clip_norm"])),
+        *("--lr", str(training["learning_rate"])),
+        *("--lr-scheduler", str(training["learning_rate_schedule"])),
+        *("--warmup-updates", str(training["warmup_updates"])),
+        *("--total-num-update", str(training["total_updates"])),
+        *("--max-update", str(training["total_updates"])),
+        *("--update-freq", str(training["update_frequency"])),
+        *("--max-tokens", str(training["max_tokens"])),
+        *("--dropout", str(training["dropout"])),
+        *("--attention-dropout", str(training["attention_dropout"])),
+        *("--activation-fn", str(training["activation"])),
+        *("--num-workers", "0"),
+        "--skip-invalid-size-inputs-valid-test",
+    ]
+    if device == "cpu":
+        arguments.append("--cpu")
+    elif training["precision"] == "fp16":
+        arguments.append("--fp16")
+    specific = {"clm": _causal_lm, "mlm": _masked_lm, "mt": _translation}[model.objective]
+    return [*arguments, *specific(model, training)]
+
+
+def _causal_lm(model: Model, training: Mapping[str, object]) -> list[str]:
+    arguments = [
+        *("--task", "lca_language_modeling", "--arch", "transformer_lm"),
+        *_criterion(training),
+        *("--tokens-per-sample", str(training["tokens_per_sample"])),
+        *_stack("decoder", training["layers"], training),
+        *("--decoder-input-dim", str(training["embedding_dimension"])),
+        *("--decoder-output-dim", str(training["embedding_dimension"])),
+    ]
+    if training["tied_embeddings"]:
+        arguments.append("--share-decoder-input-output-embed")
+    # Stock transformer_lm is pre-norm and turns the option on itself.
+    if training["norm"] == "post":
+        arguments += ["--decoder-normalize-before", "False"]
+    return arguments
+
+
+def _masked_lm(model: Model, training: Mapping[str, object]) -> list[str]:
+    arguments = [
+        *("--task", "lca_masked_lm", "--arch", "roberta_base", "--criterion", "masked_lm"),
+        *("--tokens-per-sample", str(training["tokens_per_sample"])),
+        *("--mask-prob", str(training["mask_probability"])),
+        *("--leave-unmasked-prob", str(training["leave_unmasked_probability"])),
+        *("--random-token-prob", str(training["random_token_probability"])),
+        *_stack("encoder", training["layers"], training),
+    ]
+    if not training["tied_embeddings"]:
+        arguments.append("--untie-weights-roberta")
+    if training["norm"] == "pre":
+        arguments.append("--encoder-normalize-before")
+    return arguments
+
+
+def _translation(model: Model, training: Mapping[str, object]) -> list[str]:
+    half = training["layers"] // 2
+    arguments = [
+        *("--task", "lca_translation", "--arch", "transformer"),
+        *("--source-lang", model.source, "--target-lang", model.target),
+        *_criterion(training),
+        *_stack("encoder", half, training),
+        *_stack("decoder", half, training),
+    ]
+    if training["tied_embeddings"]:
+        arguments.append("--share-all-embeddings")
+    if training["norm"] == "pre":
+        arguments += ["--encoder-normalize-before", "--decoder-normalize-before"]
+    return arguments
+
+
+def _stack(side: str, layers: int, training: Mapping[str, object]) -> list[str]:
+    return [
+        *(f"--{side}-layers", str(layers)),
+        *(f"--{side}-attention-heads", str(training["attention_heads"])),
+        *(f"--{side}-embed-dim", str(training["embedding_dimension"])),
+        *(f"--{side}-ffn-embed-dim", str(training["feed_forward_dimension"])),
+    ]
+
+
+def _criterion(training: Mapping[str, object]) -> list[str]:
+    if training["label_smoothing"]:
+        smoothing = str(training["label_smoothing"])
+        return ["--criterion", "label_smoothed_cross_entropy", "--label-smoothing", smoothing]
+    return ["--criterion", "cross_entropy"]

@@ -1,0 +1,89 @@
+"""Files that appear only when they are complete, and errors that are meant for the reader."""
+
+import errno
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# EFBIG and EDQUOT are what a limit on file size and a disk quota report instead of a full disk.
+FULL_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class UserError(Exception):
+    """Something the user can put right: bad input, a missing file, a failed download.
+
+    The message says what is wrong, where, what was expected and found, and what to do next.
+    Scripts print it without a traceback; see `run_script`.
+    """
+
+
+class FullDiskError(UserError):
+    """A file could not be written because the disk is full or a quota or size limit is reached."""
+
+
+@contextmanager
+def replace_when_complete(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a temporary path beside `path` that takes the place of `path` at the end.
+
+    Until then a file that was at `path` before stays as it was. When the block raises, the
+    temporary file is removed and nothing else changes. Missing parent folders are created.
+
+    Parameters
+    ----------
+    path
+        Where the complete file belongs.
+
+    Yields
+    ------
+    Path
+        The temporary path to write to, in the folder of `path`.
+
+    Raises
+    ------
+    FullDiskError
+        When the block fails because the disk is full; the message names `path`.
+
+    Examples
+    --------
+    >>> with replace_when_complete("results/counts.json") as temporary:
+    ...     temporary.write_text("{}")
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in FULL_DISK_ERRORS:
+            raise FullDiskError(
+                f"{path} could not be written: {os.strerror(error.errno)}. Nothing was kept of it. "
+                "Free some space, or put the results on a larger disk, and run the same again."
+            ) from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def run_script(main: Callable[[], object]) -> None:
+    """Run the `main` of a script; an expected error ends it with one message and exit status 1.
+
+    Expected are `UserError` and `OSError` (a missing file, a full disk). Any other exception is
+    a fault of the program and keeps its traceback. SIGTERM ends the script as an exception does,
+    so that temporary files are removed.
+
+    Raises
+    ------
+    SystemExit
+        With status 1 after an expected error, 143 after SIGTERM.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        main()
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

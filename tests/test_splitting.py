@@ -1,0 +1,246 @@
+"""Splits of whole corpora, from source files to counts.json."""
+
+import json
+import resource
+import subprocess
+import sys
+import zipfile
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reproduction.corpora.cleaning import fold
+from reproduction.corpora.preparation import prepare_corpus
+from reproduction.corpora.splitting import draw_order, first_occurrences
+from reproduction.files import UserError
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "prepare_corpus.py"
+
+
+def numbered(count, first=0):
+    return [(f"Sentence number {n}.", f"Satz Nummer {n}.") for n in range(first, first + count)]
+
+
+def text_source(folder, pairs, name="tiny"):
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for side, language in enumerate(("en", "de")):
+        files[language] = str(folder / f"{name}.{language}")
+        Path(files[language]).write_text("".join(pair[side] + "\n" for pair in pairs))
+    return {"name": name, "kind": "text", "files": files}
+
+
+def settings(*sources, splits, **others):
+    return {"languages": ["en", "de"], "sources": sources, "splits": splits, "seed": 1, **others}
+
+
+def read_split(folder, split):
+    sides = [(folder / f"{split}.{language}").read_text() for language in ("en", "de")]
+    return list(zip(*(side.split("\n")[:-1] for side in sides)))
+
+
+def test_splits_share_nothing_and_keep_the_order(tmp_path):
+    pairs = numbered(300)
+    source = text_source(tmp_path, pairs)
+    splits = {"train": "rest", "valid": 20, "test": 30}
+    counts = prepare_corpus("tiny", settings(source, splits=splits), tmp_path / "out")
+    parts = {split: read_split(tmp_path / "out", split) for split in splits}
+    assert {split: len(part) for split, part in parts.items()} == counts["splits"]
+    assert counts["splits"] == {"train": 250, "valid": 20, "test": 30}
+    assert sorted(chain(*parts.values())) == sorted(pairs)
+    for part in parts.values():
+        assert part == [pair for pair in pairs if pair in set(part)]
+
+
+def test_held_out_pairs_come_from_everywhere(tmp_path):
+    source = text_source(tmp_path, numbered(1000))
+    splits = {"train": "rest", "valid": 200}
+    prepare_corpus("tiny", settings(source, splits=splits), tmp_path / "out")
+    drawn = [int(en[16:-1]) for en, _ in read_split(tmp_path / "out", "valid")]
+    # 50 are expected in each quarter; 20 and 80 are five standard deviations away.
+    assert all(20 < count < 80 for count in np.histogram(drawn, 4, (0, 1000))[0])
+
+
+def test_near_identical_pairs_never_straddle_two_splits(tmp_path):
+    pairs = []
+    for en, de in numbered(60):
+        pairs += [(en, de), (en.upper(), de), (en[:-1] + " !", de + "..")]
+    source = text_source(tmp_path, pairs)
+    splits = {"train": "rest", "valid": 15, "test": 15}
+    counts = prepare_corpus("tiny", settings(source, splits=splits), tmp_path / "out")
+    folded = [
+        {tuple(map(fold, pair)) for pair in read_split(tmp_path / "out", split)} for split in splits
+    ]
+    assert [len(part) for part in folded] == [30, 15, 15]
+    assert folded[0].isdisjoint(folded[1] | folded[2]) and folded[1].isdisjoint(folded[2])
+    assert counts["splits"]["train"] == 90
+    assert counts["dropped"] == {"near_duplicate_of_held_out": 60}
+
+
+def test_counts_add_up(tmp_path):
+    pairs = [*numbered(50), *numbered(10), ("", "leer"), ("a " * 9, "b")]
+    source = text_source(tmp_path, pairs)
+    other = text_source(tmp_path, numbered(20, 45), "other")
+    steps = [{"name": "maximum_words", "value": 8}]
+    chosen = settings(source, other, splits={"train": 40, "valid": 5}, steps=steps)
+    counts = prepare_corpus("tiny", chosen, tmp_path / "out")
+    assert counts["read"] == {"tiny": 62, "other": 20}
+    assert counts["dropped"] == {"duplicate": 15, "empty": 1, "too_long": 1}
+    assert counts["kept"] == 65
+    assert counts["words"] == {
+        "train": {"en": 120, "de": 120},
+        "valid": {"en": 15, "de": 15},
+    }
+    assert not (tmp_path / "out" / "test.en").exists()
+    assert json.loads((tmp_path / "out" / "counts.json").read_text()) == counts
+
+
+def test_fewer_training_pairs_are_drawn_from_all_sources(tmp_path):
+    sources = [text_source(tmp_path, numbered(400, n), f"part{n}") for n in (0, 400)]
+    prepare_corpus("tiny", settings(*sources, splits={"train": 200}), tmp_path / "out")
+    drawn = [int(en[16:-1]) for en, _ in read_split(tmp_path / "out", "train")]
+    assert drawn == sorted(drawn) and len(drawn) == 200
+    assert 60 < sum(number < 400 for number in drawn) < 140
+
+
+def test_seed_decides_the_draw_and_same_seed_gives_same_bytes(tmp_path):
+    source = text_source(tmp_path, numbered(200))
+    splits = {"train": 100, "valid": 20, "test": 20}
+    contents = []
+    for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
+        chosen = {**settings(source, splits=splits), "seed": seed}
+        prepare_corpus("tiny", chosen, tmp_path / folder)
+        files = sorted((tmp_path / folder).iterdir())
+        contents.append({file.name: file.read_bytes() for file in files})
+    assert contents[0] == contents[1]
+    assert set(contents[0]) == set(contents[2])
+    assert all(contents[0][name] != contents[2][name] for name in contents[0])
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ({"train": 91, "valid": 10}, "91 pairs for train, but there are only 90"),
+        ({"train": 1, "valid": 60, "test": 60}, "120 pairs for valid and test, .* only 100"),
+        ({"train": "all"}, "number of pairs"),
+        ({"train": -1}, "number of pairs"),
+        ({"train": 5, "test": "rest"}, 'cannot be "rest"'),
+        ({"dev": 5}, "none of train, valid, test"),
+    ],
+)
+def test_impossible_splits_are_refused_and_leave_nothing(tmp_path, splits, message):
+    source = text_source(tmp_path, numbered(100))
+    with pytest.raises(UserError, match=message):
+        prepare_corpus("tiny", settings(source, splits=splits), tmp_path / "out")
+    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
+
+
+def test_test_set_is_kept_complete(tmp_path):
+    pairs = [("Same.", "Gleich."), ("Same.", "Gleich."), ("long " * 20, "kurz"), ("", "leer")]
+    source = text_source(tmp_path, pairs)
+    steps = [{"name": "maximum_words", "value": 5}]
+    chosen = settings(source, splits={"test": "rest"}, steps=steps)
+    counts = prepare_corpus("tiny", chosen, tmp_path / "out")
+    assert counts["splits"] == {"test": 4} and counts["dropped"] == {}
+    expected = [(" ".join(en.split()), de) for en, de in pairs]
+    assert read_split(tmp_path / "out", "test") == expected
+
+
+def test_pairs_held_out_elsewhere_are_left_out(tmp_path):
+    source = text_source(tmp_path, numbered(50))
+    prepare_corpus("a", settings(source, splits={"train": 30, "test": 20}), tmp_path / "a")
+    chosen = settings(source, splits={"train": "rest"}, held_out_from=[str(tmp_path / "a")])
+    counts = prepare_corpus("b", chosen, tmp_path / "b")
+    assert counts["dropped"] == {"held_out": 20}
+    held_out = set(read_split(tmp_path / "a", "test"))
+    assert held_out.isdisjoint(read_split(tmp_path / "b", "train"))
+
+
+def test_failure_keeps_what_was_there(tmp_path):
+    good, bad = text_source(tmp_path, numbered(50)), text_source(tmp_path, numbered(5), "bad")
+    prepare_corpus("tiny", settings(good, splits={"train": "rest"}), tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    with open(bad["files"]["en"], "a") as file:
+        file.write("One line more\n")
+    with pytest.raises(UserError, match="6 lines .* 5"):
+        prepare_corpus("tiny", settings(good, bad, splits={"train": "rest"}), tmp_path / "out")
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"langauges": ["en", "de"]}, "unknown: langauges"),
+        ({"languages": ["en"]}, "two different ones"),
+        ({"languages": ["en", "fi"]}, "no file for fi"),
+        ({"sources": []}, "at least one source"),
+        ({"sources": [{"name": "x", "kind": "web"}]}, 'should be "archive" or "text"'),
+        ({"sources": [{"name": "x", "kind": "archive"}]}, "archive, members, path"),
+        ({"held_out_from": ["nowhere"]}, "nowhere holds no"),
+    ],
+)
+def test_wrong_settings_are_refused(tmp_path, change, message):
+    source = text_source(tmp_path, numbered(5))
+    with pytest.raises(UserError, match=message):
+        prepare_corpus("tiny", {**settings(source, splits={"train": 5}), **change}, tmp_path / "o")
+
+
+def test_script_prepares_an_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "archive", "w") as archive:
+        archive.writestr("text.en", "One\nTwo\n")
+        archive.writestr("text.de", "Eins\nZwei\n")
+    source = {"name": "tiny", "kind": "archive", "archive": str(tmp_path / "archive")}
+    source |= {"path": "x/text.zip", "members": {"de": "text.de", "en": "text.en"}}
+    chosen = json.dumps(settings(source, splits={"train": "rest"}))
+    assert run_script(chosen, tmp_path).returncode == 0
+    assert (tmp_path / "out" / "train.de").read_text() == "Eins\nZwei\n"
+    assert str(tmp_path) not in (tmp_path / "out" / "counts.json").read_text()
+
+
+def test_full_disk_is_one_message_and_leaves_nothing(tmp_path):
+    source = text_source(tmp_path, numbered(5000))
+    chosen = json.dumps(settings(source, splits={"train": "rest"}))
+    done = run_script(
+        chosen, tmp_path, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and "space" in done.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["{not json", "missing.json"])
+def test_unreadable_settings_are_an_error_message(tmp_path, text):
+    done = run_script(text, tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+
+
+def run_script(text, folder, before=None):
+    arguments = ["--corpus", "tiny", "--settings", text, "--output-folder", folder / "out"]
+    return subprocess.run(
+        [sys.executable, "-B", SCRIPT, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=before,
+    )
+
+
+def test_first_occurrences_agree_with_a_set():
+    keys = np.random.default_rng(0).integers(0, 50, 200).astype(np.uint64)
+    seen, expected = set(), []
+    for key in keys.tolist():
+        expected.append(key not in seen)
+        seen.add(key)
+    assert first_occurrences(keys).tolist() == expected
+    assert first_occurrences(keys[:0]).tolist() == []
+
+
+def test_draw_order_is_a_permutation_fixed_by_content():
+    keys = np.arange(100, dtype=np.uint64)
+    order = draw_order(keys, seed=3, stream=0)
+    assert sorted(order.tolist()) == list(range(100))
+    assert keys[order].tolist() == keys[::-1][draw_order(keys[::-1], 3, 0)].tolist()
+    assert order.tolist() != draw_order(keys, seed=3, stream=1).tolist()
+    assert order.tolist() != draw_order(keys, seed=4, stream=0).tolist()
