@@ -20,10 +20,23 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "scripts"
 sys.path[:0] = [str(SCRIPTS), str(ROOT / "tests")]
 
-MODELS = (
-    "clm-en mlm-en mt-en-de clm-de clm-fi clm-et mlm-de mlm-fi mlm-et "
-    "mt-en-fi mt-en-et mt-de-en mt-fi-en mt-et-en mt-en-de-wmt"
-).split()
+MODELS = [
+    "clm-en",
+    "mlm-en",
+    "mt-en-de",
+    "clm-de",
+    "clm-fi",
+    "clm-et",
+    "mlm-de",
+    "mlm-fi",
+    "mlm-et",
+    "mt-en-fi",
+    "mt-en-et",
+    "mt-de-en",
+    "mt-fi-en",
+    "mt-et-en",
+    "mt-en-de-wmt",
+]
 MAIN = MODELS[:3]
 WORKERS = 2
 MOST_SECONDS = 600

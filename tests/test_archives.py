@@ -6,6 +6,7 @@ import tarfile
 import zipfile
 
 import pytest
+
 from reproduction.corpora.archives import ArchiveError, read_archive_pairs, read_text_pairs
 from reproduction.files import UserError
 

@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 
 import pytest
+
 from reproduction.corpora.cleaning import (
     build_steps,
     clean_pair,

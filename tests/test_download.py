@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
 from reproduction.corpora.archives import ArchiveError
 from reproduction.corpora.download import DownloadError, fetch_source, locate
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_cubes import write_cube
 
 import plot_figure4
 import plot_figure6
@@ -28,6 +27,7 @@ from losschange.profiles import (
 from losschange.summaries import open_summary, summarise_cube, write_summary
 from reproduction.figure_files import figure_parser
 from reproduction.files import UserError
+from synthetic_cubes import write_cube
 
 MODELS = ("clm-en", "mlm-en", "mlm-et", "mt-en-de")
 SCRIPTS = Path(__file__).parents[1] / "scripts"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from reproduction.corpora.cleaning import fold
 from reproduction.corpora.preparation import prepare_corpus
 from reproduction.corpora.splitting import draw_order, first_occurrences

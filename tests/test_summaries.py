@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from synthetic_cubes import make_layout, model_attributes, write_cube
 
 import summarise_cube
 from losschange.cube import Cell, CubeError, CubeLayout, CubeWriter, open_cube
 from losschange.summaries import SummaryError, open_summary
 from losschange.summaries import summarise_cube as summarise
 from reproduction.files import UserError
+from synthetic_cubes import make_layout, model_attributes, write_cube
 
 STEPS = 2300  # more than two runs of steps, not a multiple of one
 WINDOW = 230

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from reproduction.corpora.artificial.concepts import NOUNS, make_concepts, noun_cell
 from reproduction.corpora.artificial.finnic import ESTONIAN, FINNISH
 from reproduction.corpora.artificial.forms import Forms

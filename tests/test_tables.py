@@ -4,7 +4,6 @@ import csv
 import json
 
 import pytest
-from synthetic_cubes import write_cube
 
 import make_table1
 import make_table2
@@ -15,6 +14,7 @@ from reproduction.positive_table import positive_table
 from reproduction.sentence_table import sentence_table
 from reproduction.settings_table import settings_table
 from reproduction.table_files import MISSING, Table, as_latex, as_markdown, number_text
+from synthetic_cubes import write_cube
 
 SUFFIXES = ("csv", "md", "tex")
 

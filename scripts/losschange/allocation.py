@@ -94,7 +94,9 @@ def first_order(
     Tensor (cells,), float64
     """
     torch._foreach_sub_(before, after)
-    present = [(view, grad) for view, grad in zip(before, gradients, strict=True) if grad is not None]
+    present = [
+        (view, grad) for view, grad in zip(before, gradients, strict=True) if grad is not None
+    ]
     for view, grad in zip(before, gradients, strict=True):
         if grad is None:
             view.zero_()

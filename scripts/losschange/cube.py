@@ -248,7 +248,9 @@ class CubeWriter:
         self._text("stack", "layer", self.layout.stacks)
         self._text("label", "layer", self.layout.labels)
         valid_steps = np.array([step for step, _ in self.valid_losses], dtype=np.int64)
-        self._integers("valid_step", "valid_step", valid_steps, "update after which it was measured")
+        self._integers(
+            "valid_step", "valid_step", valid_steps, "update after which it was measured"
+        )
         valid = out.createVariable("valid_loss", "f8", ("valid_step",))
         valid.setncatts({"units": "nats", "long_name": "mean validation loss per target token"})
         valid[:] = np.array([loss for _, loss in self.valid_losses], dtype=np.float64)
@@ -323,7 +325,9 @@ def open_cube(path: str | os.PathLike) -> xr.Dataset:
     try:
         dataset = xr.open_dataset(path, engine="netcdf4", cache=False)
     except OSError as error:
-        raise CubeError(f"{path} is not a readable NetCDF-4 file ({error}); make it again") from None
+        raise CubeError(
+            f"{path} is not a readable NetCDF-4 file ({error}); make it again"
+        ) from None
     expected = {"step", "layer", "component", "head"}
     found = dataset.attrs.get("cube_format")
     if found != FORMAT_VERSION or not expected <= set(dataset.dims):

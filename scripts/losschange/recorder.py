@@ -15,8 +15,8 @@ from torch import Tensor
 
 from .allocation import CellSum, first_order
 from .cube import SERIES
-from .parts import PartStore
 from .partition import Partition
+from .parts import PartStore
 
 DEVICE_STEPS = 256
 

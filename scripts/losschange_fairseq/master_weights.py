@@ -45,7 +45,9 @@ class MasterWeights:
         positions = {id(parameter): position for position, parameter in enumerate(held)}
         for name, parameter in named_parameters:
             if id(parameter) not in positions:
-                raise RecordingError(f"the optimizer does not hold the trainable parameter {name!r}")
+                raise RecordingError(
+                    f"the optimizer does not hold the trainable parameter {name!r}"
+                )
         self._order = [positions[id(parameter)] for parameter in self._model_parameters]
         self._held = held
         self._copies = copies

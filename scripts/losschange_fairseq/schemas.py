@@ -20,7 +20,9 @@ def schema_for(model) -> Schema:
     """
     encoder, decoder = getattr(model, "encoder", None), getattr(model, "decoder", None)
     if hasattr(encoder, "sentence_encoder"):
-        return masked_lm_schema(len(encoder.sentence_encoder.layers), _heads(encoder.sentence_encoder))
+        return masked_lm_schema(
+            len(encoder.sentence_encoder.layers), _heads(encoder.sentence_encoder)
+        )
     if encoder is not None and decoder is not None:
         return translation_schema(len(encoder.layers), len(decoder.layers), _heads(encoder))
     if decoder is not None and hasattr(decoder, "layers"):

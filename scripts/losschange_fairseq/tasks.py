@@ -16,6 +16,7 @@ from losschange.parts import PartStore
 from losschange.partition import partition_parameters
 from losschange.recorder import Recorder
 
+from .initialisation import scale_initialisation
 from .master_weights import MasterWeights
 from .schemas import schema_for
 
@@ -35,13 +36,20 @@ class RecordingTask:
     _describing = False
 
     @property
-    def _parts_folder(self):
+    def _options(self):
         # Older tasks of fairseq keep their options as `args` and leave `cfg` empty.
-        return (self.args if self.cfg is None else self.cfg).lca_parts
+        return self.args if self.cfg is None else self.cfg
+
+    def build_model(self, *arguments, **options):
+        """Build the stock model, with another initialisation where the options ask for it."""
+        model = super().build_model(*arguments, **options)
+        if self._options.depth_scaled_initialisation:
+            scale_initialisation(model)
+        return model
 
     def optimizer_step(self, optimizer, model, update_num):
         """Let the optimizer step, and allocate the loss change of that step."""
-        if not self._parts_folder:
+        if not self._options.lca_parts:
             super().optimizer_step(optimizer, model, update_num)
             return
         if self.recorder is None:
@@ -68,7 +76,7 @@ class RecordingTask:
         self._master_weights = MasterWeights(optimizer, named)
         self.recorder = Recorder(
             partition,
-            PartStore(self._parts_folder),
+            PartStore(self._options.lca_parts),
             device=named[0][1].device,
             updates=update_num,
         )
@@ -100,11 +108,15 @@ class RecordingTask:
 
 @dataclass
 class RecordingConfig:
-    """Options of the recorder, added to those of the stock task."""
+    """Options added to those of the stock task."""
 
     # fairseq reads the annotation itself and does not know the form `str | None`.
     lca_parts: Optional[str] = field(  # noqa: UP045
         default=None, metadata={"help": "folder for the parts of the LCA cube; off without it"}
+    )
+    depth_scaled_initialisation: bool = field(
+        default=False,
+        metadata={"help": "scale residual branches at the start by their number"},
     )
 
 

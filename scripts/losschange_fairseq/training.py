@@ -27,6 +27,8 @@ from fairseq.trainer import Trainer
 
 from losschange.parts import PartStore
 
+from .settings import settings_as_run
+
 # torch >= 2.6 refuses fairseq's checkpoints without this, and fairseq would start from zero.
 torch.serialization.add_safe_globals([argparse.Namespace])
 
@@ -56,10 +58,19 @@ class ResumableTraining:
     state : path
         Folder of the checkpoints and of the parts of the cube.
     intervals : Intervals
+    after_save : callable
+        Called after every checkpoint.
     """
 
-    def __init__(self, arguments: list[str], state: Path, intervals: Intervals):
+    def __init__(
+        self,
+        arguments: list[str],
+        state: Path,
+        intervals: Intervals,
+        after_save: Callable[[], None] = lambda: None,
+    ):
         self.intervals = intervals
+        self._after_save = after_save
         self.checkpoints = state / "checkpoints"
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.store = PartStore(state / "parts")
@@ -89,7 +100,7 @@ class ResumableTraining:
 
         Parameters
         ----------
-        report : callable (update, numbers of the update)
+        report : callable (update, {"loss": nats per target token, "tokens": number})
         stop : callable
             Asked after every update; the state is saved before returning.
 
@@ -126,21 +137,44 @@ class ResumableTraining:
         return self.updates >= self.intervals.total
 
     def save(self) -> None:
-        """Put the parts up to this update and the checkpoint on disk, and drop older ones."""
+        """Put the parts up to this update and the checkpoint on disk, and drop older ones.
+
+        Raises
+        ------
+        TrainingError
+            If they cannot be written, most often because the disk is full.
+        """
         path = self.checkpoints / f"checkpoint_{self.updates}.pt"
-        self.trainer.consolidate_optimizer()
-        self.trainer.save_checkpoint(str(path), {"train_iterator": self._epochs.state_dict()})
+        try:
+            self._write_checkpoint(path)
+            self._after_save()
+        except (OSError, RuntimeError) as error:
+            # torch and netCDF4 report a full disk in errors of their own.
+            reason = str(error).splitlines()[0]
+            raise TrainingError(
+                f"update {self.updates}: the state could not be saved to {path.parent} ({reason}). "
+                "Is the disk full? The last checkpoint is kept: make room and run the same again"
+            ) from error
         for old in self._checkpoints()[:-2]:
             old.unlink()
 
     def save_model(self, path: Path) -> None:
         """Save the trained model alone, without the state of the optimizer."""
         self.trainer.cfg.checkpoint.no_save_optimizer_state = True
-        self.trainer.save_checkpoint(str(path), {})
+        self._write_checkpoint(path)
 
-    def precision(self) -> str:
-        """Precision of the forward and backward passes as run."""
-        return "fp16" if self.cfg.common.fp16 else "fp32"
+    def settings_as_run(self) -> dict[str, object]:
+        """Hyper-parameters read from what was built, under the names of the paper's Table 2."""
+        return settings_as_run(self.cfg, self.trainer.get_model())
+
+    def _write_checkpoint(self, path: Path) -> None:
+        self.trainer.consolidate_optimizer()
+        try:
+            self.trainer.save_checkpoint(
+                str(path), {"train_iterator": self._epochs.state_dict()}
+            )
+        finally:
+            path.with_name(f"{path.name}.tmp").unlink(missing_ok=True)
 
     def _batches(self) -> Iterator[list]:
         """The batches of every update from here on, epoch after epoch."""
@@ -155,7 +189,10 @@ class ResumableTraining:
             )
 
     def _update(self, samples: list) -> dict | None:
-        """One update; its numbers, or None when an overflow in half precision skipped it."""
+        """One update: its loss in nats per target token and its tokens.
+
+        None when an overflow in half precision skipped it.
+        """
         number = self.updates + 1
         try:
             with metrics.aggregate("train"):
@@ -179,7 +216,13 @@ class ResumableTraining:
                 f"update {number}: the loss is {numbers['loss']}. The last checkpoint is kept; "
                 "lower the learning rate or train in float32"
             )
-        return numbers
+        if numbers is None:
+            return None
+        # fairseq reports bits.
+        return {
+            "loss": numbers["loss"] * math.log(2),
+            "tokens": int(sum(sample["ntokens"] for sample in samples)),
+        }
 
     def _validate(self) -> None:
         with metrics.aggregate(new_root=True) as meters:

@@ -86,6 +86,7 @@ class Training(Section):
     attention_dropout: Share
     tied_embeddings: bool
     norm: Literal["stock", "pre", "post"]
+    initialisation: Literal["stock", "depth_scaled"]
     optimizer: Literal["adam"]
     adam_betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
     adam_epsilon: Rate
@@ -147,6 +148,7 @@ class Evaluation(Section):
 
     beam: Positive
     length_penalty: Rate
+    sentences: Count
     max_tokens: Positive
 
 

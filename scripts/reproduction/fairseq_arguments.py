@@ -48,6 +48,8 @@ def fairseq_arguments(
         *("--num-workers", "0"),
         "--skip-invalid-size-inputs-valid-test",
     ]
+    if training["initialisation"] == "depth_scaled":
+        arguments.append("--depth-scaled-initialisation")
     if device == "cpu":
         arguments.append("--cpu")
     elif training["precision"] == "fp16":

@@ -17,12 +17,14 @@ from reproduction.corpora.artificial.concepts import (
 KINDS = {"noun": NOUNS, "verb": VERBS, "adjective": ADJECTIVES, "adverb": ADVERBS, "time": TIMES}
 WORD_PARTS = {
     "en": (
-        "b bl br c cl cr d dr f fl fr g gl gr h j l m n p pl pr qu r s sc sh sl sp st str t th tr v w",
+        "b bl br c cl cr d dr f fl fr g gl gr h j l m n p pl pr qu r s sc sh sl sp st str "
+        "t th tr v w",
         "a e i o u a e i o ea ee oo ou ai",
         "b ck d ft g l ld ll m mp n nd ng nt p r rd rk rm rn rt s sh sk st t th x",
     ),
     "de": (
-        "b bl br d dr f fl fr g gl gr h j k kl kn kr l m n p pf pl r s sch schl schw sp st str t w z",
+        "b bl br d dr f fl fr g gl gr h j k kl kn kr l m n p pf pl r s sch schl schw sp st str "
+        "t w z",
         "a e i o u a e i ä ö ü au ei eu ie",
         "b ch cht d f ft g k l ld lt m mm n nd ng nk nn r rd rg rk rm rt s st t tt tz",
     ),

@@ -1,0 +1,38 @@
+# The commands of this project; `make` alone lists them.
+PYTHON ?= python3
+CORES ?= all
+PRESETS := $(wildcard presets/*.yaml)
+
+# The rules call the tools of .venv by their plain names.
+SNAKEMAKE := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/snakemake
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format set-up
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+demo: set-up ## small models, every figure and table, offline, on a CPU: results/demo/ (CORES=all)
+	$(SNAKEMAKE) --configfile presets/demo.yaml --cores $(CORES)
+
+test: set-up ## the tests, offline, fast ones first
+	.venv/bin/python -m pytest -q
+
+check: set-up ## format, style, Snakemake's lint, and a dry run of the paper and every preset
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/snakefmt --check Snakefile rules
+	@set -e; for settings in "" $(PRESETS:%="--configfile %"); do \
+		echo "snakemake --lint $$settings"; $(SNAKEMAKE) --lint $$settings; \
+		echo "snakemake --dry-run $$settings"; \
+		$(SNAKEMAKE) --dry-run --quiet --cores 1 $$settings; \
+	done
+
+format: set-up ## put all code in the project's format
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+	.venv/bin/snakefmt Snakefile rules
+
+set-up: ## .venv as requirements.lock pins it; nothing to do when it is there
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) was not found; install Python 3.11 or 3.12." >&2; exit 1; }
+	@$(PYTHON) tools/set_up.py

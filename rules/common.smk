@@ -1,0 +1,83 @@
+"""The configuration, the folders of a run, and which code a rule depends on."""
+
+import ast
+import json
+import os
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+
+from reproduction.configuration import (
+    ConfigurationError,
+    load_configuration,
+    synthetic_pairs,
+)
+
+try:
+    CONFIGURATION = load_configuration(config)
+except ConfigurationError as error:
+    raise WorkflowError(str(error))
+
+PYTHON = sys.executable
+SCRIPTS = Path(os.path.relpath(Path(workflow.basedir) / "scripts"))
+RESULTS = f"results/{CONFIGURATION.run}"
+MODELS = {model.name: model for model in CONFIGURATION.trained_models()}
+CORPORA = {model.corpus: CONFIGURATION.corpora[model.corpus] for model in MODELS.values()}
+NEWS_TEST = "newstest2018"
+
+
+wildcard_constraints:
+    model="|".join(MODELS),
+    corpus="[a-z0-9-]+",
+    tokens="[a-z0-9.-]+",
+
+
+def news_corpus(model):
+    """Name of the news test set of a translation model, or None."""
+    name = f"{NEWS_TEST}-{'-'.join(model.languages)}"
+    return name if model.objective == "mt" and name in CONFIGURATION.corpora else None
+
+
+for model in MODELS.values():
+    if news_corpus(model):
+        CORPORA[news_corpus(model)] = CONFIGURATION.corpora[news_corpus(model)]
+
+
+def splits_of(corpus):
+    """Splits of a corpus that hold text."""
+    settings = CONFIGURATION.corpora[corpus]
+    return [split for split in ("train", "valid", "test") if getattr(settings, split)]
+
+
+def uses(script, *files):
+    """A script, every module of this project that it imports, and other files it reads.
+
+    Listed as input where an edit should rerun the rule. Fetching, tokens and training leave it
+    out on purpose: an edit must not retrain the models.
+    """
+    found, waiting = [], [SCRIPTS / f"{script}.py"]
+    while waiting:
+        path = waiting.pop()
+        if path in found or not path.is_file():
+            continue
+        found.append(path)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            waiting += imported_files(node, path)
+    return [str(path) for path in found] + [str(SCRIPTS / name) for name in files]
+
+
+def imported_files(node, path):
+    """Files of this project that an import statement may mean."""
+    if isinstance(node, ast.Import):
+        modules = [alias.name for alias in node.names]
+        base = SCRIPTS
+    elif isinstance(node, ast.ImportFrom):
+        base = path.parents[node.level - 1] if node.level else SCRIPTS
+        start = f"{node.module}." if node.module else ""
+        modules = [node.module or ""] + [start + alias.name for alias in node.names]
+    else:
+        return []
+    stems = [base.joinpath(*module.split(".")) for module in modules if module]
+    return [stem.with_suffix(".py") for stem in stems] + [stem / "__init__.py" for stem in stems]

@@ -1,0 +1,151 @@
+"""Figures of the paper, from summaries only. -> figures/"""
+
+FIGURES = f"{RESULTS}/figures"
+FORMATS = ("pdf", "png", "svg")
+MAIN_MODELS = [
+    name for name in CONFIGURATION.main_models.model_dump().values() if name in MODELS
+]
+
+
+def summaries_of(names):
+    """Summaries of models."""
+    return [f"{RESULTS}/summaries/{name}.nc" for name in names]
+
+
+def figure_files(number):
+    """The files of one figure, each shown in Snakemake's own report."""
+    files = []
+    for kind in FORMATS:
+        shown = report(
+            f"{FIGURES}/figure{number}.{kind}",
+            caption=f"../captions/figure{number}.rst",
+            category="Figures",
+            labels={"figure": str(number), "format": kind},
+        )
+        files.append(shown)
+    return files
+
+
+rule plot_figure1:
+    input:
+        summaries=summaries_of(MAIN_MODELS),
+        code=uses("plot_figure1"),
+    output:
+        figure_files(1),
+    log:
+        f"{RESULTS}/logs/plot_figure1.log",
+    params:
+        stem=f"{FIGURES}/figure1",
+    shell:
+        "{PYTHON} {input.code[0]} --summaries {input.summaries}"
+        " --output-stem {params.stem} > {log} 2>&1"
+
+
+rule plot_figure2:
+    input:
+        summaries=summaries_of(MAIN_MODELS),
+        code=uses("plot_figure2"),
+    output:
+        figure_files(2),
+    log:
+        f"{RESULTS}/logs/plot_figure2.log",
+    params:
+        stem=f"{FIGURES}/figure2",
+    shell:
+        "{PYTHON} {input.code[0]} --summaries {input.summaries}"
+        " --output-stem {params.stem} > {log} 2>&1"
+
+
+rule plot_figure3:
+    input:
+        summaries=summaries_of(MAIN_MODELS),
+        code=uses("plot_figure3"),
+    output:
+        figure_files(3),
+    log:
+        f"{RESULTS}/logs/plot_figure3.log",
+    params:
+        stem=f"{FIGURES}/figure3",
+    shell:
+        "{PYTHON} {input.code[0]} --summaries {input.summaries}"
+        " --output-stem {params.stem} > {log} 2>&1"
+
+
+rule plot_figure4:
+    input:
+        summaries=summaries_of([name for name in MAIN_MODELS if MODELS[name].objective == "mlm"]),
+        code=uses("plot_figure4"),
+    output:
+        figure_files(4),
+    log:
+        f"{RESULTS}/logs/plot_figure4.log",
+    params:
+        stem=f"{FIGURES}/figure4",
+    shell:
+        "{PYTHON} {input.code[0]} --summaries {input.summaries}"
+        " --output-stem {params.stem} > {log} 2>&1"
+
+
+rule plot_figure5:
+    input:
+        summaries=summaries_of(MODELS),
+        code=uses("plot_figure5"),
+    output:
+        figure_files(5),
+    log:
+        f"{RESULTS}/logs/plot_figure5.log",
+    params:
+        stem=f"{FIGURES}/figure5",
+    shell:
+        "{PYTHON} {input.code[0]} --summaries {input.summaries}"
+        " --output-stem {params.stem} > {log} 2>&1"
+
+
+rule plot_figure6:
+    input:
+        summaries=summaries_of([name for name in MODELS if name not in MAIN_MODELS]),
+        code=uses("plot_figure6"),
+    output:
+        figure_files(6),
+    log:
+        f"{RESULTS}/logs/plot_figure6.log",
+    params:
+        stem=f"{FIGURES}/figure6",
+    shell:
+        "{PYTHON} {input.code[0]} --summaries {input.summaries}"
+        " --output-stem {params.stem} > {log} 2>&1"
+
+
+rule figure1:
+    input:
+        rules.plot_figure1.output,
+
+
+rule figure2:
+    input:
+        rules.plot_figure2.output,
+
+
+rule figure3:
+    input:
+        rules.plot_figure3.output,
+
+
+rule figure4:
+    input:
+        rules.plot_figure4.output,
+
+
+rule figure5:
+    input:
+        rules.plot_figure5.output,
+
+
+rule figure6:
+    input:
+        rules.plot_figure6.output,
+
+
+rule figures:
+    input:
+        [f"{FIGURES}/figure{number}.{kind}" for number in range(1, 7) for kind in FORMATS],

@@ -1,0 +1,43 @@
+"""Training with LCA recording. -> models/ and cubes/
+
+Checkpoints and the growing cube live in models/<model>/state, which is no declared output: a
+stopped training goes on from there.
+"""
+
+# Raise it together with the one in reproduction/training_run.py, when recorded numbers change.
+RECORDING_VERSION = 1
+
+
+rule train_model:
+    input:
+        lambda wildcards: token_files(MODELS[wildcards.model].tokens, ["train", "valid"]),
+    output:
+        cube=f"{RESULTS}/cubes/{{model}}.nc",
+        checkpoint=f"{RESULTS}/models/{{model}}/checkpoint.pt",
+        history=f"{RESULTS}/models/{{model}}/training.csv",
+        settings=f"{RESULTS}/models/{{model}}/settings.json",
+    log:
+        f"{RESULTS}/logs/train_model/{{model}}.log",
+    params:
+        training=lambda wildcards: json.dumps(
+            CONFIGURATION.training_of(MODELS[wildcards.model]).model_dump()
+        ),
+        tokens=lambda wildcards: f"{RESULTS}/tokens/{MODELS[wildcards.model].tokens}",
+        state=lambda wildcards: f"{RESULTS}/models/{wildcards.model}/state",
+        seed=CONFIGURATION.seed,
+        recording=RECORDING_VERSION,
+    threads: CONFIGURATION.resources.training_threads
+    resources:
+        mem_mb=CONFIGURATION.resources.training_memory,
+        gpu=CONFIGURATION.resources.training_gpus,
+    shell:
+        "{PYTHON} {SCRIPTS}/train_model.py --model {wildcards.model}"
+        " --training {params.training:q} --tokens {params.tokens} --seed {params.seed}"
+        " --threads {threads} --state {params.state} --cube {output.cube}"
+        " --checkpoint {output.checkpoint} --history {output.history}"
+        " --settings {output.settings} > {log} 2>&1"
+
+
+rule cubes:
+    input:
+        expand(f"{RESULTS}/cubes/{{model}}.nc", model=MODELS),

@@ -1,0 +1,56 @@
+"""One page with everything, readable offline. -> report/"""
+
+CAPTION_FOLDER = Path(os.path.relpath(Path(workflow.basedir) / "captions"))
+CAPTIONS = [f"figure{n}" for n in range(1, 7)] + [f"table{n}" for n in (1, 2, 3)]
+
+
+rule write_configuration:
+    output:
+        f"{RESULTS}/report/configuration.json",
+    log:
+        f"{RESULTS}/logs/write_configuration.log",
+    params:
+        configuration=json.dumps(CONFIGURATION.model_dump(), sort_keys=True),
+    localrule: True
+    shell:
+        "printf '%s\\n' {params.configuration:q} > {output} 2> {log}"
+
+
+rule make_report:
+    input:
+        configuration=rules.write_configuration.output,
+        figures=rules.figures.input,
+        tables=rules.tables.input,
+        qualities=expand(f"{RESULTS}/models/{{model}}/quality.json", model=MODELS),
+        settings=expand(f"{RESULTS}/models/{{model}}/settings.json", model=MODELS),
+        histories=expand(f"{RESULTS}/models/{{model}}/training.csv", model=MODELS),
+        counts=rules.corpora.input,
+        records=expand(f"{RESULTS}/corpora/archives/{{archive}}.json", archive=ARCHIVES),
+        tokens=expand(f"{RESULTS}/tokens/{{tokens}}/tokens.json", tokens=TOKENS),
+        summaries=summaries_of(MODELS),
+        captions=[f"{CAPTION_FOLDER}/{name}.rst" for name in CAPTIONS],
+        code=uses("make_report", "reproduction/report/report.html.j2"),
+    output:
+        report(
+            f"{RESULTS}/report/report.html",
+            caption="../captions/workflow.rst",
+            category="Report",
+        ),
+    log:
+        f"{RESULTS}/logs/make_report.log",
+    params:
+        figures=FIGURES,
+        tables=TABLES,
+        captions=CAPTION_FOLDER,
+    shell:
+        "{PYTHON} {input.code[0]} --configuration {input.configuration}"
+        " --figures-folder {params.figures} --tables-folder {params.tables}"
+        " --qualities {input.qualities} --settings {input.settings} --counts {input.counts}"
+        " --source-records {input.records} --tokens {input.tokens}"
+        " --histories {input.histories} --summaries {input.summaries}"
+        " --captions {params.captions} --output {output} > {log} 2>&1"
+
+
+rule report:
+    input:
+        f"{RESULTS}/report/report.html",

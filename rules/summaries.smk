@@ -1,0 +1,15 @@
+"""Cubes to small tables that figures, tables and the report read. -> summaries/"""
+
+
+rule summarise_cube:
+    input:
+        cube=f"{RESULTS}/cubes/{{model}}.nc",
+        code=uses("summarise_cube"),
+    output:
+        f"{RESULTS}/summaries/{{model}}.nc",
+    log:
+        f"{RESULTS}/logs/summarise_cube/{{model}}.log",
+    resources:
+        mem_mb=1000,
+    shell:
+        "{PYTHON} {input.code[0]} --cube {input.cube} --output {output} > {log} 2>&1"

@@ -1,0 +1,79 @@
+"""Vocabularies and token ids. -> tokens/"""
+
+TOKENS = {model.tokens: model for model in MODELS.values()}
+
+
+def text_of(tokens, split):
+    """Path, without the language, of the text behind a split of token ids."""
+    model = TOKENS[tokens]
+    if split == NEWS_TEST:
+        return f"{RESULTS}/corpora/{news_corpus(model)}/test"
+    return f"{RESULTS}/corpora/{model.corpus}/{split}"
+
+
+def token_splits(tokens):
+    """Splits of a set of token ids: those of the corpus, and the news test set."""
+    model = TOKENS[tokens]
+    return splits_of(model.corpus) + ([NEWS_TEST] if news_corpus(model) else [])
+
+
+def token_files(tokens, splits):
+    """The files fairseq reads: dictionaries and token ids of some splits."""
+    languages = TOKENS[tokens].languages
+    folder = f"{RESULTS}/tokens/{tokens}"
+    if len(languages) == 1:
+        names = ["dict.txt"]
+        infixes = [""]
+    else:
+        names = [f"dict.{language}.txt" for language in languages]
+        infixes = [f".{'-'.join(languages)}.{language}" for language in languages]
+    names += [f"{s}{i}.{e}" for s in splits for i in infixes for e in ("bin", "idx")]
+    return [f"{folder}/{name}" for name in names]
+
+
+rule learn_vocabulary:
+    input:
+        lambda wildcards: [
+            f"{text_of(wildcards.tokens, 'train')}.{language}"
+            for language in TOKENS[wildcards.tokens].languages
+        ],
+    output:
+        model=f"{RESULTS}/tokens/{{tokens}}/sentencepiece.model",
+        vocabulary=f"{RESULTS}/tokens/{{tokens}}/sentencepiece.vocab",
+    log:
+        f"{RESULTS}/logs/learn_vocabulary/{{tokens}}.log",
+    params:
+        size=CONFIGURATION.vocabulary.size,
+        sentences=CONFIGURATION.vocabulary.sentences,
+        seed=CONFIGURATION.seed,
+    shell:
+        "{PYTHON} {SCRIPTS}/learn_vocabulary.py --text {input} --size {params.size}"
+        " --sentences {params.sentences} --seed {params.seed} --threads {threads}"
+        " --model {output.model} --vocabulary {output.vocabulary} > {log} 2>&1"
+
+
+# One rule per vocabulary: languages and splits decide the names of the files.
+for tokens in TOKENS:
+
+    rule:
+        name:
+            f"binarise_text_{tokens.replace('-', '_').replace('.', '_')}"
+        input:
+            model=f"{RESULTS}/tokens/{tokens}/sentencepiece.model",
+            texts=[
+                f"{text_of(tokens, split)}.{language}"
+                for split in token_splits(tokens)
+                for language in TOKENS[tokens].languages
+            ],
+        output:
+            token_files(tokens, token_splits(tokens)),
+            f"{RESULTS}/tokens/{tokens}/tokens.json",
+        log:
+            f"{RESULTS}/logs/binarise_text/{tokens}.log",
+        params:
+            languages=list(TOKENS[tokens].languages),
+            splits=[f"--split {split} {text_of(tokens, split)}" for split in token_splits(tokens)],
+            folder=f"{RESULTS}/tokens/{tokens}",
+        shell:
+            "{PYTHON} {SCRIPTS}/binarise_text.py --model {input.model}"
+            " --languages {params.languages} {params.splits} --output {params.folder} > {log} 2>&1"

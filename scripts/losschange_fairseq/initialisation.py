@@ -1,0 +1,43 @@
+"""An initialisation with which narrow models of twelve layers learn within few updates."""
+
+from __future__ import annotations
+
+import torch
+
+RESIDUAL_OUTPUTS = ("out_proj.weight", "fc2.weight")
+
+
+@torch.no_grad()
+def scale_initialisation(model) -> None:
+    """Scale the output matrix of every residual branch by one over the root of their number.
+
+    A stack of N residual branches then starts with the variance of one. With the stock
+    initialisation, a model of 12 layers and width 64 stays at the unigram entropy for thousands
+    of updates. RoBERTa's normal draw with deviation 0.02 is made for widths of about 768; its
+    matrices are drawn first as fairseq's other Transformers draw theirs: Xavier-uniform in the
+    layers, normal with deviation width^-1/2 for tokens and positions.
+
+    Parameters
+    ----------
+    model : fairseq model
+        A `transformer`, `transformer_lm` or `roberta` model; changed in place.
+    """
+    stacks = [module for module in model.modules() if _is_stack(module)]
+    redraw = hasattr(getattr(model, "encoder", None), "sentence_encoder")
+    if redraw:
+        for embedding in (stacks[0].embed_tokens, stacks[0].embed_positions):
+            torch.nn.init.normal_(embedding.weight, std=embedding.embedding_dim**-0.5)
+            embedding.weight[embedding.padding_idx].zero_()
+    for stack in stacks:
+        matrices = [(name, p) for name, p in stack.layers.named_parameters() if p.dim() == 2]
+        outputs = [p for name, p in matrices if name.endswith(RESIDUAL_OUTPUTS)]
+        if redraw:
+            for _, matrix in matrices:
+                torch.nn.init.xavier_uniform_(matrix)
+        for matrix in outputs:
+            matrix.mul_(len(outputs) ** -0.5)
+
+
+def _is_stack(module) -> bool:
+    layers = getattr(module, "layers", None)
+    return isinstance(layers, torch.nn.ModuleList) and hasattr(layers[0], "self_attn")

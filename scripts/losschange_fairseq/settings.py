@@ -1,0 +1,50 @@
+"""Hyper-parameters as they ran, read from what fairseq built rather than from the request."""
+
+from __future__ import annotations
+
+import ast
+
+
+def settings_as_run(cfg, model) -> dict[str, object]:
+    """Settings of a training under the names of the paper's Table 2.
+
+    Parameters
+    ----------
+    cfg : fairseq configuration
+    model : fairseq model
+        A `transformer`, `transformer_lm` or `roberta` model.
+    """
+    sides = [getattr(model, side, None) for side in ("encoder", "decoder")]
+    stacks = [getattr(side, "sentence_encoder", side) for side in sides if side is not None]
+    layer = stacks[0].layers[0]
+    options, optimization, task = cfg.model, cfg.optimization, cfg.task
+    settings = {
+        "layers": sum(len(stack.layers) for stack in stacks),
+        "attention_heads": layer.self_attn.num_heads,
+        "embedding_dimension": layer.self_attn.embed_dim,
+        "feed_forward_dimension": layer.fc1.out_features,
+        "activation": options.activation_fn,
+        "norm": "pre" if layer.normalize_before else "post",
+        "dropout": layer.dropout_module.p,
+        "attention_dropout": layer.self_attn.dropout_module.p,
+        "update_frequency": optimization.update_freq[0],
+        "precision": "fp16" if cfg.common.fp16 else "fp32",
+        "total_updates": int(cfg.lr_scheduler.total_num_update),
+        "warmup_updates": cfg.lr_scheduler.warmup_updates,
+        "learning_rate_schedule": cfg.lr_scheduler._name,
+        "learning_rate": optimization.lr[0],
+        "optimizer": cfg.optimizer._name,
+        "adam_betas": list(ast.literal_eval(str(cfg.optimizer.adam_betas))),
+        "adam_epsilon": cfg.optimizer.adam_eps,
+        "weight_decay": cfg.optimizer.weight_decay,
+        "clip_norm": optimization.clip_norm,
+        "max_tokens": cfg.dataset.max_tokens,
+        "label_smoothing": getattr(cfg.criterion, "label_smoothing", 0.0),
+    }
+    if hasattr(task, "tokens_per_sample"):
+        settings["tokens_per_sample"] = task.tokens_per_sample
+    if hasattr(task, "mask_prob"):
+        settings["mask_probability"] = task.mask_prob
+        settings["leave_unmasked_probability"] = task.leave_unmasked_prob
+        settings["random_token_probability"] = task.random_token_prob
+    return settings

@@ -1,0 +1,54 @@
+"""The report of a run: one self-contained HTML page with everything that is known of it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from reproduction.files import replace_when_complete, run_script
+from reproduction.report.inputs import read_run
+from reproduction.report.page import render_report
+
+CAPTIONS = Path(__file__).resolve().parent.parent / "captions"
+
+# option: files that it takes, any number of them
+LISTS = {
+    "--qualities": "models/<model>/quality.json",
+    "--settings": "models/<model>/settings.json",
+    "--counts": "corpora/<corpus>/counts.json",
+    "--source-records": "records of the downloads",
+    "--tokens": "tokens/<tokens>/tokens.json",
+    "--histories": "models/<model>/training.csv",
+    "--summaries": "summaries/<model>.nc",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line; what a run does not have is left out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--configuration", type=Path, required=True, help="the whole configuration as JSON"
+    )
+    parser.add_argument("--figures-folder", type=Path, help="folder of figure1.svg ... figure6.png")
+    parser.add_argument("--tables-folder", type=Path, help="folder of table1.csv ... table3.md")
+    for option, files in LISTS.items():
+        parser.add_argument(option, type=Path, nargs="*", default=[], help=files)
+    parser.add_argument(
+        "--captions", type=Path, default=CAPTIONS, help="folder of the captions (*.rst)"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="the page (.html)")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Read what the command line names and write --output."""
+    options = build_parser().parse_args(arguments)
+    lists = {name: getattr(options, name) for name in (o[2:].replace("-", "_") for o in LISTS)}
+    run = read_run(options.configuration, **lists)
+    page = render_report(run, options.captions, options.figures_folder, options.tables_folder)
+    with replace_when_complete(options.output) as temporary:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    run_script(main)

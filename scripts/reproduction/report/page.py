@@ -1,0 +1,112 @@
+"""All parts of the report into one self-contained HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jinja2
+
+from reproduction.report import conservation, overview, provenance, quality
+from reproduction.report.illustrations import marked, read_caption, read_figures, read_tables
+from reproduction.report.inputs import Run
+from reproduction.report.oddities import ODDITIES
+
+SECTIONS = (
+    ("run", "This run"),
+    ("quality", "Did the models learn?"),
+    ("conservation", "Does it add up?"),
+    ("figures", "Figures"),
+    ("tables", "Tables"),
+    ("oddities", "Oddities of the paper"),
+    ("corpora", "Corpora"),
+    ("sources", "Sources"),
+    ("tokens", "Tokens"),
+    ("seeds", "Seeds"),
+    ("configuration", "Configuration"),
+    ("versions", "Versions"),
+    ("times", "Times"),
+)
+
+
+def render_report(
+    run: Run, captions: Path, figures: Path | None = None, tables: Path | None = None
+) -> str:
+    """The page; the same input gives the same text.
+
+    Parameters
+    ----------
+    run : Run
+        From `inputs.read_run`.
+    captions : path
+        Folder of figure1.rst to table3.rst and workflow.rst.
+    figures, tables : path, optional
+        Folders of the figures (SVG, PNG) and tables (CSV, Markdown).
+
+    Raises
+    ------
+    UserError
+        If a caption is missing, or a figure or table is damaged.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["marked"] = marked
+    title, introduction = read_caption(captions / "workflow.rst")
+    context = {
+        "run": run,
+        "name": run.configuration["run"],
+        "sections": SECTIONS,
+        "title": title,
+        "introduction": introduction,
+        "figures": read_figures(figures, captions, run),
+        "tables": read_tables(tables, captions),
+        "oddities": ODDITIES,
+    }
+    context |= _credibility(run) | _origin(run)
+    return environment.get_template("report.html.j2").render(context)
+
+
+def _credibility(run: Run) -> dict:
+    """What tells whether the numbers of this run mean anything."""
+    translations, signatures = quality.translation_table(run)
+    return {
+        "scale": overview.scale_table(run),
+        "scale_sentence": overview.scale_sentence(run),
+        "progress_sentence": overview.progress_sentence(run),
+        "learning_columns": quality.LEARNING_COLUMNS,
+        "learning": quality.learning_table(run),
+        "failed": quality.failed_models(run),
+        "margin": quality.MARGIN,
+        "held_out": quality.held_out_table(run),
+        "measures": quality.measure_meanings(run),
+        "translations": translations,
+        "signatures": signatures,
+        "conservation": conservation.conservation_table(run),
+        "conservation_sentence": conservation.conservation_sentence(run),
+        "conserved": conservation.CONSERVED,
+        "estimators": conservation.estimator_meanings(run),
+    }
+
+
+def _origin(run: Run) -> dict:
+    """What the run was made from."""
+    sources = provenance.source_list(run)
+    return {
+        "corpora": provenance.corpus_table(run),
+        "drops": provenance.drop_table(run),
+        "origins": provenance.origin_table(run),
+        "generated": provenance.generated_sources(run),
+        "sources": sources,
+        "mirror_sentence": provenance.mirror_sentence(run),
+        "unpinned_sentence": provenance.unpinned_sentence(sources),
+        "vocabularies": provenance.token_table(run),
+        "seeds": provenance.seed_table(run),
+        "configuration": provenance.configuration_listing(run),
+        "versions": provenance.version_table(run),
+        "times": provenance.time_table(run),
+    }

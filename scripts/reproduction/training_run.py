@@ -1,0 +1,196 @@
+"""Train one model of the paper to the end, or as far as it gets, and put its results in place."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from losschange_fairseq.training import Intervals, ResumableTraining, TrainingError
+
+from losschange.cube import CubeError
+from losschange.parts import assemble_cube
+from losschange.partition import PartitionError
+from losschange.recorder import RecordingError
+
+from .fairseq_arguments import fairseq_arguments
+from .files import UserError, replace_when_complete
+from .models import Model
+from .progress import ProgressLine
+from .training_state import TrainingState
+
+# Part of the fingerprint and of the workflow's parameters: raise it when recorded numbers change.
+RECORDING_VERSION = 1
+PACKAGES = {"torch": "torch", "fairseq": "fairseq-fixed", "numpy": "numpy", "netCDF4": "netCDF4"}
+
+
+class Interrupted(UserError):
+    """The training was asked to stop and has saved its state."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the results of one training go."""
+
+    cube: Path
+    checkpoint: Path
+    history: Path
+    settings: Path
+
+
+def train_model(
+    model: Model,
+    training: Mapping[str, object],
+    data: Path,
+    seed: int,
+    threads: int,
+    state_folder: Path,
+    outputs: Outputs,
+) -> None:
+    """Train a model and record its cube; resumes where an earlier try was stopped.
+
+    Parameters
+    ----------
+    model : Model
+    training : mapping
+        Fields of reproduction.configuration.Training.
+    data : path
+        Folder of token ids.
+    seed : int
+    threads : int
+        CPU threads; the cube is bit-identical for the same number.
+    state_folder : path
+        Survives this process; removed when all outputs are in place.
+    outputs : Outputs
+
+    Raises
+    ------
+    UserError
+        When training cannot go on: which update, why, and what to do.
+    """
+    torch.set_num_threads(threads)
+    stop = _stop_on_signal()
+    device = _device(training)
+    tokens_digest = _digest_of(data)
+    fingerprint = {
+        "model": model.name,
+        "seed": seed,
+        "threads": threads if device == "cpu" else 0,
+        "device": device,
+        "tokens": tokens_digest,
+        "recording_version": RECORDING_VERSION,
+        **training,
+    }
+    with TrainingState(state_folder, fingerprint) as state:
+        try:
+            run = ResumableTraining(
+                fairseq_arguments(model, training, data, seed, device),
+                state_folder,
+                Intervals(
+                    training["total_updates"],
+                    training["validation_interval"],
+                    training["checkpoint_interval"],
+                ),
+                after_save=state.save_history,
+            )
+            state.start_history(run.updates)
+            if not run.run(_reporter(model, training, run, state), stop):
+                raise Interrupted(
+                    f"{model.name} was stopped at update {run.updates} of "
+                    f"{training['total_updates']} and saved; run the same again to go on"
+                )
+            _put_in_place(model, training, run, state, outputs, fingerprint)
+        except (TrainingError, RecordingError, PartitionError, CubeError) as error:
+            raise UserError(f"{model.name}: {error}") from error
+        state.remove()
+
+
+def _put_in_place(model, training, run, state, outputs, fingerprint) -> None:
+    settings = {
+        "model": model.name,
+        "objective": model.objective,
+        "configured": dict(training),
+        "as_run": {**run.settings_as_run(), "device": fingerprint["device"]},
+        "versions": _versions(),
+        "parameters": sum(run.task.recorder.partition.layout.n_parameters),
+    }
+    assemble_cube(
+        run.store, outputs.cube, run.updates, _cube_attributes(model, settings, fingerprint)
+    )
+    with replace_when_complete(outputs.checkpoint) as temporary:
+        run.save_model(temporary)
+    state.copy_history(outputs.history)
+    with replace_when_complete(outputs.settings) as temporary:
+        temporary.write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
+
+
+def _cube_attributes(model: Model, settings: Mapping, fingerprint: Mapping) -> dict[str, object]:
+    configuration = json.dumps(fingerprint, sort_keys=True).encode()
+    return {
+        "title": f"Loss Change Allocation of {model.name}",
+        "model": model.name,
+        "objective": model.objective,
+        "source_language": model.source,
+        "target_language": model.target,
+        "corpus": model.corpus,
+        "tokens_digest": fingerprint["tokens"],
+        "configuration_digest": hashlib.sha256(configuration).hexdigest(),
+        "recording_version": RECORDING_VERSION,
+        "device": fingerprint["device"],
+        "precision": settings["as_run"]["precision"],
+        "seed": fingerprint["seed"],
+        "estimators": "batch",
+        "versions": ", ".join(f"{name} {v}" for name, v in sorted(settings["versions"].items())),
+    }
+
+
+def _reporter(model, training, run, state) -> Callable[[int, dict], None]:
+    progress = ProgressLine(model.name, training["total_updates"], run.updates)
+
+    def report(update: int, numbers: dict) -> None:
+        state.add_update(update, numbers["loss"], numbers["tokens"])
+        shown = progress.advance(update, numbers["loss"], numbers["tokens"])
+        if shown is not None:
+            state.write_progress(shown)
+
+    return report
+
+
+def _stop_on_signal() -> Callable[[], bool]:
+    """Ask for a stop after the current update on SIGTERM or the first Ctrl-C."""
+    asked = []
+
+    def ask(number, frame):
+        asked.append(number)
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else ask)
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    return lambda: bool(asked)
+
+
+def _device(training: Mapping[str, object]) -> str:
+    if training["device"] == "cuda" and not torch.cuda.is_available():
+        raise UserError("training.device is cuda, but torch finds no GPU; set it to auto or cpu")
+    if training["device"] == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return str(training["device"])
+
+
+def _digest_of(data: Path) -> str:
+    """SHA-256 over the dictionaries and token ids of training and validation."""
+    digest = hashlib.sha256()
+    for path in sorted([*data.glob("dict*.txt"), *data.glob("train.*"), *data.glob("valid.*")]):
+        digest.update(path.name.encode())
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(package) for name, package in PACKAGES.items()}

@@ -1,0 +1,44 @@
+"""Train one model with fairseq while recording its Loss Change Allocation."""
+
+import argparse
+import json
+import logging
+import warnings
+from pathlib import Path
+
+from reproduction.files import run_script
+from reproduction.models import parse_model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="such as clm-en or mt-en-de")
+    parser.add_argument("--training", required=True, help="hyper-parameters as JSON")
+    parser.add_argument("--tokens", type=Path, required=True, help="folder of token ids")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--state", type=Path, required=True, help="folder that survives a stop")
+    parser.add_argument("--cube", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--history", type=Path, required=True)
+    parser.add_argument("--settings", type=Path, required=True)
+    options = parser.parse_args()
+    # fairseq and hydra warn about their own use of torch; nothing a user could change.
+    warnings.simplefilter("ignore")
+    # Imported late: this takes seconds, and a wrong command line should not.
+    from reproduction.training_run import Outputs, train_model
+
+    logging.getLogger().setLevel(logging.WARNING)
+    train_model(
+        parse_model(options.model),
+        json.loads(options.training),
+        options.tokens,
+        options.seed,
+        options.threads,
+        options.state,
+        Outputs(options.cube, options.checkpoint, options.history, options.settings),
+    )
+
+
+if __name__ == "__main__":
+    run_script(main)

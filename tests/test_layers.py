@@ -1,0 +1,167 @@
+"""The rules of the house: who may import whom, how long things are, what no file may say."""
+
+import ast
+import fnmatch
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ROOT / "scripts"
+MODULES = sorted(SCRIPTS.rglob("*.py"))
+ENTRY_POINTS = sorted(SCRIPTS.glob("*.py"))
+MODULE_LINES, SCRIPT_LINES = 300, 100
+
+# Apart from the plug-in itself: token ids in fairseq's format, and evaluation.
+FAIRSEQ_USERS = {"reproduction/binarisation.py", "reproduction/quality.py"}
+
+TEXT_SUFFIXES = {
+    "", ".py", ".md", ".yaml", ".yml", ".toml", ".cff", ".smk", ".in", ".lock", ".txt", ".html",
+    ".csv", ".tex", ".css", ".json", ".sh",
+}  # fmt: skip
+
+
+def named(path):
+    return str(path.relative_to(ROOT))
+
+
+def imports(path):
+    """All modules that a file imports, at any depth of its code, as absolute names."""
+    package = list(path.relative_to(SCRIPTS).with_suffix("").parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def tops(path):
+    return {name.partition(".")[0] for name in imports(path)}
+
+
+def our_files():
+    """All files of the repository, without what .gitignore names and .git itself."""
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    patterns = [pattern.strip("/") for pattern in ignored] + [".git"]
+    folders = [ROOT]
+    while folders:
+        for path in sorted(folders.pop().iterdir()):
+            if any(fnmatch.fnmatch(path.name, pattern) for pattern in patterns):
+                continue
+            if path.is_dir():
+                folders.append(path)
+            elif path.suffix in TEXT_SUFFIXES:
+                yield path
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_imports_point_downwards(path):
+    place = path.relative_to(SCRIPTS)
+    used = tops(path)
+    assert "snakemake" not in used
+    if place.parts[0] == "losschange":
+        assert not used & {"fairseq", "losschange_fairseq", "reproduction"}
+    if place.parts[:2] == ("losschange", "plots"):
+        assert not used & {"xarray", "netCDF4", "pathlib", "os", "torch"}
+    if place.parts[0] == "losschange_fairseq":
+        assert "reproduction" not in used
+    elif place.as_posix() not in FAIRSEQ_USERS:
+        assert "fairseq" not in used
+    if "matplotlib" in used and place.parts[0] == "losschange":
+        assert place.parts[1] == "plots"
+
+
+def test_no_module_imports_a_script():
+    names = {path.stem for path in ENTRY_POINTS}
+    assert {named(path): tops(path) & names for path in MODULES if tops(path) & names} == {}
+
+
+def test_files_are_short_enough_to_read_in_one_sitting():
+    too_long = {}
+    for path in MODULES:
+        limit = SCRIPT_LINES if path.parent == SCRIPTS else MODULE_LINES
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if lines >= limit:
+            too_long[named(path)] = f"{lines} lines, allowed are fewer than {limit}"
+    assert too_long == {}
+
+
+def test_everything_public_has_a_docstring():
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    missing = []
+    for path in MODULES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        bodies = [(path.stem, tree)]
+        if not ast.get_docstring(tree):
+            missing.append(named(path))
+        while bodies:
+            owner, body = bodies.pop()
+            for node in body.body:
+                if not isinstance(node, kinds) or node.name.startswith("_"):
+                    continue
+                public_method = isinstance(body, ast.ClassDef)
+                # `main` of a script is described by the script's docstring, an overridden
+                # method by its base class.
+                described = (node.name == "main" and path in ENTRY_POINTS) or (
+                    public_method and body.bases
+                )
+                if not ast.get_docstring(node) and not described:
+                    missing.append(f"{named(path)}: {owner}.{node.name}")
+                if isinstance(node, ast.ClassDef):
+                    bodies.append((node.name, node))
+    assert missing == []
+
+
+def test_scripts_are_named_verb_noun_and_hide_no_standard_module():
+    for path in ENTRY_POINTS:
+        assert re.fullmatch(r"[a-z]+(_[a-z0-9]+)+", path.stem), named(path)
+        assert path.stem not in sys.stdlib_module_names
+
+
+def test_paths_that_the_readme_names_exist():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tour = readme.partition("## Reading order")[2].partition("\n## ")[0]
+    paths = re.findall(r"`([\w./-]+[./][\w./-]*|Snakefile|Makefile)`", tour)
+    assert len(paths) >= 10
+    pictures = re.findall(r"!\[[^]]*\]\(([^)#]+)\)", readme)
+    assert [path for path in paths + pictures if not (ROOT / path).exists()] == []
+
+
+def test_the_lock_pins_every_direct_requirement():
+    wanted = (ROOT / "requirements.in").read_text(encoding="utf-8").splitlines()
+    names = {line.partition("#")[0].strip().lower() for line in wanted} - {""}
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").lower()
+    pinned = set(re.findall(r"^([\w.-]+)==[\w.]+$", lock, flags=re.MULTILINE))
+    assert names - pinned == set()
+    assert "+" not in lock, "a local version such as +cpu is not the same on every machine"
+
+
+def test_the_library_is_installed_with_all_that_it_imports():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {*project["dependencies"], *project["optional-dependencies"]["plots"]}
+    library = [path for path in MODULES if path.is_relative_to(SCRIPTS / "losschange")]
+    used = set().union(*(tops(path) for path in library)) - sys.stdlib_module_names
+    assert used - {"losschange"} == declared
+
+
+def test_no_file_names_a_package_registry_or_a_path_of_one_machine():
+    # written in halves, so that this file is not found itself
+    hosts = ["py" + "pi.org", "python" + "hosted.org", "download.py" + "torch.org"]
+    hosts += ["ana" + "conda.", "conda" + "-forge.org", "npm" + "js.", "crates" + ".io"]
+    folders = [rf"(?<![\w.]){folder}" for folder in ("/wo" + "rk/", "/tm" + "p/", "/ro" + "ot/")]
+    forbidden = re.compile("|".join([*map(re.escape, hosts), *folders]))
+    found = []
+    for path in our_files():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        found += [
+            f"{named(path)}:{number}: {match.group()}"
+            for number, line in enumerate(lines, 1)
+            if (match := forbidden.search(line))
+        ]
+    assert found == []
