@@ -22,9 +22,10 @@ check: set-up ## format, style, Snakemake's lint, and a dry run of the paper and
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/snakefmt --check Snakefile rules
-	@set -e; for settings in "" $(PRESETS:%="--configfile %"); do \
-		echo "snakemake --lint $$settings"; $(SNAKEMAKE) --lint $$settings; \
-		echo "snakemake --dry-run $$settings"; \
+	@set -e; for preset in "" $(PRESETS); do \
+		settings=$${preset:+--configfile $$preset}; \
+		echo "lint and dry run: $${preset:-config.yaml}"; \
+		.venv/bin/python tools/lint_workflow.py $$settings; \
 		$(SNAKEMAKE) --dry-run --quiet --cores 1 $$settings; \
 	done
 

@@ -9,11 +9,8 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from reproduction.configuration import (
-    ConfigurationError,
-    load_configuration,
-    synthetic_pairs,
-)
+from reproduction.configuration import synthetic_pairs
+from reproduction.configuration_check import ConfigurationError, load_configuration
 
 try:
     CONFIGURATION = load_configuration(config)

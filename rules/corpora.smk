@@ -25,15 +25,15 @@ rule fetch_source:
         record=f"{RESULTS}/corpora/archives/{{archive}}.json",
     log:
         f"{RESULTS}/logs/fetch_source/{{archive}}.log",
+    wildcard_constraints:
+        archive="|".join(map(re.escape, ARCHIVES)) or "none",
+    localrule: True
     params:
         source=lambda wildcards: ARCHIVES[wildcards.archive],
         url=lambda wildcards: CONFIGURATION.sources[ARCHIVES[wildcards.archive]].url,
         sha256=lambda wildcards: CONFIGURATION.sources[ARCHIVES[wildcards.archive]].sha256 or "",
         mirror=CONFIGURATION.mirror or "",
         tries=CONFIGURATION.download_retries,
-    wildcard_constraints:
-        archive="|".join(map(re.escape, ARCHIVES)) or "none",
-    localrule: True
     shell:
         "{PYTHON} {SCRIPTS}/fetch_source.py --source {params.source} --url {params.url:q}"
         " --path {wildcards.archive} --sha256={params.sha256:q} --mirror={params.mirror:q}"
@@ -47,6 +47,8 @@ rule generate_source:
         second=f"{RESULTS}/corpora/synthetic/{{corpus}}.{{number}}.second",
     log:
         f"{RESULTS}/logs/generate_source/{{corpus}}.{{number}}.log",
+    wildcard_constraints:
+        number=r"\d+",
     params:
         languages=lambda wildcards: CORPORA[wildcards.corpus].languages,
         source=lambda wildcards: synthetic_pairs(
@@ -55,8 +57,6 @@ rule generate_source:
         offset=lambda wildcards: SYNTHETIC_STRIDE
         * (10 * sorted(CONFIGURATION.corpora).index(wildcards.corpus) + int(wildcards.number)),
         seed=CONFIGURATION.seed,
-    wildcard_constraints:
-        number=r"\d+",
     shell:
         "{PYTHON} {SCRIPTS}/generate_source.py --languages {params.languages}"
         " --pairs {params.source[0]} --domain {params.source[1]} --seed {params.seed}"
@@ -131,12 +131,12 @@ for corpus in CORPORA:
             f"{RESULTS}/corpora/{corpus}/counts.json",
         log:
             f"{RESULTS}/logs/prepare_corpus/{corpus}.log",
+        resources:
+            mem_mb=2500,
         params:
             corpus=corpus,
             settings=corpus_settings(corpus),
             folder=f"{RESULTS}/corpora/{corpus}",
-        resources:
-            mem_mb=2500,
         shell:
             "{PYTHON} {SCRIPTS}/prepare_corpus.py --corpus {params.corpus}"
             " --settings {params.settings:q} --output-folder {params.folder} > {log} 2>&1"

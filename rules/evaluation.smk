@@ -29,6 +29,10 @@ rule evaluate_model:
         f"{RESULTS}/models/{{model}}/quality.json",
     log:
         f"{RESULTS}/logs/evaluate_model/{{model}}.log",
+    threads: CONFIGURATION.resources.training_threads
+    resources:
+        mem_mb=CONFIGURATION.resources.training_memory,
+        gpu=CONFIGURATION.resources.training_gpus,
     params:
         tokens=lambda wildcards: f"{RESULTS}/tokens/{MODELS[wildcards.model].tokens}",
         losses=lambda wildcards: [
@@ -40,10 +44,6 @@ rule evaluate_model:
             if MODELS[wildcards.model].objective == "mt"
         ],
         settings=json.dumps(CONFIGURATION.evaluation.model_dump()),
-    threads: CONFIGURATION.resources.training_threads
-    resources:
-        mem_mb=CONFIGURATION.resources.training_memory,
-        gpu=CONFIGURATION.resources.training_gpus,
     shell:
         "{PYTHON} {SCRIPTS}/evaluate_model.py --model {wildcards.model}"
         " --checkpoint {input.checkpoint} --tokens {params.tokens}"

@@ -2,9 +2,7 @@
 
 FIGURES = f"{RESULTS}/figures"
 FORMATS = ("pdf", "png", "svg")
-MAIN_MODELS = [
-    name for name in CONFIGURATION.main_models.model_dump().values() if name in MODELS
-]
+MAIN_MODELS = [name for name in CONFIGURATION.main_models.model_dump().values() if name in MODELS]
 
 
 def summaries_of(names):

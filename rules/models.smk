@@ -18,6 +18,10 @@ rule train_model:
         settings=f"{RESULTS}/models/{{model}}/settings.json",
     log:
         f"{RESULTS}/logs/train_model/{{model}}.log",
+    threads: CONFIGURATION.resources.training_threads
+    resources:
+        mem_mb=CONFIGURATION.resources.training_memory,
+        gpu=CONFIGURATION.resources.training_gpus,
     params:
         training=lambda wildcards: json.dumps(
             CONFIGURATION.training_of(MODELS[wildcards.model]).model_dump()
@@ -26,10 +30,6 @@ rule train_model:
         state=lambda wildcards: f"{RESULTS}/models/{wildcards.model}/state",
         seed=CONFIGURATION.seed,
         recording=RECORDING_VERSION,
-    threads: CONFIGURATION.resources.training_threads
-    resources:
-        mem_mb=CONFIGURATION.resources.training_memory,
-        gpu=CONFIGURATION.resources.training_gpus,
     shell:
         "{PYTHON} {SCRIPTS}/train_model.py --model {wildcards.model}"
         " --training {params.training:q} --tokens {params.tokens} --seed {params.seed}"

@@ -1,7 +1,7 @@
 """One page with everything, readable offline. -> report/"""
 
 CAPTION_FOLDER = Path(os.path.relpath(Path(workflow.basedir) / "captions"))
-CAPTIONS = [f"figure{n}" for n in range(1, 7)] + [f"table{n}" for n in (1, 2, 3)]
+CAPTIONS = ["workflow"] + [f"figure{n}" for n in range(1, 7)] + [f"table{n}" for n in (1, 2, 3)]
 
 
 rule write_configuration:
@@ -9,9 +9,9 @@ rule write_configuration:
         f"{RESULTS}/report/configuration.json",
     log:
         f"{RESULTS}/logs/write_configuration.log",
-    params:
-        configuration=json.dumps(CONFIGURATION.model_dump(), sort_keys=True),
     localrule: True
+    params:
+        configuration=json.dumps(CONFIGURATION.model_dump()),
     shell:
         "printf '%s\\n' {params.configuration:q} > {output} 2> {log}"
 
@@ -29,7 +29,11 @@ rule make_report:
         tokens=expand(f"{RESULTS}/tokens/{{tokens}}/tokens.json", tokens=TOKENS),
         summaries=summaries_of(MODELS),
         captions=[f"{CAPTION_FOLDER}/{name}.rst" for name in CAPTIONS],
-        code=uses("make_report", "reproduction/report/report.html.j2"),
+        code=uses(
+            "make_report",
+            "reproduction/report/report.html.j2",
+            "reproduction/report/report.css",
+        ),
     output:
         report(
             f"{RESULTS}/report/report.html",

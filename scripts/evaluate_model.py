@@ -34,6 +34,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     # Imported late: this takes seconds, and a wrong command line should not.
     import sentencepiece
+
     from reproduction.quality import TrainedModel, translation_scores
 
     logging.getLogger().setLevel(logging.WARNING)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import summarise_cube
-from losschange.cube import Cell, CubeError, CubeLayout, CubeWriter, open_cube
+from losschange.cube import Cell, CubeError, CubeLayout, open_cube
+from losschange.cube_writer import CubeWriter
 from losschange.summaries import SummaryError, open_summary
 from losschange.summaries import summarise_cube as summarise
 from reproduction.files import UserError

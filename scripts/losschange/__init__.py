@@ -2,5 +2,6 @@
 
 Knows neither fairseq nor Snakemake. Read in this order: `cube` (what is recorded), `partition`
 (which parameter belongs to which cell), `allocation` (the mathematics), `recorder` (when to look
-at a training), `parts` (how a growing cube survives a crash), `summaries`, `plots`.
+at a training), `cube_writer` and `parts` (how a growing cube survives a crash), `streaming` and
+`summaries` (one pass over a cube), `profiles` and `plots`.
 """

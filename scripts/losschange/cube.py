@@ -1,4 +1,4 @@
-"""The LCA cube: what it holds, how it is written and opened.
+"""The LCA cube: what it holds and how it is opened.
 
 One NetCDF-4 file per model with the dimensions step x layer x component x head. It is the
 interface between training and everything after it, so this module is the only place that
@@ -8,11 +8,10 @@ knows its names, units and attributes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import netCDF4
 import numpy as np
 import xarray as xr
 
@@ -148,166 +147,6 @@ class CubeLayout:
     def from_grid(self, grid: np.ndarray) -> np.ndarray:
         """Pick the existing cells of a grid (..., layer, component, head) as (..., cells)."""
         return grid[(..., *self.index)]
-
-
-class CubeWriter:
-    """Writes one cube in a streaming pass, under a temporary name until it is complete.
-
-    Parameters
-    ----------
-    path : path
-        Final name; put in place only when the `with` block ends without an exception.
-    layout : CubeLayout
-    steps : int array (steps,)
-        Numbers of the updates, ascending, 1-based.
-    attributes : mapping
-        Global attributes (text or numbers).
-    estimator_steps : mapping of estimator name to int array
-        The updates at which each estimator was recorded; "batch" stands at every step.
-    valid_losses : sequence of (step, nats)
-        Validation losses, step 0 being the model before training.
-    """
-
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        layout: CubeLayout,
-        steps: np.ndarray,
-        attributes: Mapping[str, object],
-        estimator_steps: Mapping[str, np.ndarray] | None = None,
-        valid_losses: Sequence[tuple[int, float]] = (),
-    ):
-        self.path = Path(path)
-        self.layout = layout
-        self.steps = np.asarray(steps, dtype=np.int64)
-        self.attributes = dict(attributes)
-        self.estimator_steps = {"batch": self.steps, **(estimator_steps or {})}
-        self.valid_losses = list(valid_losses)
-        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-
-    def __enter__(self) -> CubeWriter:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = netCDF4.Dataset(self._temporary, "w", format="NETCDF4")
-        try:
-            self._write_static()
-            self._create_variables()
-        except BaseException:
-            self._abandon()
-            raise
-        return self
-
-    def write(
-        self,
-        start: int,
-        series: Mapping[str, np.ndarray] | None = None,
-        values: Mapping[str, np.ndarray] | None = None,
-    ) -> None:
-        """Write a run of steps.
-
-        Parameters
-        ----------
-        start : int
-            Position (not number) of the first step along the axis of what is written.
-        series : mapping of name in SERIES to array (n,)
-        values : mapping of estimator name to array (n, cells), nats per target token
-        """
-        for name, column in (series or {}).items():
-            self._file[name][start : start + len(column)] = column
-        for name, block in (values or {}).items():
-            variable = ESTIMATORS[name][0]
-            self._file[variable][start : start + len(block)] = self.layout.to_grid(block)
-
-    def __exit__(self, kind, error, trace) -> None:
-        if kind is not None:
-            self._abandon()
-            return
-        try:
-            self._file.close()
-            os.replace(self._temporary, self.path)
-        except BaseException:
-            self._temporary.unlink(missing_ok=True)
-            raise
-
-    def _abandon(self) -> None:
-        try:
-            self._file.close()
-        finally:
-            self._temporary.unlink(missing_ok=True)
-
-    def _write_static(self) -> None:
-        out = self._file
-        layers, components, heads = self.layout.shape
-        for name, size in (("layer", layers), ("component", components), ("head", heads)):
-            out.createDimension(name, size)
-        out.createDimension("step", len(self.steps))
-        out.createDimension("valid_step", len(self.valid_losses))
-        self._integers("step", "step", self.steps, "number of the update, 1-based")
-        self._integers("layer", "layer", np.arange(layers), "depth, 0 = embeddings")
-        self._text("component", "component", COMPONENTS)
-        self._text("head", "head", ["none", *map(str, range(self.layout.heads))])
-        self._text("stack", "layer", self.layout.stacks)
-        self._text("label", "layer", self.layout.labels)
-        valid_steps = np.array([step for step, _ in self.valid_losses], dtype=np.int64)
-        self._integers(
-            "valid_step", "valid_step", valid_steps, "update after which it was measured"
-        )
-        valid = out.createVariable("valid_loss", "f8", ("valid_step",))
-        valid.setncatts({"units": "nats", "long_name": "mean validation loss per target token"})
-        valid[:] = np.array([loss for _, loss in self.valid_losses], dtype=np.float64)
-        counts = np.zeros(self.layout.shape, dtype=np.int64)
-        counts[self.layout.index] = self.layout.n_parameters
-        count = out.createVariable("n_parameters", "i8", ("layer", "component", "head"))
-        count.setncatts({"units": "1", "long_name": "trainable scalars in the cell"})
-        count[:] = counts
-        out.setncatts(
-            {"Conventions": CONVENTIONS, "cube_format": np.int64(FORMAT_VERSION), **self.attributes}
-        )
-
-    def _create_variables(self) -> None:
-        for name, (units, meaning) in SERIES.items():
-            variable = self._file.createVariable(
-                name, "f4", ("step",), zlib=True, shuffle=True, fill_value=np.float32(np.nan)
-            )
-            variable.setncatts({"units": units, "long_name": meaning})
-        for name, steps in self.estimator_steps.items():
-            axis = "step"
-            if not np.array_equal(steps, self.steps):
-                axis = f"step_{name}"
-                self._file.createDimension(axis, len(steps))
-                self._integers(axis, axis, np.asarray(steps), f"updates recorded by {name}")
-            variable_name, meaning = ESTIMATORS[name]
-            variable = self._file.createVariable(
-                variable_name,
-                "f4",
-                (axis, "layer", "component", "head"),
-                zlib=True,
-                complevel=1,
-                shuffle=True,
-                chunksizes=(max(1, min(STEPS_PER_CHUNK, len(steps))), *self.layout.shape),
-                fill_value=np.float32(np.nan),
-            )
-            variable.setncatts(
-                {
-                    "units": "nats",
-                    "long_name": f"loss change allocation: {meaning}",
-                    "coordinates": "stack label",
-                }
-            )
-
-    def _integers(self, name: str, axis: str, numbers: np.ndarray, meaning: str) -> None:
-        variable = self._file.createVariable(name, "i8", (axis,))
-        variable.setncatts({"units": "1", "long_name": meaning})
-        variable[:] = numbers
-
-    def _text(self, name: str, axis: str, words: Sequence[str]) -> None:
-        # Fixed-width characters: variable-length strings are not compressed and not portable.
-        width = max(len(word) for word in words)
-        width_axis = f"characters_{width}"
-        if width_axis not in self._file.dimensions:
-            self._file.createDimension(width_axis, width)
-        variable = self._file.createVariable(name, "S1", (axis, width_axis))
-        variable[:] = np.array(words, dtype=f"S{width}").view("S1").reshape(len(words), width)
-        variable._Encoding = "utf-8"
 
 
 def open_cube(path: str | os.PathLike) -> xr.Dataset:

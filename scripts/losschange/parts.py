@@ -20,11 +20,11 @@ from .cube import (
     STEPS_PER_CHUNK,
     CubeError,
     CubeLayout,
-    CubeWriter,
     estimators_of,
     layout_of,
     open_cube,
 )
+from .cube_writer import CubeWriter
 
 _NAME = re.compile(r"part-(\d{9})-(\d{9})\.nc")
 

@@ -12,8 +12,8 @@ from fairseq.tasks.language_modeling import LanguageModelingConfig, LanguageMode
 from fairseq.tasks.masked_lm import MaskedLMConfig, MaskedLMTask
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
-from losschange.parts import PartStore
 from losschange.partition import partition_parameters
+from losschange.parts import PartStore
 from losschange.recorder import Recorder
 
 from .initialisation import scale_initialisation

@@ -170,9 +170,7 @@ class ResumableTraining:
     def _write_checkpoint(self, path: Path) -> None:
         self.trainer.consolidate_optimizer()
         try:
-            self.trainer.save_checkpoint(
-                str(path), {"train_iterator": self._epochs.state_dict()}
-            )
+            self.trainer.save_checkpoint(str(path), {"train_iterator": self._epochs.state_dict()})
         finally:
             path.with_name(f"{path.name}.tmp").unlink(missing_ok=True)
 

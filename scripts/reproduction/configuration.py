@@ -1,17 +1,14 @@
-"""The configuration: what it may hold, and every mistake in it at once."""
+"""The configuration: what config.yaml may hold."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     create_model,
     model_validator,
 )
@@ -22,10 +19,6 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0)]
-
-
-class ConfigurationError(ValueError):
-    """Everything that is wrong with a configuration, one line per mistake."""
 
 
 def _model_name(name: str) -> str:
@@ -205,119 +198,6 @@ class Configuration(Section):
             if override is not None:
                 merged |= override.model_dump(exclude_unset=True)
         return Training.model_validate(merged)
-
-
-def load_configuration(values: Mapping[str, Any]) -> Configuration:
-    """Check a configuration completely.
-
-    Parameters
-    ----------
-    values : mapping
-        What YAML and the command line gave.
-
-    Raises
-    ------
-    ConfigurationError
-        With all mistakes: the key, the value found, and what is allowed.
-    """
-    values = dict(values)
-    if isinstance(values.get("models"), str):
-        values["models"] = [name for name in values["models"].strip("[]").replace(",", " ").split()]
-    try:
-        configuration = Configuration.model_validate(values)
-    except ValidationError as error:
-        problems = [_describe(problem) for problem in error.errors()]
-        problems += list(_broken_references(values))
-    else:
-        problems = [*_broken_references(values), *_broken_trainings(configuration)]
-    if problems:
-        problems = list(dict.fromkeys(problems))
-        count = f"{len(problems)} mistake{'s' if len(problems) > 1 else ''}"
-        raise ConfigurationError(
-            f"{count} in the configuration:\n" + "\n".join(f"  {line}" for line in problems)
-        )
-    return configuration
-
-
-def _describe(problem: Mapping[str, Any]) -> str:
-    """One line for one mistake found by pydantic."""
-    path = [part for part in problem["loc"] if part != "[key]" and not _is_branch(part)]
-    key = ".".join(str(part) for part in path)
-    if problem["type"] == "extra_forbidden":
-        known = _known_keys(path[:-1])
-        close = difflib.get_close_matches(str(path[-1]), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
-        return f"{key}: unknown key; {hint}"
-    if problem["type"] == "missing":
-        return f"{key}: missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message.replace("Input should be", "allowed is")
-    if isinstance(problem["input"], Mapping):
-        return f"{key}: {message}"
-    return f"{key}: found {problem['input']!r}; {message}"
-
-
-def _is_branch(part: str | int) -> bool:
-    """Whether a part of pydantic's location names a branch of a union, not a key."""
-    return isinstance(part, str) and (part.startswith(("constrained-", "literal[")) or part == "int")
-
-
-def _known_keys(path: list[str | int]) -> list[str]:
-    """Keys that the section at a path may hold."""
-    section: type[BaseModel] = Configuration
-    for part in path:
-        annotation = getattr(section, "model_fields", {}).get(part)
-        if annotation is None:
-            continue
-        candidates = [annotation.annotation, *getattr(annotation.annotation, "__args__", ())]
-        section = next(
-            (kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)),
-            section,
-        )
-    return sorted(section.model_fields)
-
-
-def _broken_references(values: Mapping[str, Any]) -> Iterator[str]:
-    """Names that point to nothing; works on values that may be wrong elsewhere."""
-    sources, corpora = values.get("sources"), values.get("corpora")
-    if not isinstance(sources, Mapping) or not isinstance(corpora, Mapping):
-        return
-    for name, corpus in corpora.items():
-        if not isinstance(corpus, Mapping) or not isinstance(corpus.get("sources"), list):
-            continue
-        for source in corpus["sources"]:
-            try:
-                known = source in sources or synthetic_pairs(str(source)) is not None
-            except ValueError as error:
-                yield f"corpora.{name}.sources: found {source!r}; {error}"
-                continue
-            if not known:
-                yield (
-                    f"corpora.{name}.sources: found {source!r}; allowed are the names under "
-                    "sources and synthetic:<pairs>"
-                )
-            elif source in sources and isinstance(sources[source], Mapping):
-                members = sources[source].get("members") or {}
-                for language in corpus.get("languages") or []:
-                    if language not in members:
-                        yield f"sources.{source}.members: no member for {language} of {name}"
-    for name in values.get("models") or []:
-        try:
-            model = parse_model(str(name))
-        except ValueError:
-            continue
-        if model.corpus not in corpora:
-            yield f"models: {name} needs the corpus {model.corpus}, which corpora does not have"
-
-
-def _broken_trainings(configuration: Configuration) -> Iterator[str]:
-    """Overrides that do not fit together with the rest of a model's hyper-parameters."""
-    for model in configuration.trained_models():
-        try:
-            configuration.training_of(model)
-        except ValidationError as error:
-            for problem in error.errors():
-                yield f"training of {model.name}: {_describe(problem).lstrip(': ')}"
 
 
 def synthetic_pairs(source: str) -> tuple[int, str] | None:

@@ -7,13 +7,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import losschange_fairseq  # noqa: F401  (the checkpoints name its tasks)
 import numpy as np
 import sacrebleu
 import sentencepiece
 import torch
 from fairseq import checkpoint_utils, utils
 from fairseq.data import BaseWrapperDataset
+
+import losschange_fairseq  # noqa: F401  (the checkpoints name its tasks)
 
 from .vocabulary import SPECIAL_IDS, unigram_entropy
 
@@ -88,9 +89,7 @@ class TrainedModel:
         sentences: int,
     ) -> list[str]:
         """Translations of a split's first sentences (0 = all), in order, as plain text."""
-        options = argparse.Namespace(
-            beam=beam, lenpen=length_penalty, max_len_a=1.5, max_len_b=10
-        )
+        options = argparse.Namespace(beam=beam, lenpen=length_penalty, max_len_a=1.5, max_len_b=10)
         generator = self.task.build_generator([self.model], options)
         found: dict[int, str] = {}
         for sample in self._batches(split, sentences):

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from losschange_fairseq.training import Intervals, ResumableTraining, TrainingError
 
 from losschange.cube import CubeError
-from losschange.parts import assemble_cube
 from losschange.partition import PartitionError
+from losschange.parts import assemble_cube
 from losschange.recorder import RecordingError
+from losschange_fairseq.training import Intervals, ResumableTraining, TrainingError
 
 from .fairseq_arguments import fairseq_arguments
 from .files import UserError, replace_when_complete

@@ -1,0 +1,58 @@
+"""Run Snakemake's lint and leave out the findings that this project accepts, with reasons.
+
+Snakemake has no switch for single findings, and exits with 1 for any.
+Usage: lint_workflow.py [arguments for snakemake]
+"""
+
+import re
+import subprocess
+import sys
+
+ACCEPTED = {
+    r"Specify a conda environment or container": "requirements.lock pins one environment for all",
+    r"Shell command directly uses variable (PYTHON|SCRIPTS)": "the same for every rule of a run",
+    r"Param (folder|stem|figures|tables) is a prefix": "says where, not what: a rule's own folder",
+    r"Mixed rules and functions": "what one stage needs stands in the file of that stage",
+}
+
+
+def open_findings(text):
+    """Findings of a lint that are not accepted, as (place, title).
+
+    Parameters
+    ----------
+    text : str
+        What `snakemake --lint` writes.
+
+    Raises
+    ------
+    ValueError
+        If it holds no lint, such as an error in the workflow.
+    """
+    found, place = [], None
+    for line in text.splitlines():
+        if line.startswith("Lints for "):
+            place = line.removeprefix("Lints for ").rstrip(":")
+        elif place and line.startswith("    * "):
+            found.append((place, line.removeprefix("    * ").rstrip(":")))
+    if place is None and "Congratulations" not in text:
+        raise ValueError(text)
+    accepted = re.compile("|".join(ACCEPTED))
+    return [(place, title) for place, title in found if not accepted.match(title)]
+
+
+def main():
+    """Print what is left of the findings; exit status 1 if anything is."""
+    command = [sys.executable, "-m", "snakemake", "--lint", *sys.argv[1:]]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        findings = open_findings(done.stdout)
+    except ValueError as error:
+        sys.exit(f"error: the lint did not run:\n{error}")
+    for place, title in findings:
+        print(f"{place}: {title}")
+    sys.exit(1 if findings else 0)
+
+
+if __name__ == "__main__":
+    main()
