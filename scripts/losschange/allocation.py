@@ -100,6 +100,7 @@ def first_order(
     for view, grad in zip(before, gradients, strict=True):
         if grad is None:
             view.zero_()
-    torch._foreach_mul_([view for view, _ in present], [grad for _, grad in present])
+    if present:
+        torch._foreach_mul_([view for view, _ in present], [grad for _, grad in present])
     # The row holds g * (theta_t - theta_{t+1}), the negative of the allocation.
     return cell_sum(row).neg_()

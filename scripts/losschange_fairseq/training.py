@@ -81,8 +81,7 @@ class ResumableTraining:
             *("--save-dir", str(self.checkpoints)),
             *("--restore-file", str(restored or self.checkpoints / "none.pt")),
         ]
-        self.cfg = _configure(arguments)
-        self.task, self.trainer = _build(self.cfg)
+        self.cfg, self.task, self.trainer = build_trainer(arguments)
         extra_state, self._epochs = checkpoint_utils.load_checkpoint(
             self.cfg.checkpoint, self.trainer
         )
@@ -252,14 +251,23 @@ class ResumableTraining:
             dump.unlink()
 
 
-def _configure(arguments: list[str]):
+def build_trainer(arguments: list[str]):
+    """What fairseq-train builds from its arguments.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Arguments of fairseq-train, --user-dir among them.
+
+    Returns
+    -------
+    (configuration, task, fairseq.trainer.Trainer)
+    """
     parser = options.get_training_parser()
     # The folder must be known before its tasks can be parsed.
-    utils.import_user_module(argparse.Namespace(user_dir=_value(arguments, "--user-dir")))
-    return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments))
-
-
-def _build(cfg):
+    user_dir = arguments[arguments.index("--user-dir") + 1]
+    utils.import_user_module(argparse.Namespace(user_dir=user_dir))
+    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments))
     logging.getLogger("fairseq").setLevel(logging.WARNING)
     metrics.reset()
     np.random.seed(cfg.common.seed)
@@ -268,8 +276,4 @@ def _build(cfg):
     model = task.build_model(cfg.model)
     criterion = task.build_criterion(cfg.criterion)
     task.load_dataset("valid", combine=False, epoch=1)
-    return task, Trainer(cfg, task, model, criterion)
-
-
-def _value(arguments: list[str], name: str) -> str:
-    return arguments[arguments.index(name) + 1]
+    return cfg, task, Trainer(cfg, task, model, criterion)

@@ -1,0 +1,71 @@
+"""Every preset and profile plans the jobs that it should, and bad settings are told at once."""
+
+import pytest
+
+from workflow_runs import ROOT, planned_jobs, snakemake
+
+PRESETS = ["", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("presets/*.yaml"))]
+PROFILES = sorted(str(path.parent.relative_to(ROOT)) for path in ROOT.glob("profiles/*/config.*"))
+
+
+def dry_run(folder, *arguments):
+    return snakemake(
+        folder, "--snakefile", str(ROOT / "Snakefile"), "--dry-run", "--cores", "2", *arguments
+    )
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_preset_plans_all_fifteen_models(preset, tmp_path):
+    done = dry_run(tmp_path, *(["--configfile", str(ROOT / preset)] if preset else []))
+    assert done.returncode == 0, done.stdout
+    jobs = planned_jobs(done.stdout)
+    assert jobs["train_model"] == jobs["evaluate_model"] == jobs["summarise_cube"] == 15
+    assert [jobs[f"plot_figure{number}"] for number in range(1, 7)] == [1] * 6
+    assert [jobs[f"make_table{number}"] for number in (1, 2, 3)] == [1] * 3
+    assert jobs["make_report"] == 1
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_each_profile_is_accepted(profile, tmp_path):
+    done = dry_run(tmp_path, "--workflow-profile", str(ROOT / profile))
+    assert done.returncode == 0, done.stdout
+    assert planned_jobs(done.stdout)["train_model"] == 15
+
+
+def test_the_sources_of_the_paper_are_fetched_once_each(tmp_path):
+    jobs = planned_jobs(dry_run(tmp_path, "corpora").stdout)
+    # Three of Europarl, five of WMT, and one archive that holds all news test sets.
+    assert jobs["fetch_source"] == 9
+
+
+@pytest.mark.parametrize("target", ["figures", "tables", "cubes", "figure3", "table2", "report"])
+def test_targets_have_names(target, tmp_path):
+    done = dry_run(tmp_path, target)
+    assert done.returncode == 0, done.stdout
+    assert planned_jobs(done.stdout)[target] == 1
+
+
+def test_a_figure_by_file_asks_only_for_the_main_models(tmp_path):
+    jobs = planned_jobs(dry_run(tmp_path, "results/paper/figures/figure3.pdf").stdout)
+    assert jobs["train_model"] == 3
+    assert "plot_figure1" not in jobs
+
+
+def test_models_restrict_a_run(tmp_path):
+    done = dry_run(tmp_path, "--config", "models=[clm-en,mt-en-de]")
+    assert planned_jobs(done.stdout)["train_model"] == 2
+
+
+def test_wmt_language_models_are_a_switch(tmp_path):
+    done = dry_run(tmp_path, "cubes", "--config", "wmt_language_models=true")
+    assert planned_jobs(done.stdout)["train_model"] == 17
+
+
+def test_a_wrong_configuration_is_told_completely_before_anything_runs(tmp_path):
+    done = dry_run(tmp_path, "--config", "models=[clm-en,clm-xx]", "sed=2", "seed=no")
+    assert done.returncode != 0
+    assert "models: clm-xx needs the corpus europarl-en-xx" in done.stdout
+    assert "sed: unknown key; did you mean seed?" in done.stdout
+    assert "seed: found" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (tmp_path / "results").exists()

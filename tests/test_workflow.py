@@ -1,0 +1,129 @@
+"""The whole workflow, run for real on a tiny configuration: outputs, reruns, determinism."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import xarray as xr
+
+from workflow_runs import TINY, copy_repository, digests, planned_jobs, snakemake
+
+pytestmark = pytest.mark.slow
+
+REPRODUCIBLE = ("figures/*", "tables/*", "summaries/*.nc", "cubes/*.nc")
+SETTINGS = ("--configfile", str(TINY), "--cores", "2")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A copy of the repository with the results of the tiny run."""
+    folder = copy_repository(tmp_path_factory.mktemp("finished") / "repository")
+    done = snakemake(folder, *SETTINGS)
+    assert done.returncode == 0, done.stdout
+    return folder
+
+
+@pytest.fixture
+def repository(finished, tmp_path):
+    """The finished repository, to be changed."""
+    folder = tmp_path / "repository"
+    shutil.copytree(finished, folder, symlinks=True)
+    return folder
+
+
+def results(folder):
+    return folder / "results" / "tiny"
+
+
+def test_all_outputs_are_there(finished):
+    names = {str(path.relative_to(results(finished))) for path in results(finished).rglob("*")}
+    expected = {f"figures/figure{n}.{kind}" for n in range(1, 7) for kind in ("pdf", "png", "svg")}
+    expected |= {f"tables/table{n}.{kind}" for n in (1, 2, 3) for kind in ("csv", "md", "tex")}
+    expected |= {f"{k}/{m}.nc" for k in ("cubes", "summaries") for m in ("clm-en", "mt-en-de")}
+    expected |= {"report/report.html", "models/mt-en-de/quality.json"}
+    assert expected <= names
+    assert not [name for name in names if name.endswith((".tmp", ".part"))]
+
+
+def test_cubes_hold_every_update_and_every_parameter(finished):
+    for path in results(finished).glob("cubes/*.nc"):
+        with xr.open_dataset(path) as cube:
+            assert cube["step"].values.tolist() == list(range(1, 25))
+            exists = cube["n_parameters"] > 0
+            assert bool(cube["lca"].notnull().all("step").equals(exists))
+            assert cube["valid_step"].values.tolist() == [0, 12, 24]
+
+
+def test_no_state_is_left_behind_by_finished_trainings(finished):
+    assert not list(results(finished).glob("models/*/state"))
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert "Nothing to be done" in snakemake(finished, *SETTINGS).stdout
+
+
+def test_touching_every_file_schedules_no_training(repository):
+    later = time.time() + 10
+    for path in repository.rglob("*"):
+        if path.is_file() and "results" not in path.parts and ".snakemake" not in path.parts:
+            os.utime(path, (later, later))
+    assert planned_jobs(snakemake(repository, "--dry-run", *SETTINGS).stdout) == {}
+
+
+def test_one_setting_of_one_model_retrains_that_model_alone(repository, tmp_path):
+    override = tmp_path / "override.yaml"
+    override.write_text("model_training: {mlm-en: {learning_rate: 1e-3}}\n")
+    done = snakemake(
+        repository, "--dry-run", "--cores", "2", "--configfile", str(TINY), str(override)
+    )
+    assert planned_jobs(done.stdout)["train_model"] == 1
+    assert set(re.findall(r"wildcards: model=(\S+)", done.stdout)) == {"mlm-en"}
+
+
+def test_editing_a_figure_script_redraws_that_figure_alone(repository):
+    script = repository / "scripts" / "plot_figure3.py"
+    script.write_text(script.read_text() + "\n# edited\n")
+    jobs = planned_jobs(snakemake(repository, "--dry-run", *SETTINGS, "figures").stdout)
+    assert {name for name in jobs if name != "figures"} == {"plot_figure3"}
+
+
+def test_editing_the_plots_never_retrains(repository):
+    for module in repository.glob("scripts/losschange/plots/*.py"):
+        module.write_text(module.read_text() + "\n# edited\n")
+    jobs = planned_jobs(snakemake(repository, "--dry-run", *SETTINGS).stdout)
+    assert "plot_figure1" in jobs
+    assert not {"train_model", "summarise_cube", "evaluate_model"} & set(jobs)
+
+
+def test_everything_again_gives_the_same_bytes(repository):
+    before = digests(results(repository), *REPRODUCIBLE)
+    assert len(before) == 18 + 9 + 3 + 3
+    done = snakemake(repository, "--forceall", *SETTINGS)
+    assert done.returncode == 0, done.stdout
+    assert digests(results(repository), *REPRODUCIBLE) == before
+
+
+def test_a_run_killed_with_its_children_is_finished_by_the_next(finished, tmp_path):
+    folder = copy_repository(tmp_path / "repository")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "cubes", *SETTINGS],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 300
+    while not list(results(folder).glob("models/*/state/checkpoints/checkpoint_*.pt")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = snakemake(folder, "cubes", "--unlock", *SETTINGS)
+    done = snakemake(folder, "cubes", *SETTINGS)
+    assert done.returncode == 0, done.stdout
+    assert digests(results(folder), "cubes/*.nc") == digests(results(finished), "cubes/*.nc")

@@ -1,0 +1,82 @@
+"""Tiny texts, token ids and settings of trainings, made on the spot; nothing is downloaded."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from reproduction.configuration_check import load_configuration
+from reproduction.corpora.synthetic import write_synthetic_text
+from reproduction.vocabulary import learn_vocabulary
+
+ROOT = Path(__file__).parents[1]
+VOCABULARY = 200
+# 2 layers of width 16; about 10 updates an epoch, so that 30 updates cross several epochs.
+TINY = {
+    "layers": 2,
+    "attention_heads": 2,
+    "embedding_dimension": 16,
+    "feed_forward_dimension": 32,
+    "learning_rate": 1e-2,
+    "warmup_updates": 4,
+    "total_updates": 30,
+    "update_frequency": 2,
+    "tokens_per_sample": 16,
+    "max_tokens": 128,
+    "validation_interval": 10,
+    "checkpoint_interval": 5,
+    "device": "cpu",
+}
+
+
+@cache
+def paper_configuration() -> str:
+    """config.yaml as text."""
+    return (ROOT / "config.yaml").read_text(encoding="utf-8")
+
+
+def values(**training) -> dict:
+    """What config.yaml holds, with other values under `training`."""
+    loaded = yaml.safe_load(paper_configuration())
+    loaded["training"].update(training)
+    return loaded
+
+
+def tiny_training(model, **changes) -> dict:
+    """Hyper-parameters of a tiny training, checked as those of the user are."""
+    configuration = load_configuration(values(**TINY, **changes))
+    return configuration.training_of(model).model_dump()
+
+
+def write_corpus(folder: Path, pairs: dict[str, int] | None = None) -> dict[str, Path]:
+    """Aligned en-de text: name of a split to the path without its language suffix."""
+    splits = {}
+    for offset, (split, count) in enumerate((pairs or {"train": 150, "valid": 20}).items()):
+        splits[split] = folder / split
+        outputs = [folder / f"{split}.{language}" for language in ("en", "de")]
+        write_synthetic_text(outputs, ["en", "de"], count, seed=3, offset=1000 * offset)
+    return splits
+
+
+def write_tokens(folder: Path, pairs: dict[str, int] | None = None) -> dict[str, Path]:
+    """Token ids of a corpus: objective to the fairseq data folder."""
+    # Imported late: it takes seconds, and not every test needs fairseq.
+    from reproduction.binarisation import binarise
+
+    splits = write_corpus(folder / "text", pairs)
+    folders = {}
+    for name, languages in (("en", ["en"]), ("en-de", ["en", "de"])):
+        folders[name] = folder / name
+        learn_vocabulary(
+            [Path(f"{splits['train']}.{language}") for language in languages],
+            VOCABULARY,
+            sentences=0,
+            seed=1,
+            threads=1,
+            model_path=folder / name / "vocabulary.model",
+            vocabulary_path=folder / name / "vocabulary.txt",
+        )
+        binarise(folder / name / "vocabulary.model", languages, splits, folder / name)
+    return {"clm": folders["en"], "mlm": folders["en"], "mt": folders["en-de"]}

@@ -1,0 +1,59 @@
+"""Running the real workflow from a copy of the repository."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TINY = ROOT / "tests" / "tiny.yaml"
+PARTS = ("Snakefile", "config.yaml", "captions", "presets", "profiles", "rules", "scripts")
+
+
+def copy_repository(folder):
+    """The parts of the repository that a run needs, as a new checkout would have them."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=ignored)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, folder / name)
+    return folder
+
+
+def snakemake(folder, *arguments, **options):
+    """Run Snakemake in a folder; the finished process with its whole output as text."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
+
+
+def planned_jobs(output):
+    """Rules and how many jobs each would run, read from the table of a dry run."""
+    found = {}
+    for line in output.splitlines():
+        match = re.fullmatch(r"(\w+)\s+(\d+)", line.strip())
+        if match and match[1] not in ("total", "job"):
+            found[match[1]] = int(match[2])
+    return found
+
+
+def digests(folder, *patterns):
+    """SHA-256 of every file that matches, by its path below the folder."""
+    paths = sorted({path for pattern in patterns for path in folder.glob(pattern)})
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+    }
