@@ -5,6 +5,10 @@ import re
 # Corpora of artificial text take their sentences from places this far apart: no overlap.
 SYNTHETIC_STRIDE = 100_000_000
 
+# No parameters of the rule: what is there is not fetched again because another mirror is named.
+MIRROR = CONFIGURATION.mirror or ""
+TRIES = CONFIGURATION.download_retries
+
 
 def archive_of(source):
     """Path of a source's archive below its host, and below corpora/archives."""
@@ -32,12 +36,10 @@ rule fetch_source:
         source=lambda wildcards: ARCHIVES[wildcards.archive],
         url=lambda wildcards: CONFIGURATION.sources[ARCHIVES[wildcards.archive]].url,
         sha256=lambda wildcards: CONFIGURATION.sources[ARCHIVES[wildcards.archive]].sha256 or "",
-        mirror=CONFIGURATION.mirror or "",
-        tries=CONFIGURATION.download_retries,
     shell:
         "{PYTHON} {SCRIPTS}/fetch_source.py --source {params.source} --url {params.url:q}"
-        " --path {wildcards.archive} --sha256={params.sha256:q} --mirror={params.mirror:q}"
-        " --retries {params.tries} --archive {output.archive} --record {output.record}"
+        " --path {wildcards.archive} --sha256={params.sha256:q} --mirror={MIRROR:q}"
+        " --retries {TRIES} --archive {output.archive} --record {output.record}"
         " 2>&1 | tee {log}"
 
 

@@ -71,7 +71,7 @@ def train(
                 {
                     name: 0.0
                     if gradient is None
-                    else float(((after.double() - old) * gradient.double()).sum())
+                    else float(((after.detach().double() - old) * gradient.double()).sum())
                     for (name, after), old, gradient in zip(named(model), before, gradients)
                 }
             )
@@ -195,6 +195,20 @@ def test_what_is_not_finite_names_update_and_cell_and_keeps_earlier_parts(tmp_pa
     assert list(tmp_path.iterdir()) == [part]
 
 
+def test_after_such_an_error_nothing_is_written_under_wrong_numbers(tmp_path):
+    model = Small()
+    recorder = recorder_for(tmp_path)(model)
+    parameters = [p.detach() for _, p in named(model)]
+    for value in (float("inf"), 1.0):
+        recorder.before_update(parameters)
+        gradients = [torch.full_like(p, value) for p in parameters]
+        recorder.after_update([p + 1 for p in parameters], gradients)
+    for _ in range(2):
+        with pytest.raises(RecordingError, match="update 1: "):
+            recorder.flush()
+    assert PartStore(tmp_path).parts() == []
+
+
 def test_parameters_that_come_go_or_change_are_an_error(tmp_path):
     model = Small()
     recorder = recorder_for(tmp_path)(model)
@@ -203,7 +217,7 @@ def test_parameters_that_come_go_or_change_are_an_error(tmp_path):
         recorder.before_update(parameters[:-1])
     with pytest.raises(RecordingError, match="6 parameters"):
         recorder.before_update([*parameters, parameters[0]])
-    with pytest.raises(RecordingError, match=r"'first.bias' has shape \(8,\), expected \(7,\)"):
+    with pytest.raises(RecordingError, match=r"'first.weight' has shape \(8,\), expected \(7, 5\)"):
         recorder.before_update([parameters[0], torch.zeros(8), *parameters[2:]])
     with pytest.raises(RecordingError, match="after_update without before_update"):
         recorder.after_update(parameters, parameters)

@@ -13,7 +13,7 @@ from reproduction.vocabulary import learn_vocabulary
 
 ROOT = Path(__file__).parents[1]
 VOCABULARY = 200
-# 2 layers of width 16; about 10 updates an epoch, so that 30 updates cross several epochs.
+# 2 layers of width 16; 10 to 15 updates an epoch, so that 30 updates cross its end.
 TINY = {
     "layers": 2,
     "attention_heads": 2,
@@ -24,7 +24,7 @@ TINY = {
     "total_updates": 30,
     "update_frequency": 2,
     "tokens_per_sample": 16,
-    "max_tokens": 128,
+    "max_tokens": 256,
     "validation_interval": 10,
     "checkpoint_interval": 5,
     "device": "cpu",
@@ -46,7 +46,7 @@ def values(**training) -> dict:
 
 def tiny_training(model, **changes) -> dict:
     """Hyper-parameters of a tiny training, checked as those of the user are."""
-    configuration = load_configuration(values(**TINY, **changes))
+    configuration = load_configuration(values(**{**TINY, **changes}))
     return configuration.training_of(model).model_dump()
 
 

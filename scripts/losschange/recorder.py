@@ -148,7 +148,6 @@ class Recorder:
             return
         block = self._ring[: self._in_ring].cpu().numpy().copy()
         first = self.updates - self._in_ring + 1
-        self._in_ring = 0
         wrong = np.argwhere(~np.isfinite(block))
         if len(wrong):
             row, cell = wrong[0]
@@ -156,6 +155,7 @@ class Recorder:
                 f"update {first + row}: the loss change of {self.partition.layout.cells[cell]} is "
                 f"{block[row, cell]}; the gradient or the step was not finite"
             )
+        self._in_ring = 0
         self._blocks.append(block)
 
 

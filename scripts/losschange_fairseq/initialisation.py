@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from fairseq.modules import SinusoidalPositionalEmbedding
 
 RESIDUAL_OUTPUTS = ("out_proj.weight", "fc2.weight")
 
@@ -15,7 +16,8 @@ def scale_initialisation(model) -> None:
     initialisation, a model of 12 layers and width 64 stays at the unigram entropy for thousands
     of updates. RoBERTa's normal draw with deviation 0.02 is made for widths of about 768; its
     matrices are drawn first as fairseq's other Transformers draw theirs: Xavier-uniform in the
-    layers, normal with deviation width^-1/2 for tokens and positions.
+    layers, normal with deviation width^-1/2 for tokens. Its learned positions start as the
+    sinusoids that the other models keep, so that neighbours are related from the start.
 
     Parameters
     ----------
@@ -25,9 +27,7 @@ def scale_initialisation(model) -> None:
     stacks = [module for module in model.modules() if _is_stack(module)]
     redraw = hasattr(getattr(model, "encoder", None), "sentence_encoder")
     if redraw:
-        for embedding in (stacks[0].embed_tokens, stacks[0].embed_positions):
-            torch.nn.init.normal_(embedding.weight, std=embedding.embedding_dim**-0.5)
-            embedding.weight[embedding.padding_idx].zero_()
+        _draw_embeddings(stacks[0].embed_tokens, stacks[0].embed_positions)
     for stack in stacks:
         matrices = [(name, p) for name, p in stack.layers.named_parameters() if p.dim() == 2]
         outputs = [p for name, p in matrices if name.endswith(RESIDUAL_OUTPUTS)]
@@ -36,6 +36,17 @@ def scale_initialisation(model) -> None:
                 torch.nn.init.xavier_uniform_(matrix)
         for matrix in outputs:
             matrix.mul_(len(outputs) ** -0.5)
+
+
+def _draw_embeddings(tokens, positions) -> None:
+    deviation = tokens.embedding_dim**-0.5
+    torch.nn.init.normal_(tokens.weight, std=deviation)
+    tokens.weight[tokens.padding_idx].zero_()
+    sinusoids = SinusoidalPositionalEmbedding.get_embedding(
+        positions.num_embeddings, positions.embedding_dim, positions.padding_idx
+    )
+    # A sinusoid has a root mean square of 2^-1/2; bring it to the tokens' deviation.
+    positions.weight.copy_(sinusoids * (2**0.5 * deviation))
 
 
 def _is_stack(module) -> bool:

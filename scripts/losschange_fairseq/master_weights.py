@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from fairseq.optim.amp_optimizer import AMPOptimizer
 from torch import Tensor
 
 from losschange.recorder import RecordingError
@@ -27,13 +28,18 @@ class MasterWeights:
     ------
     RecordingError
         If a trainable parameter is unknown to the optimizer, or the optimizer keeps no float32
-        parameters (memory-efficient fp16).
+        parameters (memory-efficient fp16), or skips steps unnoticed (automatic mixed precision).
     """
 
     def __init__(self, optimizer, named_parameters: Sequence[tuple[str, torch.nn.Parameter]]):
         self.optimizer = optimizer
         self.names = [name for name, _ in named_parameters]
         self._model_parameters = [parameter for _, parameter in named_parameters]
+        if isinstance(optimizer, AMPOptimizer):
+            raise RecordingError(
+                "an AMPOptimizer skips steps that overflow without telling, so they would be "
+                "recorded. Train with --fp16 or in float32 instead of --amp"
+            )
         copies = getattr(optimizer, "fp32_params", None)
         half = next((p for p in self._model_parameters if p.dtype != torch.float32), None)
         if copies is None and half is not None:

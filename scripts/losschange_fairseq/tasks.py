@@ -14,7 +14,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
 from losschange.partition import partition_parameters
 from losschange.parts import PartStore
-from losschange.recorder import Recorder
+from losschange.recorder import Recorder, RecordingError
 
 from .initialisation import scale_initialisation
 from .master_weights import MasterWeights
@@ -70,13 +70,23 @@ class RecordingTask:
         ------
         losschange.partition.PartitionError
             Naming a trainable parameter that the schema of the architecture does not claim.
+        losschange.recorder.RecordingError
+            If a training starts from zero and the folder holds the parts of another one.
+        losschange.cube.CubeError
+            If it goes on from a checkpoint and the folder lacks parts of the updates before.
         """
+        store = PartStore(self._options.lca_parts)
+        if update_num == 0 and store.parts():
+            raise RecordingError(
+                f"{store.folder} holds the parts of another training; give an empty folder"
+            )
+        store.drop_after(update_num)
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         partition = partition_parameters(((name, p.shape) for name, p in named), schema_for(model))
         self._master_weights = MasterWeights(optimizer, named)
         self.recorder = Recorder(
             partition,
-            PartStore(self._options.lca_parts),
+            store,
             device=named[0][1].device,
             updates=update_num,
         )

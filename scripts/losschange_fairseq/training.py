@@ -26,6 +26,7 @@ from fairseq.logging import metrics
 from fairseq.trainer import Trainer
 
 from losschange.parts import PartStore
+from losschange.recorder import RecordingError
 
 from .settings import settings_as_run
 
@@ -58,8 +59,8 @@ class ResumableTraining:
     state : path
         Folder of the checkpoints and of the parts of the cube.
     intervals : Intervals
-    after_save : callable
-        Called after every checkpoint.
+    before_save : callable
+        Called before every checkpoint, to save what goes with it.
     """
 
     def __init__(
@@ -67,10 +68,10 @@ class ResumableTraining:
         arguments: list[str],
         state: Path,
         intervals: Intervals,
-        after_save: Callable[[], None] = lambda: None,
+        before_save: Callable[[], None] = lambda: None,
     ):
         self.intervals = intervals
-        self._after_save = after_save
+        self._before_save = before_save
         self.checkpoints = state / "checkpoints"
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.store = PartStore(state / "parts")
@@ -82,11 +83,7 @@ class ResumableTraining:
             *("--restore-file", str(restored or self.checkpoints / "none.pt")),
         ]
         self.cfg, self.task, self.trainer = build_trainer(arguments)
-        extra_state, self._epochs = checkpoint_utils.load_checkpoint(
-            self.cfg.checkpoint, self.trainer
-        )
-        if restored is not None and extra_state is None:
-            raise TrainingError(f"{restored} could not be loaded; remove it to go back one more")
+        self._epochs = self._load(restored)
         self.store.drop_after(self.updates)
 
     @property
@@ -113,9 +110,11 @@ class ResumableTraining:
         TrainingError
             If the loss is not finite or memory runs out, naming the update.
         """
+        self._start_recording()
         if self.updates == 0:
-            self._start_recording()
             self._validate()
+        if self.updates >= self.intervals.total:
+            return True
         for samples in self._batches():
             numbers = self._update(samples)
             if numbers is None:
@@ -145,8 +144,11 @@ class ResumableTraining:
         """
         path = self.checkpoints / f"checkpoint_{self.updates}.pt"
         try:
+            # Like the parts: what is later than the checkpoint is dropped, what is missing is lost.
+            self._before_save()
             self._write_checkpoint(path)
-            self._after_save()
+        except RecordingError:
+            raise
         except (OSError, RuntimeError) as error:
             # torch and netCDF4 report a full disk in errors of their own.
             reason = str(error).splitlines()[0]
@@ -165,6 +167,22 @@ class ResumableTraining:
     def settings_as_run(self) -> dict[str, object]:
         """Hyper-parameters read from what was built, under the names of the paper's Table 2."""
         return settings_as_run(self.cfg, self.trainer.get_model())
+
+    def _load(self, restored: Path | None):
+        """Load the newest checkpoint, if there is one; the iterator over epochs."""
+        try:
+            state, epochs = checkpoint_utils.load_checkpoint(self.cfg.checkpoint, self.trainer)
+        except Exception as error:
+            # A torn file can fail in any way while it is read.
+            if restored is None:
+                raise
+            raise TrainingError(
+                f"{restored} could not be loaded ({str(error).splitlines()[0]}); remove it to go "
+                "back one more"
+            ) from error
+        if restored is not None and state is None:
+            raise TrainingError(f"{restored} could not be loaded; remove it to go back one more")
+        return epochs
 
     def _write_checkpoint(self, path: Path) -> None:
         self.trainer.consolidate_optimizer()

@@ -69,9 +69,9 @@ def _causal_lm(model: Model, training: Mapping[str, object]) -> list[str]:
     ]
     if training["tied_embeddings"]:
         arguments.append("--share-decoder-input-output-embed")
-    # Stock transformer_lm is pre-norm and turns the option on itself.
-    if training["norm"] == "post":
-        arguments += ["--decoder-normalize-before", "False"]
+    # fairseq does not apply its pre-norm defaults for language models to the plain transformer_lm.
+    if training["norm"] == "pre":
+        arguments.append("--decoder-normalize-before")
     return arguments
 
 

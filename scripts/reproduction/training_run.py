@@ -96,7 +96,7 @@ def train_model(
                     training["validation_interval"],
                     training["checkpoint_interval"],
                 ),
-                after_save=state.save_history,
+                before_save=state.save_history,
             )
             state.start_history(run.updates)
             if not run.run(_reporter(model, training, run, state), stop):
