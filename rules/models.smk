@@ -4,8 +4,7 @@ Checkpoints and the growing cube live in models/<model>/state, which is no decla
 stopped training goes on from there.
 """
 
-# Raise it together with the one in reproduction/training_run.py, when recorded numbers change.
-RECORDING_VERSION = 1
+from losschange import RECORDING_VERSION
 
 
 rule train_model:

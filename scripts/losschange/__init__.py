@@ -5,3 +5,6 @@ Knows neither fairseq nor Snakemake. Read in this order: `cube` (what is recorde
 at a training), `cube_writer` and `parts` (how a growing cube survives a crash), `streaming` and
 `summaries` (one pass over a cube), `profiles` and `plots`.
 """
+
+# Raise it when the recorded numbers change: cubes of another version are then recorded anew.
+RECORDING_VERSION = 1

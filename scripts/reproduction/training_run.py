@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from losschange import RECORDING_VERSION
 from losschange.cube import CubeError
 from losschange.partition import PartitionError
 from losschange.parts import assemble_cube
@@ -24,8 +25,6 @@ from .models import Model
 from .progress import ProgressLine
 from .training_state import TrainingState
 
-# Part of the fingerprint and of the workflow's parameters: raise it when recorded numbers change.
-RECORDING_VERSION = 1
 PACKAGES = {"torch": "torch", "fairseq": "fairseq-fixed", "numpy": "numpy", "netCDF4": "netCDF4"}
 
 
