@@ -40,7 +40,7 @@ rule fetch_source:
         "{PYTHON} {SCRIPTS}/fetch_source.py --source {params.source} --url {params.url:q}"
         " --path {wildcards.archive} --sha256={params.sha256:q} --mirror={MIRROR:q}"
         " --retries {TRIES} --archive {output.archive} --record {output.record}"
-        " 2>&1 | tee {log}"
+        " > {log}"  # the progress bar and the reason of a failure go to the terminal
 
 
 rule generate_source:
