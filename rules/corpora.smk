@@ -23,6 +23,7 @@ ARCHIVES = {
 }
 
 
+# The progress bar and the reason of a failure go to the terminal, not to the log.
 rule fetch_source:
     output:
         archive=f"{RESULTS}/corpora/archives/{{archive}}",
@@ -40,7 +41,7 @@ rule fetch_source:
         "{PYTHON} {SCRIPTS}/fetch_source.py --source {params.source} --url {params.url:q}"
         " --path {wildcards.archive} --sha256={params.sha256:q} --mirror={MIRROR:q}"
         " --retries {TRIES} --archive {output.archive} --record {output.record}"
-        " > {log}"  # the progress bar and the reason of a failure go to the terminal
+        " > {log}"
 
 
 rule generate_source:
