@@ -2,14 +2,12 @@
 
 import argparse
 import json
-import os
 import random
 import resource
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,7 +172,7 @@ def test_the_cube_equals_a_slow_reference(objective, tokens, tmp_path):
         with open_cube(part[2]) as cube:
             grid = cube["lca"].sum("head", min_count=1)
             for row in grid.transpose("step", "layer", "component"):
-                expected, sizes = {}, {}
+                expected = {}
                 for name, value in rows[found].items():
                     start = partition.offsets[partition.names.index(name)] // partition.block
                     cell = partition.layout.cells[partition.block_cells[start]]
@@ -192,7 +190,8 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_bytes(straight, tokens,
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     moments = random.Random(seed)
-    for update in (moments.randrange(1, 12), moments.randrange(12, 29)):
+    kills = 2 if objective == "clm" else 1
+    for update in sorted(moments.sample(range(1, UPDATES - 1), kills)):
         process = subprocess.Popen(
             command(tmp_path, objective, tokens), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -258,7 +257,7 @@ def test_stopped_after_every_update(objective, tokens, tmp_path):
         training.trainer.get_model().named_parameters(),
     ):
         assert torch.equal(a, b), name
-    series = [np.concatenate(columns(run.store)) for run in (whole, training)]
+    series = [np.concatenate(list(columns(run.store))) for run in (whole, training)]
     np.testing.assert_array_equal(*series)
 
 
@@ -275,6 +274,8 @@ def columns(store):
 def test_a_complete_training_is_not_trained_further(straight, tokens, tmp_path):
     """Stopped after its last checkpoint, before its outputs were in place."""
     objective, folder = straight
+    if objective != "clm":
+        pytest.skip("one objective is enough")
     (tmp_path / "occupied").write_text("a file where a folder should be")
     arguments = command(tmp_path, objective, tokens)
     blocked = [*arguments[:-1], str(tmp_path / "occupied" / "settings")]
@@ -292,7 +293,9 @@ def fairseq_train(arguments):
         "torch.serialization.add_safe_globals([argparse.Namespace])\n"
         "from fairseq_cli.train import cli_main; cli_main()\n"
     )
-    done = subprocess.run([sys.executable, "-B", "-c", code, *arguments], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, *arguments], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout + done.stderr
 
@@ -328,20 +331,20 @@ def test_the_plug_in_records_under_fairseq_train_and_across_its_restarts(tokens,
     assert arguments[arguments.index("--user-dir") + 1] == str(PLUGIN)
     parts = tmp_path / "parts"
     arguments += ["--save-dir", str(tmp_path / "save"), "--lca-parts", str(parts)]
-    arguments += ["--no-epoch-checkpoints", "--save-interval-updates", "10"]
+    arguments += ["--no-epoch-checkpoints", "--save-interval-updates", "4"]
     arguments += ["--keep-interval-updates", "1", "--disable-validation"]
-    arguments[arguments.index("--max-update") + 1] = "20"
+    # Within one epoch: at its end, fairseq itself does not go on with the same batches.
+    arguments[arguments.index("--max-update") + 1] = "4"
     fairseq_train(arguments)
     store = PartStore(parts)
-    store.check_complete(20)
+    store.check_complete(4)
     # As if it had gone on and been killed before the next checkpoint.
-    last = store.parts()[-1][2]
-    (parts / "part-000000021-000000023.nc").write_bytes(last.read_bytes())
-    arguments[arguments.index("--max-update") + 1] = "30"
+    (parts / "part-000000005-000000006.nc").write_bytes(b"later than the checkpoint")
+    arguments[arguments.index("--max-update") + 1] = "8"
     fairseq_train(arguments)
-    store.check_complete(30)
+    store.check_complete(8)
     whole = in_process(tmp_path / "state", "clm", tokens)
-    whole.run(lambda update, numbers: None, lambda: False)
+    whole.run(lambda update, numbers: None, lambda: whole.updates == 8)
     np.testing.assert_array_equal(
         np.concatenate(list(columns(store))), np.concatenate(list(columns(whole.store)))
     )
@@ -407,7 +410,7 @@ def test_a_torn_checkpoint_is_an_error_and_the_one_before_still_good(tokens, tmp
 
 
 def test_a_recorded_number_that_is_not_finite_is_no_full_disk(tokens, tmp_path):
-    training = in_process(tmp_path, "clm", tokens, total_updates=2, dropout=0.0)
+    training = in_process(tmp_path, "clm", tokens, total_updates=2, warmup_updates=1)
 
     def spoil(update, numbers):
         training.task.recorder._ring[0, 0] = float("inf")
@@ -418,7 +421,7 @@ def test_a_recorded_number_that_is_not_finite_is_no_full_disk(tokens, tmp_path):
 
 def test_what_goes_with_a_checkpoint_is_saved_before_it(tokens, tmp_path):
     """Killed in between, it is dropped; the other way round it would be lost."""
-    training, seen = in_process(tmp_path, "clm", tokens, total_updates=4), []
+    training, seen = in_process(tmp_path, "clm", tokens, total_updates=2, warmup_updates=1), []
     checkpoints = tmp_path / "checkpoints"
     training._before_save = lambda: seen.append(sorted(p.name for p in checkpoints.iterdir()))
     training.run(lambda update, numbers: None, lambda: False)

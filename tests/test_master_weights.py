@@ -102,7 +102,10 @@ def run(kind, folder, model=None, steps=6, initial_scale=128, reverse=False, spo
         recorder.describe_update(loss=loss.detach() / 8)
         after = weights.parameters()
         reference.append(
-            {n: float(((a - b) * g).sum()) for (n, _), a, b, g in zip(named, after, before, gradients)}
+            {
+                n: float(((a - b) * g).sum())
+                for (n, _), a, b, g in zip(named, after, before, gradients)
+            }
         )
     recorder.flush()
     with open_cube(PartStore(folder).parts()[0][2]) as cube:

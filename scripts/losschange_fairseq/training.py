@@ -9,7 +9,6 @@ updates since the last checkpoint.
 from __future__ import annotations
 
 import argparse
-import itertools
 import logging
 import math
 import re
@@ -110,7 +109,8 @@ class ResumableTraining:
         TrainingError
             If the loss is not finite or memory runs out, naming the update.
         """
-        self._start_recording()
+        model = self.trainer.get_model()
+        self.task.start_recording(self.trainer.optimizer, model, self.updates)
         if self.updates == 0:
             self._validate()
         if self.updates >= self.intervals.total:
@@ -132,7 +132,6 @@ class ResumableTraining:
                 return False
             if self.updates % self.intervals.checkpoint == 0:
                 self.save()
-        return self.updates >= self.intervals.total
 
     def save(self) -> None:
         """Put the parts up to this update and the checkpoint on disk, and drop older ones.
@@ -146,12 +145,12 @@ class ResumableTraining:
         try:
             # Like the parts: what is later than the checkpoint is dropped, what is missing is lost.
             self._before_save()
-            self._write_checkpoint(path)
-        except RecordingError:
-            raise
+            self._write_checkpoint(path, {"train_iterator": self._epochs.state_dict()})
         except (OSError, RuntimeError) as error:
             # torch and netCDF4 report a full disk in errors of their own.
-            reason = str(error).splitlines()[0]
+            if isinstance(error, RecordingError):
+                raise
+            reason = (str(error) or repr(error)).splitlines()[0]
             raise TrainingError(
                 f"update {self.updates}: the state could not be saved to {path.parent} ({reason}). "
                 "Is the disk full? The last checkpoint is kept: make room and run the same again"
@@ -162,7 +161,7 @@ class ResumableTraining:
     def save_model(self, path: Path) -> None:
         """Save the trained model alone, without the state of the optimizer."""
         self.trainer.cfg.checkpoint.no_save_optimizer_state = True
-        self._write_checkpoint(path)
+        self._write_checkpoint(path, {})
 
     def settings_as_run(self) -> dict[str, object]:
         """Hyper-parameters read from what was built, under the names of the paper's Table 2."""
@@ -172,29 +171,36 @@ class ResumableTraining:
         """Load the newest checkpoint, if there is one; the iterator over epochs."""
         try:
             state, epochs = checkpoint_utils.load_checkpoint(self.cfg.checkpoint, self.trainer)
+            if restored is not None and state is None:
+                raise ValueError("fairseq did not find it")
         except Exception as error:
             # A torn file can fail in any way while it is read.
             if restored is None:
                 raise
+            reason = (str(error) or repr(error)).splitlines()[0]
             raise TrainingError(
-                f"{restored} could not be loaded ({str(error).splitlines()[0]}); remove it to go "
-                "back one more"
+                f"{restored} could not be loaded ({reason}); remove it to go back one more"
             ) from error
-        if restored is not None and state is None:
-            raise TrainingError(f"{restored} could not be loaded; remove it to go back one more")
+        if state is None or not self.task.can_reuse_epoch_itr(self.task.dataset("train")):
+            return epochs
+        # An uninterrupted training keeps the batches made for its first epoch, but fairseq makes
+        # others when it goes on in a later one.
+        self.task.dataset_to_epoch_iter.clear()
+        epochs = self.trainer.get_train_iterator(epoch=1, load_dataset=False)
+        epochs.load_state_dict(state["train_iterator"])
         return epochs
 
-    def _write_checkpoint(self, path: Path) -> None:
+    def _write_checkpoint(self, path: Path, extra_state: dict) -> None:
         self.trainer.consolidate_optimizer()
         try:
-            self.trainer.save_checkpoint(str(path), {"train_iterator": self._epochs.state_dict()})
+            self.trainer.save_checkpoint(str(path), extra_state)
         finally:
             path.with_name(f"{path.name}.tmp").unlink(missing_ok=True)
 
     def _batches(self) -> Iterator[list]:
         """The batches of every update from here on, epoch after epoch."""
         frequency = self.cfg.optimization.update_freq[0]
-        for _ in itertools.count():
+        while True:
             epoch = self._epochs.next_epoch_itr(shuffle=True)
             self.trainer.begin_epoch(self._epochs.epoch)
             yield from iterators.GroupedIterator(epoch, frequency)
@@ -226,13 +232,13 @@ class ResumableTraining:
                 f"update {number}: out of memory. Lower max_tokens and raise update_frequency by "
                 "the same factor; the last checkpoint is kept"
             ) from None
-        if numbers is not None and not math.isfinite(numbers.get("loss", 0.0)):
+        if numbers is None:
+            return None
+        if not math.isfinite(numbers["loss"]):
             raise TrainingError(
                 f"update {number}: the loss is {numbers['loss']}. The last checkpoint is kept; "
                 "lower the learning rate or train in float32"
             )
-        if numbers is None:
-            return None
         # fairseq reports bits.
         return {
             "loss": numbers["loss"] * math.log(2),
@@ -248,10 +254,6 @@ class ResumableTraining:
                 self.trainer.valid_step(sample)
         # fairseq counts in bits; unrounded mean over target tokens.
         self.task.recorder.add_valid_loss(float(meters["loss"].avg) * math.log(2))
-
-    def _start_recording(self) -> None:
-        optimizer = self.trainer.optimizer
-        self.task.start_recording(optimizer, self.trainer.get_model(), self.updates)
 
     def _checkpoints(self) -> list[Path]:
         found = [p for p in self.checkpoints.iterdir() if _CHECKPOINT.fullmatch(p.name)]

@@ -136,6 +136,8 @@ def context_free_loss(counts: np.ndarray, left: float, random: float) -> float:
     p = counts[counts > 0] / counts.sum()
     entropy = -(p * np.log(p)).sum()
     noise = random / len(counts)
+    if left + noise == 0:
+        return float(entropy)
     # A predicted position shows token x with probability left * p(x) + noise.
     shown = left * p + noise
     # Shown and true token w the same: p(w) * (left + noise); otherwise p(w) * noise.

@@ -1,0 +1,164 @@
+"""The configuration: valid as shipped, and every mistake in it told at once."""
+
+import pytest
+import yaml
+
+from reproduction.configuration import synthetic_pairs
+from reproduction.configuration_check import ConfigurationError, load_configuration
+from reproduction.models import parse_model
+from tiny_trainings import ROOT, values
+
+
+def mistakes(loaded):
+    with pytest.raises(ConfigurationError) as caught:
+        load_configuration(loaded)
+    first, *lines = str(caught.value).splitlines()
+    assert first == f"{len(lines)} mistake{'s' if len(lines) > 1 else ''} in the configuration:"
+    return [line.strip() for line in lines]
+
+
+def merged(base, changes):
+    """Nested values replaced, as Snakemake does it with a second configuration file."""
+    for key, value in changes.items():
+        known = isinstance(value, dict) and isinstance(base.get(key), dict)
+        base[key] = merged(base[key], value) if known else value
+    return base
+
+
+def test_the_shipped_configuration_is_valid_and_the_papers():
+    configuration = load_configuration(values())
+    names = [model.name for model in configuration.trained_models()]
+    assert names == [
+        *(f"{kind}-{language}" for kind in ("clm", "mlm") for language in ("en", "de", "fi", "et")),
+        *("mt-en-de", "mt-en-fi", "mt-en-et", "mt-de-en", "mt-fi-en", "mt-et-en", "mt-en-de-wmt"),
+    ]
+    for model in configuration.trained_models():
+        training = configuration.training_of(model)
+        # Table 2 of the paper.
+        assert (training.layers, training.attention_heads) == (12, 8)
+        assert (training.embedding_dimension, training.feed_forward_dimension) == (512, 2048)
+        assert (training.activation, training.optimizer) == ("relu", "adam")
+        assert (training.dropout, training.attention_dropout) == (0.1, 0.0)
+        assert (training.adam_betas, training.adam_epsilon) == ([0.9, 0.98], 1e-6)
+        assert (training.weight_decay, training.clip_norm) == (0.01, 0.0)
+        assert (training.learning_rate, training.warmup_updates) == (5e-4, 8000)
+        assert training.learning_rate_schedule == "polynomial_decay"
+        assert (training.total_updates, training.update_frequency) == (125000, 16)
+        assert (training.tokens_per_sample, training.max_tokens) == (512, 2048)
+        assert training.precision == "fp16"
+    assert configuration.vocabulary.size == 32000
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "presets").glob("*.yaml")), ids=lambda p: p.stem)
+def test_the_presets_are_valid(path):
+    preset = yaml.safe_load(path.read_text(encoding="utf-8"))
+    configuration = load_configuration(merged(values(), preset))
+    assert configuration.run == path.stem
+    assert len(configuration.trained_models()) == 15
+
+
+def test_every_mistake_is_told_at_once():
+    loaded = values(layers=-1, learing_rate=3, precision=False)
+    del loaded["seed"]
+    loaded["vocabulary"]["size"] = "big"
+    loaded["models"] = ["clm-en", "xlm-en"]
+    loaded["colour"] = 1
+    loaded["corpora"]["europarl-en-de"]["train"] = "most"
+    loaded["corpora"]["wmt-en-de"]["sources"] = ["nowhere", "synthetic:x"]
+    loaded["model_training"] = {"mlm-en": {"dropuot": 1, "dropout": 3}}
+    found = mistakes(loaded)
+    expected = [
+        ("training.layers: found -1;", "greater than or equal to 1"),
+        ("training.learing_rate: unknown key;", "did you mean learning_rate?"),
+        ("training.precision: found False;", "allowed is 'fp16' or 'fp32'"),
+        ("seed: missing", ""),
+        ("vocabulary.size: found 'big';", "integer"),
+        ("models.1: found 'xlm-en';", "allowed are clm-LANGUAGE"),
+        ("colour: unknown key; known here:", "vocabulary"),
+        ("corpora.europarl-en-de.train: found 'most';", "'rest'"),
+        ("corpora.wmt-en-de.sources: found 'nowhere';", "synthetic:<pairs>"),
+        ("corpora.wmt-en-de.sources: found 'synthetic:x';", "allowed is synthetic:<pairs>"),
+        ("model_training.mlm-en.dropuot: unknown key;", "did you mean dropout?"),
+        ("model_training.mlm-en.dropout: found 3;", "less than 1"),
+    ]
+    for start, part in expected:
+        assert any(line.startswith(start) and part in line for line in found), (start, found)
+    # 'most' is wrong twice: neither a number nor the word.
+    assert len(found) <= len(expected) + 1, found
+
+
+def test_numbers_that_yaml_reads_as_text():
+    assert yaml.safe_load("rate: 5e-4") == {"rate": "5e-4"}, "YAML 1.1 asks for a dot"
+    configuration = load_configuration(values(learning_rate="5e-4"))
+    assert configuration.training.learning_rate == 5e-4
+    assert mistakes(values(learning_rate="fast"))[0].startswith("training.learning_rate: found")
+
+
+@pytest.mark.parametrize(
+    ("change", "start"),
+    [
+        ({"training": {"norm": False}}, "training.norm: found False; allowed is 'stock', 'pre'"),
+        ({"run": False}, "run: found False;"),
+        ({"models": [False]}, "models.0: found False;"),
+        ({"training": {"layers": False}}, "training.layers: found False;"),
+    ],
+)
+def test_a_bare_no_is_no_value(change, start):
+    assert yaml.safe_load("norm: no") == {"norm": False}, "YAML 1.1"
+    found = mistakes(merged(values(), change))
+    assert len(found) == 1 and found[0].startswith(start), found
+
+
+def test_models_of_the_command_line():
+    for given in ("[clm-en,mt-en-de]", "clm-en mt-en-de", "[clm-en, mt-en-de]"):
+        configuration = load_configuration({**values(), "models": given})
+        assert [m.name for m in configuration.trained_models()] == ["clm-en", "mt-en-de"]
+    (line,) = mistakes({**values(), "models": "[clm-en,mt-en]"})
+    assert line.startswith("models.1: found 'mt-en';")
+    assert mistakes({**values(), "models": "[]"})[0].startswith("models: ")
+
+
+def test_names_that_point_nowhere():
+    loaded = values()
+    loaded["models"] = ["clm-en", "mt-en-sv"]
+    loaded["sources"]["europarl-v8-en-fi"]["members"].pop("fi")
+    assert mistakes(loaded) == [
+        "sources.europarl-v8-en-fi.members: no member for fi of europarl-en-fi",
+        "models: mt-en-sv needs the corpus europarl-en-sv, which corpora does not have",
+    ]
+
+
+def test_a_model_overrides_its_objective_and_both_override_the_rest():
+    loaded = values()
+    loaded["objective_training"]["mlm"] = {"learning_rate": "2e-3", "dropout": 0.2}
+    loaded["model_training"]["mlm-en"] = {"dropout": 0.3}
+    configuration = load_configuration(loaded)
+    found = {
+        name: (training.learning_rate, training.dropout)
+        for name in ("clm-en", "mlm-de", "mlm-en")
+        for training in [configuration.training_of(parse_model(name))]
+    }
+    assert found == {"clm-en": (5e-4, 0.1), "mlm-de": (2e-3, 0.2), "mlm-en": (2e-3, 0.3)}
+
+
+def test_overrides_must_fit_together_with_the_rest():
+    loaded = values()
+    loaded["models"] = ["clm-en", "mt-en-de", "mt-de-en"]
+    loaded["objective_training"]["mt"] = {"attention_heads": 7}
+    found = mistakes(loaded)
+    assert len(found) == 2 and all("512 does not divide into 7 attention_heads" in x for x in found)
+    assert found[0].startswith("training of mt-en-de: ")
+    problems = mistakes(values(layers=3, warmup_updates=125000, tokens_per_sample=4096))
+    assert all(
+        part in problems[0]
+        for part in ("layers 3 is odd", "warmup_updates 125000", "tokens_per_sample 4096")
+    )
+
+
+def test_synthetic_sources():
+    assert synthetic_pairs("synthetic:12") == (12, "parliament")
+    assert synthetic_pairs("synthetic:12:news") == (12, "news")
+    assert synthetic_pairs("europarl") is None
+    for name in ("synthetic:", "synthetic:0", "synthetic:-3", "synthetic:5:web"):
+        with pytest.raises(ValueError, match="allowed is synthetic:<pairs>"):
+            synthetic_pairs(name)

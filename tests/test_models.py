@@ -1,0 +1,42 @@
+"""Names of models, and what they say about text and languages."""
+
+import pytest
+
+from reproduction.models import parse_model
+
+
+@pytest.mark.parametrize(
+    ("name", "objective", "source", "target", "corpus", "tokens"),
+    [
+        ("clm-en", "clm", "en", "en", "europarl-en-de", "europarl-en-de.en"),
+        ("mlm-fi", "mlm", "fi", "fi", "europarl-en-fi", "europarl-en-fi.fi"),
+        ("mt-en-de", "mt", "en", "de", "europarl-en-de", "europarl-en-de.en-de"),
+        ("mt-et-en", "mt", "et", "en", "europarl-en-et", "europarl-en-et.en-et"),
+        ("mt-en-de-wmt", "mt", "en", "de", "wmt-en-de", "wmt-en-de.en-de"),
+        ("clm-en-wmt", "clm", "en", "en", "wmt-en-de", "wmt-en-de.en"),
+    ],
+)
+def test_a_name_says_it_all(name, objective, source, target, corpus, tokens):
+    model = parse_model(name)
+    assert (model.name, model.objective) == (name, objective)
+    assert (model.source, model.target) == (source, target)
+    assert (model.corpus, model.tokens) == (corpus, tokens)
+
+
+def test_the_two_directions_of_a_pair_share_their_tokens():
+    assert parse_model("mt-en-fi").tokens == parse_model("mt-fi-en").tokens
+    assert parse_model("mt-fi-en").languages == ("en", "fi")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "clm", "clm-", "CLM-en", "clm-en-de", "mt-en", "mt-en-wmt", "nmt-en-de", "clm-en "]
+)
+def test_other_names_are_refused_with_what_is_allowed(name):
+    with pytest.raises(ValueError, match="is not the name of a model; allowed are clm-LANGUAGE"):
+        parse_model(name)
+
+
+@pytest.mark.parametrize("name", ["mt-de-fi", "mt-en-en"])
+def test_translation_is_from_or_into_english(name):
+    with pytest.raises(ValueError, match=f"'{name}' does not translate from or into English"):
+        parse_model(name)
