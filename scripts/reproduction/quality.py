@@ -48,7 +48,8 @@ class TrainedModel:
     def loss(self, split: str) -> dict[str, float]:
         """Mean loss of a split in nats per target token, its perplexity, and what it is held to.
 
-        For a masked language model the targets are the masked tokens, drawn once by seed.
+        For a masked language model the targets are the masked tokens, drawn once by seed, without
+        the <s> that begins every sample: its place gives it away.
         `unigram_entropy` is that of the split's target tokens: no model without context is
         better, but for a masked model, which can copy the tokens that were left as they are;
         `context_free` is the best that copying alone can reach (None for the other objectives).
@@ -56,15 +57,18 @@ class TrainedModel:
         total, size, counts = 0.0, 0, np.zeros(len(self.task.target_dictionary), dtype=np.int64)
         masks = getattr(self.cfg.task, "mask_prob", None)
         for sample in self._batches(split):
+            seen = sample["net_input"]["src_tokens"] if masks else sample["target"]
+            # Under a mask the target is the token; elsewhere the input is.
+            hidden = sample["target"] != SPECIAL_IDS["pad_id"]
+            tokens = torch.where(hidden, sample["target"], seen).cpu().numpy()
+            counts += np.bincount(tokens.ravel(), minlength=len(counts))
+            if masks:
+                begins = sample["target"] == SPECIAL_IDS["bos_id"]
+                sample["target"] = sample["target"].masked_fill(begins, SPECIAL_IDS["pad_id"])
             loss, sample_size, _ = self.criterion(self.model, sample)
             total += float(loss)
             size += int(sample_size)
-            seen = sample["net_input"]["src_tokens"] if masks else sample["target"]
-            targets = sample["target"].cpu().numpy()
-            # Under a mask the target is the token; elsewhere the input is.
-            tokens = np.where(targets != SPECIAL_IDS["pad_id"], targets, seen.cpu().numpy())
-            counts += np.bincount(tokens.ravel(), minlength=len(counts))
-        counts[SPECIAL_IDS["pad_id"]] = 0
+        counts[[SPECIAL_IDS["pad_id"], SPECIAL_IDS["bos_id"]]] = 0
         mean = total / size
         context_free = None
         if masks:
