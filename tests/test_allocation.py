@@ -4,33 +4,23 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.allocation import BRANCHES, CellSum, first_order
-from losschange.partition import Rule, Schema, partition_parameters
+from losschange.allocation import BRANCHES, CellSum, Details, Row
+from losschange.cube import Cell
+from losschange.partition import partition_parameters
+from small_models import transformer_schema
 
-RULES = (
-    Rule(r"embed", "embedding", 0),
-    Rule(r"(?P<layer>\d+)\.key\.(weight)", "key", 1, "rows"),
-    Rule(r"(?P<layer>\d+)\.out\.weight", "out", 1, "columns"),
-    Rule(r"(?P<layer>\d+)\.key\.bias", "bias", 1, "rows"),
-    Rule(r"(?P<layer>\d+)\.out\.bias", "bias", 1),
-    Rule(r"(?P<layer>\d+)\.norm\.(weight|bias)", "norm", 1),
-)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make(width, heads, layers=2, vocabulary=37):
     """A partition with rows, columns, biases, and cells made of several tensors."""
-    parameters = [("embed", (vocabulary, width))]
+    shapes = {"embedding.weight": (vocabulary, width)}
     for layer in range(layers):
-        parameters += [
-            (f"{layer}.norm.weight", (width,)),
-            (f"{layer}.key.weight", (width, width)),
-            (f"{layer}.key.bias", (width,)),
-            (f"{layer}.out.weight", (width, width)),
-            (f"{layer}.out.bias", (width,)),
-            (f"{layer}.norm.bias", (width,)),
-        ]
-    stacks = ("embedding", *["decoder"] * layers, "output")
-    return partition_parameters(parameters, Schema(stacks, heads, RULES))
+        names = ("attention_norm.weight", "key.weight", "key.bias", "out.weight", "out.bias")
+        for name in (*names, "attention_norm.bias"):
+            matrix = name in ("key.weight", "out.weight")
+            shapes[f"layers.{layer}.{name}"] = (width, width) if matrix else (width,)
+    return partition_parameters(shapes.items(), transformer_schema(layers, heads))
 
 
 def draw(partition, seed=0, step=1e-3):
@@ -41,42 +31,50 @@ def draw(partition, seed=0, step=1e-3):
     return before, after, gradients
 
 
+def products(partition, before, after, gradients):
+    """The row of negative allocations of an update."""
+    return Row(partition, "cpu").copy(before).subtract(after).multiply(gradients)
+
+
 def allocate(partition, before, after, gradients):
-    row = torch.zeros(partition.length)
-    views = []
-    for offset, tensor in zip(partition.offsets, before):
-        view = row[offset : offset + tensor.numel()].view(tensor.shape)
-        views.append(view.copy_(tensor))
-    return first_order(partition, views, after, gradients, CellSum(partition, "cpu"), row)
+    return -CellSum(partition, "cpu")(products(partition, before, after, gradients).flat)
 
 
-def reference(partition, before, after, gradients):
-    """Cell sums by slicing each tensor into its heads; knows nothing of blocks and rows."""
+def pieces(partition, before, after, gradients):
+    """(cell, products in float64) by slicing tensors into heads; knows no blocks and no rows."""
     heads = partition.layout.heads
-    sums = dict.fromkeys(partition.layout.cells, 0.0)
-    sizes = dict.fromkeys(partition.layout.cells, 0.0)
     for name, b, a, g in zip(partition.names, before, after, gradients):
         product = (a.double() - b.double()) * g.double()
-        layer, _, rest = name.rpartition(".")[0].partition(".")
+        if name == "embedding.weight":
+            yield Cell(0, "embedding"), product
+            continue
+        _, layer, module, kind = name.split(".")
+        width = product.shape[-1] // heads
         for head in range(heads):
-            width = product.shape[-1] // heads
             part = slice(head * width, (head + 1) * width)
-            if rest == "key":
-                component, own = ("key" if b.dim() == 2 else "bias"), product[part]
-            elif rest == "out" and b.dim() == 2:
-                component, own = "out", product[:, part]
-            else:
-                continue
-            cell = type(partition.layout.cells[0])(int(layer) + 1, component, head)
-            sums[cell] += own.sum().item()
-            sizes[cell] += own.abs().sum().item()
-        if name == "embed" or rest == "norm" or (rest == "out" and b.dim() == 1):
-            depth = 0 if name == "embed" else int(layer) + 1
-            component = {"": "embedding", "norm": "norm", "out": "bias"}[rest]
-            cell = type(partition.layout.cells[0])(depth, component)
-            sums[cell] += product.sum().item()
-            sizes[cell] += product.abs().sum().item()
-    return np.array(list(sums.values())), np.array(list(sizes.values()))
+            if module == "key":
+                component = "key" if kind == "weight" else "bias"
+                yield Cell(int(layer) + 1, component, head), product[part]
+            elif (module, kind) == ("out", "weight"):
+                yield Cell(int(layer) + 1, "out", head), product[:, part]
+        if module == "attention_norm":
+            yield Cell(int(layer) + 1, "norm"), product
+        elif (module, kind) == ("out", "bias"):
+            yield Cell(int(layer) + 1, "bias"), product
+
+
+def reference(partition, *tensors):
+    """Per cell: its sum, the sum of its sizes, its positive part, the share that helped."""
+    cells = {cell: [] for cell in partition.layout.cells}
+    for cell, product in pieces(partition, *tensors):
+        cells[cell].append(product.flatten())
+    rows = [torch.cat(found) for found in cells.values()]
+    return (
+        np.array([float(row.sum()) for row in rows]),
+        np.array([float(row.abs().sum()) for row in rows]),
+        np.array([float(row.clamp(min=0).sum()) for row in rows]),
+        np.array([float((row < 0).double().mean()) for row in rows]),
+    )
 
 
 # 12 / 4: heads of 3 scalars; 24 / 8; 128 / 2: blocks of 64; 520 rows of 64: a tree of two levels.
@@ -86,11 +84,35 @@ def reference(partition, before, after, gradients):
 def test_equals_the_slow_reference_cell_by_cell(width, heads, vocabulary):
     partition = make(width, heads, vocabulary=vocabulary)
     tensors = draw(partition)
-    expected, size = reference(partition, *tensors)
+    expected, size, _, _ = reference(partition, *tensors)
     found = allocate(partition, *tensors)
     assert found.dtype == torch.float64 and found.shape == (len(partition.layout.cells),)
     # The step is rounded to float32: 6e-8 of the parameter, so about 6e-5 of a step of 1e-3.
     assert np.all(np.abs(found.numpy() - expected) <= 1e-4 * size)
+
+
+@pytest.mark.parametrize(("width", "heads"), [(12, 4), (128, 2)])
+def test_positive_part_and_share_of_helpers_equal_the_slow_reference(width, heads):
+    partition = make(width, heads)
+    tensors = draw(partition)
+    _, size, positive, helped = reference(partition, *tensors)
+    details = Details(partition, CellSum(partition, "cpu"), ("positive", "helped"))
+    found = [column.numpy() for column in details(products(partition, *tensors))]
+    assert np.all(np.abs(found[0] - positive) <= 1e-4 * size)
+    # The padding of a block must not count.
+    np.testing.assert_allclose(found[1], helped, rtol=1e-12)
+    assert len(set(helped)) > 5 and len(set(positive)) > 5
+
+
+def test_details_come_in_the_order_asked_for():
+    partition = make(12, 4)
+    tensors = draw(partition)
+    results = []
+    for names in (("positive", "helped"), ("helped", "positive")):
+        details = Details(partition, CellSum(partition, "cpu"), names)
+        results.append(dict(zip(names, details(products(partition, *tensors)))))
+    for name, column in results[0].items():
+        assert torch.equal(column, results[1][name])
 
 
 def test_the_tree_has_several_levels_for_large_cells():

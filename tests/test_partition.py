@@ -1,5 +1,8 @@
 """Every trainable scalar in exactly one cell, for made-up and for fairseq's real models."""
 
+from collections import Counter
+
+import numpy as np
 import pytest
 from fairseq import options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
@@ -10,19 +13,13 @@ from losschange.partition import PartitionError, Rule, Schema, partition_paramet
 from losschange_fairseq.schemas import schema_for
 from reproduction.fairseq_arguments import fairseq_arguments
 from reproduction.models import parse_model
+from small_models import transformer_schema
 from tiny_trainings import tiny_training
 
 # fairseq and hydra warn about their own use of torch and of each other.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-RULES = (
-    Rule(r"embed\.weight", "embedding", 0),
-    Rule(r"layers\.(?P<layer>\d+)\.k\.weight", "key", 1, "rows"),
-    Rule(r"layers\.(?P<layer>\d+)\.k\.bias", "bias", 1, "rows"),
-    Rule(r"layers\.(?P<layer>\d+)\.out\.weight", "out", 1, "columns"),
-    Rule(r"layers\.(?P<layer>\d+)\.out\.bias", "bias", 1),
-)
-SCHEMA = Schema(("embedding", "decoder", "decoder", "output"), 3, RULES)
+SCHEMA = transformer_schema(layers=2, heads=3)
 
 
 def counts(partition):
@@ -43,17 +40,18 @@ def owners(partition, name):
 
 
 def test_heads_own_rows_columns_and_bias_entries():
-    shapes = {"layers.1.k.weight": (6, 6), "layers.1.k.bias": (6,), "layers.1.out.weight": (6, 6)}
-    partition = partition_parameters(shapes.items(), SCHEMA)
-    keys = owners(partition, "layers.1.k.weight")
+    shapes = {"key.weight": (6, 6), "key.bias": (6,), "out.weight": (6, 6)}
+    named = [(f"layers.1.{name}", shape) for name, shape in shapes.items()]
+    partition = partition_parameters(named, SCHEMA)
+    keys = owners(partition, "layers.1.key.weight")
     assert keys == [Cell(2, "key", row // 2) for row in range(6) for _ in range(6)]
-    assert owners(partition, "layers.1.k.bias") == [Cell(2, "bias", i // 2) for i in range(6)]
+    assert owners(partition, "layers.1.key.bias") == [Cell(2, "bias", i // 2) for i in range(6)]
     outputs = owners(partition, "layers.1.out.weight")
     assert outputs == [Cell(2, "out", column // 2) for _ in range(6) for column in range(6)]
 
 
 def test_split_and_unsplit_biases_lie_in_different_cells_of_one_component():
-    shapes = {"layers.0.k.bias": (6,), "layers.0.out.bias": (5,)}
+    shapes = {"layers.0.key.bias": (6,), "layers.0.out.bias": (5,)}
     partition = partition_parameters(shapes.items(), SCHEMA)
     assert counts(partition) == {
         Cell(1, "bias"): 5, Cell(1, "bias", 0): 2, Cell(1, "bias", 1): 2, Cell(1, "bias", 2): 2
@@ -63,11 +61,11 @@ def test_split_and_unsplit_biases_lie_in_different_cells_of_one_component():
 @pytest.mark.parametrize("width", [3, 6, 96, 192 * 3])
 def test_blocks_straddle_neither_heads_nor_tensors(width):
     shapes = {
-        "embed.weight": (7, width),
-        "layers.0.k.weight": (width, width),
+        "embedding.weight": (7, width),
+        "layers.0.key.weight": (width, width),
         "layers.0.out.weight": (width, width),
         "layers.0.out.bias": (width,),
-        "layers.1.k.bias": (width,),
+        "layers.1.key.bias": (width,),
     }
     partition = partition_parameters(shapes.items(), SCHEMA)
     assert 64 % partition.block == 0 and partition.length == partition.block * len(
@@ -86,23 +84,25 @@ def test_blocks_straddle_neither_heads_nor_tensors(width):
 
 def test_a_parameter_that_no_rule_claims_is_named():
     with pytest.raises(PartitionError, match=r"no rule .* claims the parameter 'layers\.0\.gate'"):
-        partition_parameters([("embed.weight", (3, 3)), ("layers.0.gate", (3,))], SCHEMA)
+        partition_parameters([("embedding.weight", (3, 3)), ("layers.0.gate", (3,))], SCHEMA)
     # A pattern must match the whole name.
-    with pytest.raises(PartitionError, match=r"'embed\.weight\.scale'"):
-        partition_parameters([("embed.weight.scale", (3,))], SCHEMA)
+    with pytest.raises(PartitionError, match=r"'embedding\.weight\.scale'"):
+        partition_parameters([("embedding.weight.scale", (3,))], SCHEMA)
 
 
 def test_a_parameter_that_two_rules_claim_is_named_with_the_rules():
-    schema = Schema(SCHEMA.stacks, 3, (*RULES, Rule(r"embed\..*", "output", 3)))
-    with pytest.raises(PartitionError, match=r"'embed\.weight': .*embed.*weight.*, .*embed"):
-        partition_parameters([("embed.weight", (3, 3))], schema)
+    schema = Schema(SCHEMA.stacks, 3, (*SCHEMA.rules, Rule(r"emb.*", "output", 3)))
+    with pytest.raises(
+        PartitionError, match=r"'embedding\.weight': 'embedding.*weight', 'emb\.\*'"
+    ):
+        partition_parameters([("embedding.weight", (3, 3))], schema)
 
 
 @pytest.mark.parametrize(
     ("name", "shape", "what"),
     [
-        ("layers.0.k.weight", (8, 9), "8 rows"),
-        ("layers.0.k.bias", (8,), "8 rows"),
+        ("layers.0.key.weight", (8, 9), "8 rows"),
+        ("layers.0.key.bias", (8,), "8 rows"),
         ("layers.0.out.weight", (9, 8), "8 columns"),
     ],
 )
@@ -114,6 +114,51 @@ def test_heads_that_do_not_divide_are_refused(name, shape, what):
 def test_a_model_without_trainable_parameters_is_refused():
     with pytest.raises(PartitionError, match="no trainable parameters"):
         partition_parameters([], SCHEMA)
+
+
+FUSED = ("query", "key", "value")
+
+
+@pytest.mark.parametrize(("heads", "width"), [(3, 6), (4, 128), (1, 5)])
+@pytest.mark.parametrize("way", ["rows", "columns"])
+def test_components_of_a_fused_tensor_own_what_slicing_gives_them(way, heads, width):
+    shape = (3 * width, width) if way == "rows" else (width, 3 * width)
+    rules = (
+        Rule(r"h\.(?P<layer>\d+)\.in\.weight", FUSED, 1, way),
+        Rule(r"h\.(?P<layer>\d+)\.in\.bias", ("bias",) * 3, 1, way),
+    )
+    schema = Schema(("embedding", "decoder", "decoder", "output"), heads, rules)
+    shapes = [("h.1.in.bias", (3 * width,)), ("h.1.in.weight", shape)]
+    partition = partition_parameters(shapes, schema)
+    expected = np.empty(shape, dtype=object)
+    biases = np.empty(3 * width, dtype=object)
+    own = width // heads
+    for position, component in enumerate(FUSED):
+        for head in range(heads):
+            start = position * width + head * own
+            part = slice(start, start + own)
+            expected[part if way == "rows" else (slice(None), part)] = Cell(2, component, head)
+            biases[part] = Cell(2, "bias", head)
+    assert owners(partition, "h.1.in.weight") == expected.ravel().tolist()
+    assert owners(partition, "h.1.in.bias") == biases.tolist()
+    assert counts(partition) == Counter([*expected.flat, *biases])
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape", "message"),
+    [
+        (Rule("in", FUSED, 1), (9, 4), '\'in\' names 3 components .* "rows" or "columns"'),
+        (
+            Rule("in", FUSED, 1, "rows"),
+            (12, 9),
+            "12 rows do not divide into 3 attention",
+        ),
+        (Rule("in", FUSED, 1, "columns"), (9, 12), r"'in' of shape \(9, 12\): 12 columns do not"),
+    ],
+)
+def test_a_fused_tensor_that_does_not_divide_is_refused(rule, shape, message):
+    with pytest.raises(PartitionError, match=message):
+        partition_parameters([("in", shape)], Schema(SCHEMA.stacks, 3, (rule,)))
 
 
 @pytest.fixture(scope="module")

@@ -5,38 +5,14 @@ import pytest
 import torch
 
 from losschange.cube import open_cube
-from losschange.partition import Rule, Schema, partition_parameters
+from losschange.errors import RecordingError
 from losschange.parts import PartStore
-from losschange.recorder import DEVICE_STEPS, Recorder, RecordingError
+from losschange.recorder import Recorder
+from losschange.ring import DEVICE_STEPS
+from small_models import MLP_SCHEMA, Mlp, partition_of
+from small_models import trainable as named
 
-SCHEMA = Schema(
-    ("embedding", "encoder", "output"),
-    2,
-    (
-        Rule(r"first\.weight", "W1", 1),
-        Rule(r"second\.weight", "W2", 1),
-        Rule(r"(first|second)\.bias", "bias", 1),
-        Rule(r"scale", "norm", 2),
-    ),
-)
-
-
-class Small(torch.nn.Module):
-    """Two matrices and a scale that the loss does not always use."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = torch.nn.Linear(5, 7)
-        self.second = torch.nn.Linear(7, 3)
-        self.scale = torch.nn.Parameter(torch.ones(3))
-
-    def forward(self, inputs, scaled=True):
-        hidden = self.second(torch.tanh(self.first(inputs)))
-        return hidden * self.scale if scaled else hidden
-
-
-def named(model):
-    return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def train(
@@ -44,7 +20,7 @@ def train(
 ):
     """Train on seeded batches; `recorder` may be a function of the model. Returns the model."""
     torch.manual_seed(5)
-    model = model or Small()
+    model = model or Mlp()
     parameters = [p for _, p in named(model)]
     optimizer = optimizer or torch.optim.AdamW(parameters, lr=0.05, weight_decay=0.1)
     recorder = recorder(model) if recorder else None
@@ -82,8 +58,7 @@ def train(
 
 def recorder_for(folder, **options):
     def make(model):
-        partition = partition_parameters(((n, p.shape) for n, p in named(model)), SCHEMA)
-        return Recorder(partition, PartStore(folder), **options)
+        return Recorder(partition_of(model, MLP_SCHEMA), PartStore(folder), **options)
 
     return make
 
@@ -149,7 +124,7 @@ def test_a_parameter_outside_the_loss_is_recorded_as_zero(tmp_path):
 
 
 def test_a_frozen_parameter_has_no_cell(tmp_path):
-    model = Small()
+    model = Mlp()
     model.scale.requires_grad_(False)
     reference = []
     train(5, recorder_for(tmp_path), model=model, reference=reference)
@@ -160,8 +135,8 @@ def test_a_frozen_parameter_has_no_cell(tmp_path):
 
 
 def test_gradients_that_still_wait_for_a_factor(tmp_path):
-    model, values = Small(), {}
-    partition = partition_parameters(((n, p.shape) for n, p in named(model)), SCHEMA)
+    model, values = Mlp(), {}
+    partition = partition_of(model, MLP_SCHEMA)
     before = [p.detach().clone() for _, p in named(model)]
     after = [p + 0.1 for p in before]
     gradients = [torch.ones_like(p) for p in before]
@@ -196,13 +171,15 @@ def test_what_is_not_finite_names_update_and_cell_and_keeps_earlier_parts(tmp_pa
 
 
 def test_after_such_an_error_nothing_is_written_under_wrong_numbers(tmp_path):
-    model = Small()
+    model = Mlp()
     recorder = recorder_for(tmp_path)(model)
     parameters = [p.detach() for _, p in named(model)]
     for value in (float("inf"), 1.0):
         recorder.before_update(parameters)
         gradients = [torch.full_like(p, value) for p in parameters]
-        recorder.after_update([p + 1 for p in parameters], gradients)
+        after = [p + 1 for p in parameters]
+        recorder.after_update(after, gradients)
+        parameters = after
     for _ in range(2):
         with pytest.raises(RecordingError, match="update 1: "):
             recorder.flush()
@@ -210,7 +187,7 @@ def test_after_such_an_error_nothing_is_written_under_wrong_numbers(tmp_path):
 
 
 def test_parameters_that_come_go_or_change_are_an_error(tmp_path):
-    model = Small()
+    model = Mlp()
     recorder = recorder_for(tmp_path)(model)
     parameters = [p.detach() for _, p in named(model)]
     with pytest.raises(RecordingError, match="update 1: 4 parameters, but .* made for 5"):
@@ -224,7 +201,7 @@ def test_parameters_that_come_go_or_change_are_an_error(tmp_path):
 
 
 def test_numbers_and_validation_losses_of_the_steps(tmp_path):
-    model = Small()
+    model = Mlp()
     recorder = recorder_for(tmp_path)(model)
     parameters = [p.detach() for _, p in named(model)]
     recorder.add_valid_loss(9.0)

@@ -1,10 +1,48 @@
 """Loss Change Allocation: which parameters lowered the loss, at every update of a training.
 
-Knows neither fairseq nor Snakemake. Read in this order: `cube` (what is recorded), `partition`
-(which parameter belongs to which cell), `allocation` (the mathematics), `recorder` (when to look
-at a training), `cube_writer` and `parts` (how a growing cube survives a crash), `streaming` and
-`summaries` (one pass over a cube), `profiles` and `plots`.
+Knows neither fairseq nor Snakemake. To record a training of your own: `attach`, or a callback of
+`losschange.adapters`.
+
+Read in this order: `cube` (what is recorded), `partition` (which parameter belongs to which cell)
+and `schemas` (for common models), `allocation` (the mathematics), `tracks` (probes along a
+training), `recorder` (when to look at a training), `attachment` (how it follows an optimizer),
+`cube_writer`, `parts` and `assembly` (how a growing cube survives a crash), `streaming` and
+`summaries` (one pass over a cube), `profiles` and `plots`, `standing` and `command` (a look at a
+running training).
 """
 
+from importlib import import_module
+
 # Raise it when the recorded numbers change: cubes of another version are then recorded anew.
-RECORDING_VERSION = 1
+RECORDING_VERSION = 2
+
+# Where the public names live. They are imported when they are used: the workflow reads the version
+# above for every command, and PyTorch takes seconds to load.
+_PLACES = {
+    "AttachedRecorder": "attachment",
+    "CubeError": "cube",
+    "PartitionError": "partition",
+    "RecordingError": "errors",
+    "Rule": "partition",
+    "Schema": "partition",
+    "WordBins": "word_bins",
+    "attach": "attachment",
+    "bin_words": "word_bins",
+    "gpt2_schema": "schemas",
+    "llama_schema": "schemas",
+    "open_cube": "cube",
+    "summarise_cube": "summaries",
+    "transformer_encoder_schema": "schemas",
+}
+__all__ = ["RECORDING_VERSION", *_PLACES]
+
+
+def __getattr__(name: str):
+    """Import a public name from the module that it lives in."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_PLACES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,8 @@
 """The mathematics of Loss Change Allocation on flat rows of scalars.
 
-For one update with the step D = theta_{t+1} - theta_t and a gradient g of the loss (nats per
-target token), the allocation of scalar i is g_i * D_i (Vázquez et al. 2022, §2.3); a cell's
+For a step D = theta_{t+1} - theta_t and a gradient g of the loss (nats per target token), the
+allocation of scalar i is q_i * D_i, where q_i is a quadrature of g_i along the step: g at its
+start (Vázquez et al. 2022, §2.3), the trapezoid rule, or Simpson's (Lan et al. 2019). A cell's
 allocation is the sum over its scalars. Everything here is deterministic: sums run along a fixed
 tree, so the same numbers give the same bits on every run of one machine.
 """
@@ -9,12 +10,14 @@ tree, so the same numbers give the same bits on every run of one machine.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .partition import Partition
+from .word_bins import WordBins
 
 BRANCHES = 64
 
@@ -66,41 +69,96 @@ def _group(owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array(lengths, dtype=np.int64), np.array(groups, dtype=np.int64)
 
 
-def first_order(
-    partition: Partition,
-    before: Sequence[Tensor],
-    after: Sequence[Tensor],
-    gradients: Sequence[Tensor | None],
-    cell_sum: CellSum,
-    row: Tensor,
-) -> Tensor:
-    """First-order allocation of one update, in nats (Vázquez et al. 2022, §2.3).
+class Row:
+    """A padded row of float32 scalars, with a view per parameter.
 
     Parameters
     ----------
     partition : Partition
-    before : sequence of Tensor
-        Views of `row`, one per parameter, holding theta_t; overwritten.
-    after : sequence of Tensor
-        theta_{t+1}, aligned with `before`.
-    gradients : sequence of Tensor or None
-        dL/dtheta at theta_t; None where a parameter took no part in the loss.
-    cell_sum : CellSum
-    row : Tensor (partition.length,)
-        The padded row behind `before`; its padding is zero and stays so.
-
-    Returns
-    -------
-    Tensor (cells,), float64
+    device : torch device
     """
-    torch._foreach_sub_(before, after)
-    present = [
-        (view, grad) for view, grad in zip(before, gradients, strict=True) if grad is not None
-    ]
-    for view, grad in zip(before, gradients, strict=True):
-        if grad is None:
-            view.zero_()
-    if present:
-        torch._foreach_mul_([view for view, _ in present], [grad for _, grad in present])
-    # The row holds g * (theta_t - theta_{t+1}), the negative of the allocation.
-    return cell_sum(row).neg_()
+
+    def __init__(self, partition: Partition, device: torch.device | str):
+        self.flat = torch.zeros(partition.length, device=device)
+        self.views = [
+            self.flat[offset : offset + prod(shape)].view(shape)
+            for offset, shape in zip(partition.offsets, partition.shapes, strict=True)
+        ]
+
+    def copy(self, tensors: Sequence[Tensor | None]) -> Row:
+        """Take the values of a tensor per parameter; None gives 0."""
+        present = [(v, t) for v, t in zip(self.views, tensors, strict=True) if t is not None]
+        if len(present) < len(self.views):
+            self.flat.zero_()
+        torch._foreach_copy_([view for view, _ in present], [tensor for _, tensor in present])
+        return self
+
+    def subtract(self, tensors: Sequence[Tensor]) -> Row:
+        """Subtract a tensor per parameter: theta_t - theta_{t+1}, the negative of the step."""
+        torch._foreach_sub_(self.views, list(tensors))
+        return self
+
+    def multiply(self, tensors: Sequence[Tensor | None]) -> Row:
+        """Multiply by a tensor per parameter; None, a parameter without gradient, gives 0."""
+        if any(tensor is None for tensor in tensors):
+            for view, tensor in zip(self.views, tensors, strict=True):
+                view.zero_() if tensor is None else view.mul_(tensor)
+        else:
+            torch._foreach_mul_(self.views, list(tensors))
+        return self
+
+    def point(self, after: Sequence[Tensor], share: float) -> list[Tensor]:
+        """theta_{t+1} + share (theta_t - theta_{t+1}) of a row that holds theta_t - theta_{t+1}."""
+        return list(torch._foreach_add(list(after), self.views, alpha=share))
+
+
+class Details:
+    """What is recorded of an update beside the cell sums.
+
+    Parameters
+    ----------
+    partition : Partition
+    cell_sum : CellSum
+    names : sequence of str
+        Some of "positive", "helped" and "vocabulary" (losschange.cube.DETAILS).
+    word_bins : WordBins, optional
+        Needed for "vocabulary".
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        cell_sum: CellSum,
+        names: Sequence[str],
+        word_bins: WordBins | None = None,
+        device: torch.device | str = "cpu",
+    ):
+        self.names = tuple(names)
+        self._cell_sum = cell_sum
+        self._word_bins = word_bins
+        self.shapes = dict.fromkeys(self.names, (len(partition.layout.cells),))
+        if "helped" in names:
+            counts = torch.tensor(partition.layout.n_parameters, dtype=torch.float64)
+            self._counts = counts.to(device)
+        if "vocabulary" in names:
+            self.shapes["vocabulary"] = (len(word_bins.matrices), len(word_bins.mass))
+            self._matrices = [partition.names.index(name) for name in word_bins.matrices]
+            order = np.argsort(word_bins.bin_of_word, kind="stable")
+            self._words = torch.from_numpy(order).to(device)
+            self._words_per_bin = torch.from_numpy(word_bins.words).to(device)
+
+    def __call__(self, products: Row) -> list[Tensor]:
+        """Details of a row of negative allocations, float64 and flat; the row is overwritten."""
+        found = {}
+        if "vocabulary" in self.names:
+            bins = [self._by_word(products.views[matrix]) for matrix in self._matrices]
+            found["vocabulary"] = torch.cat(bins).neg_()
+        if "helped" in self.names:
+            found["helped"] = self._cell_sum(products.flat > 0) / self._counts
+        if "positive" in self.names:
+            found["positive"] = self._cell_sum(products.flat.clamp_(max=0)).neg_()
+        return [found[name] for name in self.names]
+
+    def _by_word(self, matrix: Tensor) -> Tensor:
+        words = matrix.sum(dim=1).double()[self._words]
+        return torch.segment_reduce(words, "sum", lengths=self._words_per_bin, unsafe=True)

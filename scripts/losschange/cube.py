@@ -39,9 +39,35 @@ COMPONENTS = (
 ESTIMATORS = {
     "batch": ("lca", "gradient of the training batch, first order (Vázquez et al. 2022, §2.3)"),
     "fresh": ("lca_fresh", "gradient of a newly drawn batch, first order (Zhu et al. 2020, §2.2)"),
-    "probe": ("lca_probe", "gradient of a fixed probe batch, trapezoid rule"),
-    "simpson": ("lca_simpson", "gradient of a fixed probe batch, Simpson's rule (Lan et al. 2019)"),
+    "probe": ("lca_probe", "gradient of fixed training text, trapezoid rule"),
+    "simpson": (
+        "lca_simpson",
+        "gradient of fixed training text, Simpson's rule (Lan et al. 2019)",
+    ),
+    "probe_valid": ("lca_probe_valid", "gradient of fixed validation text, trapezoid rule"),
+    "simpson_valid": ("lca_simpson_valid", "gradient of fixed validation text, Simpson's rule"),
 }
+
+# The text of a probe. A probe integrates the whole way from one record to the next; the other
+# estimators see single updates only.
+PROBES = {"probe": "train", "simpson": "train", "probe_valid": "valid", "simpson_valid": "valid"}
+
+# What may stand beside the records of an estimator: axes after its steps, type, unit, meaning.
+CELL_AXES = ("layer", "component", "head")
+DETAILS = {
+    "loss_before": ((), "f8", "nats", "loss of the probe where the interval begins"),
+    "loss": ((), "f8", "nats", "loss of the probe at this step, where the interval ends"),
+    "error": ((), "f8", "nats", "sum of the interval's LCA less the measured change of the loss"),
+    "positive": (CELL_AXES, "f4", "nats", "sum of the LCA of the parameters that raised the loss"),
+    "helped": (CELL_AXES, "f4", "1", "share of the cell's parameters that lowered the loss"),
+    "vocabulary": (
+        ("matrix", "frequency_bin"),
+        "f4",
+        "nats",
+        "LCA of the matrix rows of words, by frequency (Zhu et al. 2020, Figure 5)",
+    ),
+}
+_DETAIL_NAMES = {"positive": "lca_positive", "helped": "helped", "vocabulary": "lca_vocabulary"}
 
 SERIES = {
     "loss": ("nats", "mean training loss per target token"),
@@ -147,6 +173,45 @@ class CubeLayout:
     def from_grid(self, grid: np.ndarray) -> np.ndarray:
         """Pick the existing cells of a grid (..., layer, component, head) as (..., cells)."""
         return grid[(..., *self.index)]
+
+
+def detail_variable(detail: str, estimator: str) -> str:
+    """Name of the variable that holds a detail of an estimator's records."""
+    if detail in _DETAIL_NAMES:
+        suffix = "" if estimator == "batch" else f"_{estimator}"
+        return _DETAIL_NAMES[detail] + suffix
+    return f"{estimator}_{detail}"
+
+
+def details_of(dataset: xr.Dataset, estimator: str) -> list[str]:
+    """Names of the DETAILS that an open cube holds of an estimator."""
+    return [detail for detail in DETAILS if detail_variable(detail, estimator) in dataset]
+
+
+def steps_of(dataset: xr.Dataset, estimator: str) -> np.ndarray:
+    """Numbers of the updates (n,) at which an estimator was recorded."""
+    axis = dataset[ESTIMATORS[estimator][0]].dims[0]
+    return dataset[axis].values.astype(np.int64)
+
+
+def layout_difference(expected: CubeLayout, found: CubeLayout) -> str | None:
+    """The first thing in which two layouts differ, in words; None if they are the same."""
+    if expected.shape != found.shape:
+        names = ("layers", "components", "heads with none")
+        sizes = [
+            f"{f} {name} instead of {e}"
+            for name, e, f in zip(names, expected.shape, found.shape, strict=True)
+            if e != f
+        ]
+        return ", ".join(sizes)
+    if expected.stacks != found.stacks:
+        return f"stacks {', '.join(found.stacks)} instead of {', '.join(expected.stacks)}"
+    here = dict(zip(expected.cells, expected.n_parameters, strict=True))
+    there = dict(zip(found.cells, found.n_parameters, strict=True))
+    for cell in sorted(here.keys() | there.keys(), key=str):
+        if here.get(cell, 0) != there.get(cell, 0):
+            return f"{cell} has {there.get(cell, 0)} parameters instead of {here.get(cell, 0)}"
+    return None
 
 
 def open_cube(path: str | os.PathLike) -> xr.Dataset:

@@ -10,15 +10,19 @@ import netCDF4
 import numpy as np
 
 from .cube import (
+    CELL_AXES,
     COMPONENTS,
     CONVENTIONS,
+    DETAILS,
     ESTIMATORS,
     FORMAT_VERSION,
     SERIES,
     STEPS_PER_CHUNK,
     CubeError,
     CubeLayout,
+    detail_variable,
 )
+from .word_bins import WordBins
 
 
 class CubeWriter:
@@ -37,6 +41,10 @@ class CubeWriter:
         The updates at which each estimator was recorded; "batch" stands at every step.
     valid_losses : sequence of (step, nats)
         Validation losses, step 0 being the model before training.
+    details : mapping of estimator name to sequence of str
+        Names of losschange.cube.DETAILS that stand beside the estimator's records.
+    word_bins : WordBins, optional
+        Needed for the detail "vocabulary".
 
     Raises
     ------
@@ -52,6 +60,8 @@ class CubeWriter:
         attributes: Mapping[str, object],
         estimator_steps: Mapping[str, np.ndarray] | None = None,
         valid_losses: Sequence[tuple[int, float]] = (),
+        details: Mapping[str, Sequence[str]] | None = None,
+        word_bins: WordBins | None = None,
     ):
         self.path = Path(path)
         self.layout = layout
@@ -59,6 +69,8 @@ class CubeWriter:
         self.attributes = dict(attributes)
         self.estimator_steps = {"batch": self.steps, **(estimator_steps or {})}
         self.valid_losses = list(valid_losses)
+        self.details = {name: tuple(found) for name, found in (details or {}).items()}
+        self.word_bins = word_bins
         if np.any(np.diff(self.steps) <= 0):
             raise CubeError(f"{self.path}: the steps of a cube must ascend")
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
@@ -68,6 +80,7 @@ class CubeWriter:
         self._file = netCDF4.Dataset(self._temporary, "w", format="NETCDF4")
         try:
             self._write_static()
+            self._write_word_bins()
             self._create_variables()
         except BaseException:
             self._abandon()
@@ -94,6 +107,21 @@ class CubeWriter:
         for name, block in (values or {}).items():
             variable = ESTIMATORS[name][0]
             self._file[variable][start : start + len(block)] = self.layout.to_grid(block)
+
+    def write_details(self, start: int, estimator: str, details: Mapping[str, np.ndarray]) -> None:
+        """Write what stands beside a run of an estimator's records.
+
+        Parameters
+        ----------
+        start : int
+            Position of the first record along the estimator's axis.
+        estimator : str
+        details : mapping of name in DETAILS to array (n,), (n, cells) or (n, matrices, bins)
+        """
+        for name, block in details.items():
+            on_cells = DETAILS[name][0] == CELL_AXES
+            variable = self._file[detail_variable(name, estimator)]
+            variable[start : start + len(block)] = self.layout.to_grid(block) if on_cells else block
 
     def __exit__(self, kind, error, trace) -> None:
         if kind is not None:
@@ -153,24 +181,57 @@ class CubeWriter:
                 axis = f"step_{name}"
                 self._file.createDimension(axis, len(steps))
                 self._integers(axis, axis, np.asarray(steps), f"updates recorded by {name}")
-            variable_name, meaning = ESTIMATORS[name]
-            variable = self._file.createVariable(
-                variable_name,
+            variable, meaning = ESTIMATORS[name]
+            self._records(
+                variable,
                 "f4",
-                (axis, "layer", "component", "head"),
-                zlib=True,
-                complevel=1,
-                shuffle=True,
-                chunksizes=(max(1, min(STEPS_PER_CHUNK, len(steps))), *self.layout.shape),
-                fill_value=np.float32(np.nan),
+                (axis, *CELL_AXES),
+                {"units": "nats", "long_name": f"loss change allocation: {meaning}"},
             )
-            variable.setncatts(
-                {
-                    "units": "nats",
-                    "long_name": f"loss change allocation: {meaning}",
-                    "coordinates": "stack label",
-                }
-            )
+            for detail in self.details.get(name, ()):
+                axes, kind, units, meaning = DETAILS[detail]
+                about = {"units": units, "long_name": f"{meaning} (estimator {name})"}
+                self._records(detail_variable(detail, name), kind, (axis, *axes), about)
+
+    def _records(self, name: str, kind: str, axes: Sequence[str], about: dict[str, str]) -> None:
+        """Create a variable along an estimator's steps; a chunk holds whole records."""
+        first, *others = (len(self._file.dimensions[axis]) for axis in axes)
+        variable = self._file.createVariable(
+            name,
+            kind,
+            axes,
+            zlib=True,
+            complevel=1,
+            shuffle=True,
+            chunksizes=(max(1, min(STEPS_PER_CHUNK, first)), *others),
+            fill_value=np.dtype(kind).type(np.nan),
+        )
+        if axes[1:] == CELL_AXES:
+            about = {**about, "coordinates": "stack label"}
+        variable.setncatts(about)
+
+    def _write_word_bins(self) -> None:
+        """The bins' own axes and sizes."""
+        if self.word_bins is None:
+            return
+        out, bins = self._file, self.word_bins
+        out.createDimension("matrix", len(bins.matrices))
+        out.createDimension("frequency_bin", len(bins.mass))
+        self._text("matrix", "matrix", bins.matrices)
+        numbers = np.arange(len(bins.mass))
+        self._integers(
+            "frequency_bin", "frequency_bin", numbers, "words by frequency, 0 = most frequent"
+        )
+        self._integers("n_words", "frequency_bin", bins.words, "words in the bin")
+        mass = out.createVariable("text_share", "f8", ("frequency_bin",))
+        mass.setncatts(
+            {
+                "units": "1",
+                "long_name": "share of the training text that the bin's words make up",
+                "division": f"bins of equal {bins.division}",
+            }
+        )
+        mass[:] = bins.mass
 
     def _integers(self, name: str, axis: str, numbers: np.ndarray, meaning: str) -> None:
         variable = self._file.createVariable(name, "i8", (axis,))

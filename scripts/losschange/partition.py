@@ -31,8 +31,9 @@ class Rule:
     pattern : str
         Regular expression that must match the whole name. A group named `layer` holds the
         zero-based number of the layer within its stack.
-    component : str
-        Component of the cell, one of losschange.cube.COMPONENTS.
+    component : str or tuple of str
+        Component of the cell, one of losschange.cube.COMPONENTS. Several share a fused tensor:
+        equal runs of its rows or columns (as `heads` says), in the order given.
     depth : int
         Depth of the cell; added to the `layer` group where the pattern has one.
     heads : {"rows", "columns"} or None
@@ -41,7 +42,7 @@ class Rule:
     """
 
     pattern: str
-    component: str
+    component: str | tuple[str, ...]
     depth: int
     heads: str | None = None
 
@@ -175,18 +176,26 @@ def _runs(
     name: str, shape: tuple[int, ...], rule: Rule, depth: int, schema: Schema
 ) -> tuple[int, list[Cell]]:
     """Length of the runs of consecutive scalars that share a cell, and the cell of each run."""
+    components = (rule.component,) if isinstance(rule.component, str) else rule.component
+    if rule.heads is None and len(components) == 1:
+        return prod(shape), [Cell(depth, *components)]
     if rule.heads is None:
-        return prod(shape), [Cell(depth, rule.component)]
+        raise PartitionError(
+            f"the rule for {name!r} names {len(components)} components of a fused tensor; "
+            'it must say whether they share its "rows" or "columns"'
+        )
     split = shape[0] if rule.heads == "rows" else shape[-1]
-    if split % schema.heads:
+    pieces = len(components) * schema.heads
+    if split % pieces:
+        fused = f" of {len(components)} components" if len(components) > 1 else ""
         raise PartitionError(
             f"{name!r} of shape {shape}: {split} {rule.heads} do not divide "
-            f"into {schema.heads} attention heads"
+            f"into {schema.heads} attention heads{fused}"
         )
-    heads = [Cell(depth, rule.component, head) for head in range(schema.heads)]
+    cells = [Cell(depth, part, head) for part in components for head in range(schema.heads)]
     if rule.heads == "rows":
-        return prod(shape) // schema.heads, heads
-    return split // schema.heads, heads * prod(shape[:-1])
+        return prod(shape) // pieces, cells
+    return split // pieces, cells * prod(shape[:-1])
 
 
 def _cell_order(cell: Cell) -> tuple[int, str, int]:

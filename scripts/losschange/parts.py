@@ -1,4 +1,4 @@
-"""Parts of a cube that is still growing, and the assembly of the finished cube.
+"""Parts of a cube that is still growing.
 
 HDF5 files are not crash-safe, so a running training writes whole small cubes, each complete
 under its final name. A checkpoint of update N goes with the parts up to N; whatever is later is
@@ -9,22 +9,71 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from .cube import (
+    CELL_AXES,
+    DETAILS,
     ESTIMATORS,
     SERIES,
-    STEPS_PER_CHUNK,
     CubeError,
     CubeLayout,
+    detail_variable,
+    details_of,
     estimators_of,
+    layout_difference,
     layout_of,
     open_cube,
+    steps_of,
 )
 from .cube_writer import CubeWriter
+from .word_bins import WordBins, bins_of
+
+
+@dataclass(frozen=True)
+class Records:
+    """Consecutive records of one estimator.
+
+    Parameters
+    ----------
+    steps : int array (n,)
+        Updates at which they were made, ascending.
+    values : array (n, cells)
+        LCA, nats per target token.
+    details : mapping of name in losschange.cube.DETAILS to array (n, ...)
+    """
+
+    steps: np.ndarray
+    values: np.ndarray
+    details: Mapping[str, np.ndarray]
+
+
+def join_records(blocks: Sequence[Records]) -> Records:
+    """Records one after another as one."""
+    return Records(
+        np.concatenate([block.steps for block in blocks]),
+        np.concatenate([block.values for block in blocks]),
+        {
+            name: np.concatenate([block.details[name] for block in blocks])
+            for name in blocks[0].details
+        },
+    )
+
+
+def read_records(cube: xr.Dataset, layout: CubeLayout, estimator: str) -> Records:
+    """All records of an estimator of an open part, in memory."""
+    details = {}
+    for name in details_of(cube, estimator):
+        values = cube[detail_variable(name, estimator)].values
+        details[name] = layout.from_grid(values) if DETAILS[name][0] == CELL_AXES else values
+    values = layout.from_grid(cube[ESTIMATORS[estimator][0]].values)
+    return Records(steps_of(cube, estimator), values, details)
+
 
 _NAME = re.compile(r"part-(\d{9})-(\d{9})\.nc")
 
@@ -57,9 +106,10 @@ class PartStore:
         first: int,
         layout: CubeLayout,
         series: Mapping[str, np.ndarray],
-        values: Mapping[str, np.ndarray],
+        records: Mapping[str, Records],
         valid_losses: list[tuple[int, float]],
         attributes: Mapping[str, object],
+        word_bins: WordBins | None = None,
     ) -> Path:
         """Write the updates from `first` on as one part.
 
@@ -69,15 +119,90 @@ class PartStore:
             Number of the first update, 1-based.
         layout : CubeLayout
         series : mapping of name to array (n,)
-        values : mapping of estimator to array (n, cells), nats per target token
+        records : mapping of estimator to Records
+            Those of "batch" are of all n updates.
         valid_losses : list of (update, nats)
         attributes : mapping
+        word_bins : WordBins, optional
         """
-        steps = np.arange(first, first + len(values["batch"]))
+        steps = np.arange(first, first + len(records["batch"].values))
         path = self.folder / f"part-{steps[0]:09d}-{steps[-1]:09d}.nc"
-        with CubeWriter(path, layout, steps, attributes, valid_losses=valid_losses) as writer:
-            writer.write(0, series, values)
+        with CubeWriter(
+            path,
+            layout,
+            steps,
+            attributes,
+            {name: found.steps for name, found in records.items()},
+            valid_losses,
+            {name: tuple(found.details) for name, found in records.items()},
+            word_bins,
+        ) as writer:
+            writer.write(0, series, {name: found.values for name, found in records.items()})
+            for name, found in records.items():
+                writer.write_details(0, name, found.details)
         return path
+
+    def append(
+        self,
+        layout: CubeLayout,
+        records: Mapping[str, Records],
+        valid_losses: list[tuple[int, float]],
+    ) -> None:
+        """Add to the newest part what was measured after it was written, without an update.
+
+        Parameters
+        ----------
+        layout : CubeLayout
+            Gives the order of the cells in `records`; a part does not keep it.
+        records : mapping of estimator to Records
+            Of estimators other than "batch", after those that the part holds.
+        valid_losses : list of (update, nats)
+        """
+        first, _, path = self.parts()[-1]
+        with open_cube(path) as cube:
+            held = {name: read_records(cube, layout, name) for name in estimators_of(cube)}
+            series = {name: cube[name].values for name in SERIES}
+            before = zip(cube["valid_step"].values.tolist(), cube["valid_loss"].values, strict=True)
+            valid_losses = [*before, *valid_losses]
+            attributes, word_bins = dict(cube.attrs), bins_of(cube)
+        joined = {
+            name: join_records([old, records[name]]) if name in records else old
+            for name, old in held.items()
+        }
+        self.write(first, layout, series, joined, valid_losses, attributes, word_bins)
+
+    def begin(self, layout: CubeLayout, updates: int) -> None:
+        """Make ready to record a model from update `updates` + 1 on; drops what is later.
+
+        Raises
+        ------
+        CubeError
+            If the folder holds parts of another training, model or schema, or lacks parts of the
+            updates before.
+        """
+        parts = self.parts()
+        if parts and not updates:
+            raise CubeError(
+                f"{self.folder} holds the parts of another training; give an empty folder"
+            )
+        if parts:
+            with open_cube(parts[-1][2]) as cube:
+                difference = layout_difference(layout, layout_of(cube))
+            if difference:
+                raise CubeError(
+                    f"{parts[-1][2]} was recorded of another model or under another schema: "
+                    f"{difference}. Give an empty folder"
+                )
+        self.drop_after(updates)
+
+    def last_record(self, estimator: str) -> int:
+        """Update of an estimator's newest record, 0 if there is none."""
+        for _, _, path in reversed(self.parts()):
+            with open_cube(path) as cube:
+                steps = steps_of(cube, estimator) if ESTIMATORS[estimator][0] in cube else ()
+            if len(steps):
+                return int(steps[-1])
+        return 0
 
     def drop_after(self, update: int) -> None:
         """Remove what was recorded after a checkpoint, and unfinished temporary files.
@@ -110,88 +235,3 @@ class PartStore:
                 f"{self.folder} holds the updates up to {expected - 1}, but {update} were made; "
                 "remove the state folder to start again"
             )
-
-
-def assemble_cube(
-    store: PartStore,
-    path: str | os.PathLike,
-    updates: int,
-    attributes: Mapping[str, object],
-) -> None:
-    """Join the parts of a finished training into its cube, in one streaming pass.
-
-    The bytes of the cube depend on its values alone, not on how they were split into parts.
-
-    Parameters
-    ----------
-    store : PartStore
-    path : path
-        Final name of the cube, put in place when complete.
-    updates : int
-        Number of updates of the whole training.
-    attributes : mapping
-        Global attributes of the cube.
-
-    Raises
-    ------
-    CubeError
-        If updates are missing or parts do not have the same cells.
-    """
-    store.check_complete(updates)
-    parts = [part for _, _, part in store.parts()]
-    if not parts:
-        raise CubeError(f"{store.folder} holds no part; there is nothing to assemble")
-    valid_losses: list[tuple[int, float]] = []
-    with open_cube(parts[0]) as first:
-        layout, estimators = layout_of(first), estimators_of(first)
-    for part in parts:
-        with open_cube(part) as cube:
-            if layout_of(cube) != layout or estimators_of(cube) != estimators:
-                raise CubeError(f"{part} has other cells or estimators than {parts[0]}")
-            valid_losses += zip(
-                cube["valid_step"].values.tolist(), cube["valid_loss"].values.tolist(), strict=True
-            )
-    with CubeWriter(
-        path, layout, np.arange(1, updates + 1), attributes, valid_losses=valid_losses
-    ) as writer:
-        # Whole chunks only: a chunk compressed twice would make the bytes depend on the parts.
-        buffer = _ChunkBuffer(writer)
-        for part in parts:
-            with open_cube(part) as cube:
-                series = {name: cube[name].values for name in SERIES}
-                values = {
-                    name: layout.from_grid(cube[ESTIMATORS[name][0]].values) for name in estimators
-                }
-            buffer.add(series, values)
-        buffer.flush()
-
-
-class _ChunkBuffer:
-    """Collects rows and hands them to the writer in runs of exactly one chunk."""
-
-    def __init__(self, writer: CubeWriter):
-        self.writer = writer
-        self.written = 0
-        self.series: dict[str, np.ndarray] = {}
-        self.values: dict[str, np.ndarray] = {}
-
-    def add(self, series: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]) -> None:
-        for held, new in ((self.series, series), (self.values, values)):
-            for name, rows in new.items():
-                held[name] = np.concatenate([held[name], rows]) if name in held else rows
-        while len(self.values["batch"]) >= STEPS_PER_CHUNK:
-            self._write(STEPS_PER_CHUNK)
-
-    def flush(self) -> None:
-        if len(self.values["batch"]):
-            self._write(len(self.values["batch"]))
-
-    def _write(self, count: int) -> None:
-        self.writer.write(
-            self.written,
-            {name: rows[:count] for name, rows in self.series.items()},
-            {name: rows[:count] for name, rows in self.values.items()},
-        )
-        self.written += count
-        self.series = {name: rows[count:] for name, rows in self.series.items()}
-        self.values = {name: rows[count:] for name, rows in self.values.items()}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from losschange.cube import ESTIMATORS, CubeError, CubeLayout, iterate_blocks
+from losschange.cube import PROBES, CubeError, CubeLayout, iterate_blocks, steps_of
 
 WINDOW_STEPS = 1000
 MAXIMUM_POINTS = 500
@@ -24,9 +24,6 @@ READINGS = {
     "scaled": "nats per token times the loss scale of half precision",
     "summed_scaled": "nats summed over tokens, times the loss scale",
 }
-
-# A probe integrates the whole way between two records; the others see single updates only.
-COVERING = ("probe", "simpson")
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,11 @@ class Plan:
     factors: dict[str, np.ndarray]
 
     @property
+    def start(self) -> int:
+        """Number of the update after which recording began, 0 for a whole run."""
+        return int(self.steps[0]) - 1
+
+    @property
     def point_centre(self) -> np.ndarray:
         """Update at the centre of each window."""
         return self.point_last - (self.window - 1) / 2
@@ -75,12 +77,17 @@ class Plan:
 
 @dataclass
 class StreamedEstimator:
-    """What one pass over one estimator found; the last axis of each array is the groups."""
+    """What one pass over one estimator found; the last axis of each array is the groups.
+
+    Only `steps` (numbers of the updates recorded) and `record_sums` (LCA of each record summed
+    over everything, nats) are as long as there are records; `totals` is per cell.
+    """
 
     groups: tuple[np.ndarray, np.ndarray]
-    records: int
+    steps: np.ndarray
     stride: int
     coverage: float
+    record_sums: np.ndarray
     totals: np.ndarray
     moving_average: np.ndarray
     t90: np.ndarray
@@ -91,6 +98,11 @@ class StreamedEstimator:
     binned_positive_count: np.ndarray
     binned_positive_sum: np.ndarray
     binned_positive_max: np.ndarray
+
+    @property
+    def records(self) -> int:
+        """Number of records."""
+        return len(self.steps)
 
 
 def plan_for(cube: xr.Dataset) -> Plan:
@@ -138,12 +150,20 @@ def stream_estimator(
     CubeError
         If the estimator has no records, or an existing cell holds NaN.
     """
-    steps = _steps_of(cube, estimator)
+    steps = steps_of(cube, estimator)
+    if len(steps) == 0:
+        raise CubeError(
+            f"estimator {estimator} has no records in this cube of {len(plan.steps)} updates; "
+            "train again with a stride that is not longer than the training"
+        )
     starts, layers, components = _groups_of(layout)
     groups = len(starts)
-    spacing = int(np.median(np.diff(steps))) if len(steps) > 1 else 1
-    updates_per_record = spacing if estimator in COVERING else 1
+    # The last interval of a strided probe ends with the training, so it may be shorter.
+    gaps = np.diff(steps, prepend=plan.start)
+    spans = gaps if estimator in PROBES else np.ones_like(gaps)
+    spanned = np.concatenate([[0], np.cumsum(spans)])
     totals = np.zeros(len(layout.cells))
+    record_sums = np.zeros(len(steps))
     cumulative = np.zeros((len(steps) + 1, groups))
     positives = _Positives(plan, groups)
     for start, block in iterate_blocks(cube, estimator):
@@ -151,30 +171,24 @@ def stream_estimator(
         _refuse_nan(values, layout, estimator, steps[start:])
         totals += values.sum(axis=0, dtype=np.float64)
         grouped = np.add.reduceat(values.astype(np.float64), starts, axis=1)
+        record_sums[start : start + len(values)] = grouped.sum(axis=1)
         running = cumulative[start : start + len(values) + 1]
         np.cumsum(grouped, axis=0, out=running[1:])
         running[1:] += running[0]
         positives.add(steps[start : start + len(values)], grouped)
     low, high = plan.record_ranges(steps)
-    spans = ((high - low) * updates_per_record)[:, None]
     return StreamedEstimator(
         groups=(layers, components),
-        records=len(steps),
-        stride=spacing,
-        coverage=updates_per_record / spacing,
+        steps=steps,
+        stride=int(gaps.max()),
+        coverage=spanned[-1] / (plan.last_step - plan.start),
+        record_sums=record_sums,
         totals=totals,
-        moving_average=(cumulative[high] - cumulative[low]) / spans,
+        moving_average=(cumulative[high] - cumulative[low])
+        / (spanned[high] - spanned[low])[:, None],
         t90=_first_reaching(cumulative, steps),
         **positives.results(),
     )
-
-
-def _steps_of(cube: xr.Dataset, estimator: str) -> np.ndarray:
-    axis = cube[ESTIMATORS[estimator][0]].dims[0]
-    steps = cube[axis].values.astype(np.int64)
-    if len(steps) == 0:
-        raise CubeError(f"estimator {estimator} has no records in this cube; train it again")
-    return steps
 
 
 def _groups_of(layout: CubeLayout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,7 +1,8 @@
 """From an LCA cube to its summary: one streaming pass, then everything fits in memory.
 
-The pass itself is in `streaming`; here its results get names, units and axes. Figures, tables
-and claims read summaries only, so none of them ever needs a cube.
+The pass itself is in `streaming`; here its results get names, units and axes, and `conservation`
+holds the sums against the measured loss. Figures, tables and claims read summaries only, so none
+of them ever needs a cube.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ import os
 import numpy as np
 import xarray as xr
 
+from losschange.conservation import MEASURES, add_conservation, add_losses
 from losschange.cube import COMPONENTS, CubeError, CubeLayout, estimators_of, layout_of, open_cube
 from losschange.streaming import READINGS, Plan, StreamedEstimator, plan_for, stream_estimator
 
-FORMAT_VERSION = 1
-FIRST_LOSS_STEPS = 10
-MEASURES = ("training", "validation")
+FORMAT_VERSION = 2
 
 GROUP = ("estimator", "layer", "component")
 READ_GROUP = ("estimator", "reading", "layer", "component")
@@ -77,28 +77,28 @@ def summarise_cube(path: str | os.PathLike) -> xr.Dataset:
         If it is no cube, or an existing cell holds NaN (named with its step).
     """
     with open_cube(path) as cube:
-        names = estimators_of(cube)
-        if not names or cube.sizes["step"] == 0:
-            raise SummaryError(f"{path} records no steps; train the model first, then summarise")
-        layout = layout_of(cube)
-        plan = plan_for(cube)
-        streamed = _stream_all(path, cube, layout, plan, names)
-        summary = _static_part(cube, layout, plan, names)
-        _add_streamed(summary, layout, streamed)
-        _add_components(summary)
-        _add_losses(summary, cube, plan)
-        _add_conservation(summary)
+        try:
+            return _summarise(path, cube)
+        except RuntimeError as error:
+            # netCDF4's own error for bytes that do not decompress
+            raise CubeError(
+                f"{path} is damaged ({error}); assemble it again from its parts"
+            ) from None
+
+
+def _summarise(path: str | os.PathLike, cube: xr.Dataset) -> xr.Dataset:
+    names = estimators_of(cube)
+    if not names or cube.sizes["step"] == 0:
+        raise SummaryError(f"{path} records no steps; train the model first, then summarise")
+    layout = layout_of(cube)
+    plan = plan_for(cube)
+    streamed = {name: stream_estimator(cube, layout, name, plan) for name in names}
+    summary = _static_part(cube, layout, plan, names)
+    _add_streamed(summary, layout, streamed)
+    _add_components(summary)
+    add_losses(summary, cube, plan)
+    add_conservation(summary, cube, plan, streamed)
     return summary
-
-
-def _stream_all(
-    path: str | os.PathLike, cube: xr.Dataset, layout: CubeLayout, plan: Plan, names: list[str]
-) -> dict[str, StreamedEstimator]:
-    try:
-        return {name: stream_estimator(cube, layout, name, plan) for name in names}
-    except RuntimeError as error:
-        # netCDF4's own error for bytes that do not decompress
-        raise CubeError(f"{path} is damaged ({error}); assemble it again from its parts") from None
 
 
 def _static_part(cube: xr.Dataset, layout: CubeLayout, plan: Plan, names: list[str]) -> xr.Dataset:
@@ -124,6 +124,7 @@ def _static_part(cube: xr.Dataset, layout: CubeLayout, plan: Plan, names: list[s
             "window": np.int64(plan.window),
             "window_meaning": "updates per moving average: 1000, at most a tenth of the run",
             **{f"reading_{name}": meaning for name, meaning in READINGS.items()},
+            **{f"measure_{name}": meaning for name, meaning in MEASURES.items()},
         },
     )
     summary["n_parameters"] = cube["n_parameters"].load()
@@ -154,7 +155,7 @@ def _add_streamed(
     )
     for name, meaning in (
         ("records", "number of records"),
-        ("stride", "updates from one record to the next"),
+        ("stride", "updates from one record to the next; the last may come sooner"),
         ("coverage", "share of the updates that the records cover"),
     ):
         numbers = [float(getattr(result, name)) for result in streamed.values()]
@@ -184,47 +185,6 @@ def _add_components(summary: xr.Dataset) -> None:
     ):
         full = "component_positive_count" if name == "count" else f"component_{name}"
         summary[full].attrs = {"units": units, "long_name": meaning}
-
-
-def _add_losses(summary: xr.Dataset, cube: xr.Dataset, plan: Plan) -> None:
-    loss = cube["loss"].values.astype(np.float64)
-    first = min(FIRST_LOSS_STEPS, plan.window)
-    low, high = plan.record_ranges(cube["step"].values)
-    cumulative = np.concatenate([[0.0], np.cumsum(loss)])
-    nats = {"units": "nats"}
-    summary["loss_moving_average"] = (
-        "point",
-        (cumulative[high] - cumulative[low]) / (high - low),
-        {**nats, "long_name": "mean training loss over the window"},
-    )
-    summary["loss_first"] = ((), loss[:first].mean(), nats)
-    summary["loss_last"] = ((), loss[-plan.window :].mean(), nats)
-    summary["loss_first"].attrs["long_name"] = f"mean training loss of the first {first} updates"
-    summary["loss_last"].attrs["long_name"] = (
-        f"mean training loss of the last {plan.window} updates"
-    )
-    valid = cube["valid_loss"].values.astype(np.float64)
-    summary["valid_loss"] = ("valid_step", valid, {**nats, "long_name": "validation loss"})
-
-
-def _add_conservation(summary: xr.Dataset) -> None:
-    """The sum of everything beside the change of the loss that was measured."""
-    valid = summary["valid_loss"].values
-    changes = [
-        float(summary["loss_last"] - summary["loss_first"]),
-        float(valid[-1] - valid[0]) if len(valid) > 1 else np.nan,
-    ]
-    summary["measured_change"] = ("measure", changes)
-    summary["measured_change"].attrs = {"units": "nats", "long_name": "last minus first loss"}
-    summary["total"] = summary["totals"].sum(("layer", "component", "head"))
-    summary["total"].attrs = {"units": "nats", "long_name": "LCA summed over everything"}
-    change = summary["measured_change"]
-    ratio = summary["total"] / summary["coverage"] / change.where(change != 0)
-    summary["over_count"] = ratio
-    summary["over_count"].attrs = {
-        "units": "1",
-        "long_name": "sum of all LCA (per update covered) over the measured loss change",
-    }
 
 
 def write_summary(summary: xr.Dataset, path: str | os.PathLike) -> None:

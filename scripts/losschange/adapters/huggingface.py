@@ -1,0 +1,206 @@
+"""Recording a training of Hugging Face's Trainer.
+
+    callback = LossChangeCallback(gpt2_schema(12, 12), "parts", "cube.nc")
+    Trainer(..., callbacks=[callback]).train()
+
+Gradients are those of the loss that the Trainer minimises, before they are clipped: its mean over
+all target tokens of an update, in however many batches and processes they came.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from losschange.attachment import AttachedRecorder, attach, trainable_parameters
+from losschange.errors import RecordingError
+from losschange.measures import FreshLoss, Loss
+from losschange.partition import Schema
+from losschange.word_bins import WordBins
+
+from .gradients import ClippingWatch, gradient_norm
+from .huggingface_loss import UpdateLoss
+
+STATE_FILE = "losschange.pt"
+
+
+class LossChangeCallback(TrainerCallback):
+    """Attaches the recorder when training begins, and writes the cube when it ends.
+
+    The recorder's state is kept in every checkpoint's folder as `losschange.pt`, so training can
+    go on with `resume_from_checkpoint` as usual. float32 and bf16 are recorded; fp16 is refused.
+    Of a loss that the model does not compute itself (compute_loss_func, label smoothing) the
+    allocation is recorded, the series `loss` is not.
+
+    Parameters
+    ----------
+    schema : Schema
+        Which parameter belongs to which cell, such as losschange.gpt2_schema(12, 12).
+    folder : path
+        For the parts of the cube; empty, or that of the training that goes on.
+    cube : path
+        Written when training ends.
+    estimators : mapping of name to stride, or iterable of names
+        Names of losschange.cube.ESTIMATORS; stride = updates between two records.
+    probes : mapping of {"train", "valid"} to batch or callable (model) -> loss
+        A batch is a dictionary with labels, as the model takes it.
+    fresh : callable (model, update) -> loss, optional
+        Loss of a batch newly drawn for that update, in nats per target token.
+    details : mapping of estimator to sequence of str, optional
+        Some of "positive", "helped", "vocabulary".
+    word_bins : WordBins, optional
+    attributes : mapping, optional
+        Global attributes of the cube, such as {"model": ..., "objective": ...}.
+    valid_loss : str
+        Name of the validation loss among the metrics of an evaluation.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        folder: str | os.PathLike,
+        cube: str | os.PathLike,
+        estimators: Mapping[str, int] | Iterable[str] = ("batch",),
+        probes: Mapping[str, Mapping[str, Tensor] | Loss] | None = None,
+        fresh: FreshLoss | None = None,
+        details: Mapping[str, Sequence[str]] | None = None,
+        word_bins: WordBins | None = None,
+        attributes: Mapping[str, object] | None = None,
+        valid_loss: str = "eval_loss",
+    ):
+        self._schema = schema
+        self._folder = folder
+        self._cube = cube
+        self._options = {
+            "estimators": estimators,
+            "details": details,
+            "word_bins": word_bins,
+            "attributes": attributes,
+        }
+        self._probes = dict(probes or {})
+        self._fresh = fresh
+        self._valid_loss = valid_loss
+        self._attached: AttachedRecorder | None = None
+        self._undo: list[Callable[[], None]] = []
+
+    def on_train_begin(self, args, state, control, model=None, optimizer=None, **others):
+        self._let_go()
+        _refuse(args, model, optimizer)
+        while not _steps_itself(optimizer):
+            optimizer = optimizer.optimizer
+        self._loss = UpdateLoss(model, args.world_size if args.average_tokens_across_devices else 1)
+        self._undo = [self._loss.remove]
+        self._attached = attach(
+            model,
+            optimizer,
+            self._schema,
+            self._folder,
+            probes={split: _as_loss(probe, model) for split, probe in self._probes.items()},
+            fresh=self._fresh and self._loss.unseen(self._fresh),
+            updates=state.global_step,
+            state=_saved_state(args, state),
+            gradient_scale=lambda: self._scale,
+            **self._options,
+        )
+        self._undo.append(self._attached.detach)
+        self._parameters = [parameter for _, parameter in trainable_parameters(model)]
+        self._clipping = ClippingWatch(self._parameters)
+        if args.max_grad_norm and self._recording:
+            self._undo.append(self._clipping.after_every_backward())
+
+    def on_pre_optimizer_step(self, args, state, control, **others):
+        series, factor = self._loss.take()
+        if self._recording:
+            self._scale = self._clipping.undo() * factor
+            norm = gradient_norm(self._parameters) * self._scale
+            self._attached.describe(grad_norm=norm, **series)
+
+    def on_evaluate(self, args, state, control, metrics=None, **others):
+        if self._recording and self._valid_loss in (metrics or {}):
+            self._attached.add_valid_loss(metrics[self._valid_loss])
+
+    def on_save(self, args, state, control, **others):
+        if not self._recording:
+            return
+        if control.should_training_stop:
+            self._close()
+        folder = _checkpoint(args, state)
+        kept = self._attached.save()
+        temporary = folder / f".{STATE_FILE}.tmp"
+        torch.save(kept, temporary)
+        os.replace(temporary, folder / STATE_FILE)
+
+    def on_log(self, args, state, control, logs=None, **others):
+        # The summary of the whole training: after it, the best checkpoint may replace the model.
+        if self._recording and "train_runtime" in (logs or {}):
+            self._close()
+
+    def on_train_end(self, args, state, control, **others):
+        if self._attached is not None:
+            self._attached.finish(self._cube)
+        self._let_go()
+
+    @property
+    def _recording(self) -> bool:
+        return self._attached is not None and self._attached.recorder is not None
+
+    def _close(self) -> None:
+        """End the intervals that are open; the model is what the last update made of it."""
+        self._attached.recorder.close([parameter.detach() for parameter in self._parameters])
+
+    def _let_go(self) -> None:
+        for undo in self._undo:
+            undo()
+        self._undo, self._attached = [], None
+
+
+def _refuse(args, model, optimizer) -> None:
+    """Raise RecordingError for trainings whose updates cannot be told from outside."""
+    if args.fp16 or getattr(optimizer, "scaler", None) is not None:
+        raise RecordingError(
+            "fp16 scales the loss and skips updates that overflow, which a callback cannot tell "
+            "from the others; train with bf16=True or in float32"
+        )
+    if args.n_gpu > 1:
+        raise RecordingError(
+            f"one process trains on {args.n_gpu} GPUs; start a process for each with torchrun, or "
+            "let the process see one GPU only"
+        )
+    accelerator = getattr(optimizer, "accelerator_state", None)
+    kind = getattr(getattr(accelerator, "distributed_type", None), "value", "NO")
+    sharded = any(hasattr(parameter, "device_mesh") for parameter in model.parameters())
+    if sharded or not (kind == "NO" or kind.startswith("MULTI_")):
+        raise RecordingError(
+            f"{'a device mesh' if sharded else kind} keeps the model in pieces; the recorder "
+            "needs whole parameters and gradients, as DistributedDataParallel has them"
+        )
+
+
+def _steps_itself(optimizer) -> bool:
+    """Whether this is PyTorch's optimizer and not a wrapper around one, such as accelerate's."""
+    return not isinstance(getattr(optimizer, "optimizer", None), torch.optim.Optimizer)
+
+
+def _as_loss(probe, model: torch.nn.Module) -> Loss:
+    if callable(probe):
+        return probe
+    device = next(model.parameters()).device
+    batch = {n: v.to(device) if isinstance(v, Tensor) else v for n, v in probe.items()}
+    return lambda model: model(**batch)["loss"]
+
+
+def _checkpoint(args, state) -> Path:
+    return Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+
+
+def _saved_state(args, state) -> dict:
+    path = _checkpoint(args, state) / STATE_FILE
+    if not state.global_step or not path.is_file():
+        return {}
+    return torch.load(path, map_location="cpu", weights_only=True)

@@ -1,0 +1,203 @@
+"""The command `losschange`: look at a training while it runs, or at a finished cube.
+
+losschange show FOLDER_OR_CUBE [--estimator batch] [--top 5] [--figure live.png]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from .cube import Cell, CubeError
+from .profiles import layer_profile
+from .standing import Standing, StandingError, read_standing
+
+# Folders that are called so in every training.
+PLACE_NAMES = ("parts", "state")
+# Dates and versions would make two figures of the same numbers differ.
+METADATA = {
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    ".svg": {"Date": None, "Creator": None},
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 after an error that was told in a sentence.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        standing = read_standing(options.path)
+        standing.attributes = {"model": _model_name(options.path), **standing.attributes}
+        lines = list(describe(standing, options.estimator, options.top))
+        if options.figure:
+            draw_standing(standing, options.estimator, options.figure)
+            lines.append(f"figure         {options.figure}")
+        print("\n".join(lines))
+    except (StandingError, CubeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def describe(standing: Standing, estimator: str, top: int) -> Iterator[str]:
+    """What there is to say about a training, line by line.
+
+    Parameters
+    ----------
+    standing : Standing
+    estimator : str
+        Whose cells are listed.
+    top : int
+        How many of the most and of the least helpful cells.
+
+    Raises
+    ------
+    StandingError
+        If the estimator was not recorded.
+    """
+    cells = standing.cells(estimator)
+    yield f"model          {standing.attributes['model']}"
+    yield f"update         {standing.updates}"
+    yield f"loss           {_loss(standing)}"
+    yield f"validation     {_validation(standing)}"
+    yield f"learning rate  {_number(standing.rate[-1], '.3g')}"
+    yield from _conservation(standing)
+    total = sum(nats for _, nats in cells)
+    top = max(1, min(top, len(cells)))
+    yield f"sum of all LCA, estimator {estimator}: {total:.4f} nats (negative: the loss fell)"
+    yield f"the {top} most helpful cells"
+    yield from _table(standing, cells[:top], total)
+    yield f"the {top} least helpful cells"
+    yield from _table(standing, cells[: -top - 1 : -1], total)
+
+
+def draw_standing(standing: Standing, estimator: str, figure: str | os.PathLike) -> None:
+    """Draw Figure 1 of what was recorded so far.
+
+    Parameters
+    ----------
+    standing : Standing
+    estimator : str
+    figure : path
+        Ends in .png, .pdf or .svg; replaced when complete.
+
+    Raises
+    ------
+    StandingError
+        If the figure's format is unknown, matplotlib is missing, or there are no layers to draw.
+    """
+    figure = Path(figure)
+    if figure.suffix not in METADATA:
+        raise StandingError(f"{figure} should end in one of {', '.join(METADATA)}")
+    standing.check_estimator(estimator)
+    if not {"encoder", "decoder"} & set(standing.layout.stacks):
+        raise StandingError("the model has no Transformer layers, so there is nothing to draw")
+    try:
+        from .plots.layer_bars import draw_layer_bars
+        from .plots.style import house_style
+    except ImportError as error:
+        raise StandingError(
+            f"a figure needs matplotlib ({error}); install it, or leave --figure out"
+        ) from None
+    profile = layer_profile(standing.summary(), estimator)
+    figure.parent.mkdir(parents=True, exist_ok=True)
+    temporary = figure.with_name(f".{figure.name}.{os.getpid()}.tmp")
+    try:
+        with house_style():
+            draw_layer_bars([profile]).savefig(
+                temporary, format=figure.suffix[1:], metadata=METADATA[figure.suffix]
+            )
+        os.replace(temporary, figure)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="losschange", description="Loss Change Allocation of a training."
+    )
+    commands = parser.add_subparsers(required=True, metavar="show")
+    show = commands.add_parser("show", help="where a training stands, and what helps it most")
+    show.add_argument(
+        "path",
+        type=Path,
+        help="a folder of parts, the folder of a model or of its state, or a cube",
+    )
+    show.add_argument("--estimator", default="batch", help="whose cells to list (default: batch)")
+    show.add_argument("--top", type=int, default=5, metavar="N", help="cells to list (default: 5)")
+    show.add_argument(
+        "--figure", type=Path, metavar="FILE", help="draw the contribution of every layer, .png"
+    )
+    return parser
+
+
+def _loss(standing: Standing) -> str:
+    last, before, count = standing.loss_means()
+    if math.isnan(last):
+        return "not recorded"
+    text = f"{last:.4f} (mean of the last {count} updates"
+    if math.isnan(before):
+        return text + ")"
+    way = "lower" if last <= before else "higher"
+    return f"{text}; {abs(last - before):.4f} {way} than of the {count} before)"
+
+
+def _validation(standing: Standing) -> str:
+    if not standing.valid_losses:
+        return "not measured yet"
+    step, loss = standing.valid_losses[-1]
+    best_step, best = min(standing.valid_losses, key=lambda found: found[1])
+    tail = "" if best_step == step else f"; lowest: {best:.4f} after {best_step}"
+    return f"{loss:.4f} after update {step}{tail}"
+
+
+def _conservation(standing: Standing) -> Iterator[str]:
+    if not standing.probes:
+        yield "conservation   not measured: no probe was recorded"
+        return
+    yield "conservation     sum of LCA    measured       error   share   batch   up to"
+    for name, found in standing.probes.items():
+        error = found.total - found.change
+        yield (
+            f"  {name:<14}{found.total:>11.4f} {found.change:>11.4f} {error:>11.2e}"
+            f" {_ratio(abs(error), abs(found.change), '7.2%')}"
+            f" {_ratio(found.batch_total, found.change, '6.2f')}x {found.updates:>7}"
+        )
+
+
+def _table(standing: Standing, cells: Sequence[tuple[Cell, float]], total: float) -> Iterator[str]:
+    for cell, nats in cells:
+        head = "" if cell.head is None else f"head {cell.head}"
+        yield (
+            f"  {standing.layout.labels[cell.layer]:<11}{cell.component:<12}{head:<8}"
+            f"{nats:>11.4g} nats {_ratio(nats, total, '8.2%')}"
+        )
+
+
+def _model_name(path: Path) -> str:
+    """What a file or folder is called where its attributes do not say it."""
+    if path.is_file():
+        return path.stem
+    return next((name for name in reversed(path.resolve().parts) if name not in PLACE_NAMES), "")
+
+
+def _ratio(part: float, whole: float, style: str) -> str:
+    return format(part / whole, style) if whole else "-"
+
+
+def _number(value: float, style: str) -> str:
+    return "not recorded" if math.isnan(value) else format(value, style)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

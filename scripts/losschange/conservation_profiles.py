@@ -1,0 +1,87 @@
+"""From summaries to the curves and ratios that say whether LCA adds up; no plotting, no files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+# The loss that is shown for a text: on the probe, else what the training itself measured.
+TEXTS = {"train": ("training_probe", "training"), "valid": ("validation_probe", "validation")}
+
+
+# (updates, nats), both (points,): a change since the start of the recording
+Course = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class ConservationProfile:
+    """The sums of all LCA of one model beside the loss changes that were measured.
+
+    Parameters
+    ----------
+    model, objective : str
+        As in the cube, empty where it does not say.
+    last_update : int
+    changes : mapping of measure to Course
+        Measured change of the loss; only what was measured.
+    sums : mapping of estimator to Course
+        LCA summed over everything; a sample of the updates over its share.
+    ratios : mapping of estimator to float
+        Sum over measured change at the end; NaN where nothing was measured.
+    references : mapping of estimator to str
+        The measure that the ratio is of, "none" where nothing was measured.
+    """
+
+    model: str
+    objective: str
+    last_update: int
+    changes: dict[str, Course]
+    sums: dict[str, Course]
+    ratios: dict[str, float]
+    references: dict[str, str]
+
+    def shown_measure(self, text: str) -> str | None:
+        """The measure that stands for the loss on "train" or "valid", None without any."""
+        return next((name for name in TEXTS[text] if name in self.changes), None)
+
+
+def conservation_profile(summary: xr.Dataset) -> ConservationProfile:
+    """Courses and final ratios of every estimator that a summary holds."""
+    estimators = [str(name) for name in summary["estimator"].values]
+    references = dict(zip(estimators, map(str, summary["reference"].values), strict=True))
+    ends = summary["bin"].values
+    updates = np.concatenate([summary["bin_first"].values[:1] - 1, ends]).astype(np.float64)
+    sums = {
+        name: (updates, _from_zero(summary["cumulative"].sel(estimator=name).values))
+        for name in estimators
+    }
+    changes = {}
+    for name in summary["measure"].values.astype(str):
+        course = summary["loss_change"].sel(measure=name).values
+        if np.isfinite(summary["measured_change"].sel(measure=name)):
+            changes[name] = (updates, _from_zero(course))
+    if "validation" in changes:
+        # rarely measured: only the points themselves
+        valid = summary["valid_loss"].values
+        changes["validation"] = (summary["valid_step"].values, valid - valid[0])
+    ratios = {
+        name: float(summary["over_count"].sel(estimator=name, measure=measure))
+        if measure in changes
+        else np.nan
+        for name, measure in references.items()
+    }
+    return ConservationProfile(
+        model=str(summary.attrs.get("model", "")),
+        objective=str(summary.attrs.get("objective", "")),
+        last_update=int(ends[-1]),
+        changes=changes,
+        sums=sums,
+        ratios=ratios,
+        references=references,
+    )
+
+
+def _from_zero(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0.0], values])

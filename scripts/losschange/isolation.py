@@ -1,0 +1,69 @@
+"""Looking at a model in mid-training without leaving a trace.
+
+Recording must never change a training by a bit: whatever is computed inside these contexts, random
+states, modes, buffers and parameters are afterwards what they were.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@contextmanager
+def isolated(model: torch.nn.Module, training: bool = False, seed: int = 0) -> Iterator[None]:
+    """Run a model on the side of its training.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    training : bool
+        Whether dropout is on.
+    seed : int
+        Of the random numbers drawn inside (dropout masks).
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()] if training else []
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    # Seeding reaches every GPU, so the state of every GPU is kept.
+    devices = range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)
+    with torch.random.fork_rng(list(devices)), torch.enable_grad():
+        torch.manual_seed(seed)
+        try:
+            model.train(training)
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+            with torch.no_grad():
+                for buffer, kept in buffers:
+                    buffer.copy_(kept)
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)
+
+
+@contextmanager
+def placed(parameters: Sequence[Tensor], values: Sequence[Tensor] | None) -> Iterator[None]:
+    """Give parameters other values inside the context, and their own bits back after it.
+
+    Parameters
+    ----------
+    parameters : sequence of Tensor
+    values : sequence of Tensor or None
+        Aligned with `parameters`, cast to their type; None leaves them as they are.
+    """
+    if values is None:
+        yield
+        return
+    parameters = [parameter.detach() for parameter in parameters]
+    kept = [parameter.clone() for parameter in parameters]
+    try:
+        torch._foreach_copy_(parameters, list(values))
+        yield
+    finally:
+        torch._foreach_copy_(parameters, kept)

@@ -1,0 +1,110 @@
+"""Figure C: the sum of all LCA beside the change of the loss that was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from losschange.conservation_profiles import ConservationProfile
+from losschange.plots.conservation_ratios import draw_notes, draw_ratios, lowest_height
+from losschange.plots.estimator_key import (
+    MEASURE_NAMES,
+    MEASURED,
+    key_row,
+    line_look,
+    sample_row,
+    start_key,
+    times,
+)
+from losschange.plots.style import count_format, new_figure, objective_name
+
+CURVE_HEIGHT = 1.4  # inches of a model's curves
+WIDTHS = (1, 1, 0.64)
+BAND = "0.91"
+FEW_POINTS = 40  # up to so many validations are marked one by one
+
+
+def draw_conservation(
+    main: Sequence[ConservationProfile], everything: Sequence[ConservationProfile]
+) -> Figure:
+    """Curves of the main models, then the final ratios of all models.
+
+    A row of curves per main model: the full range, the measured range magnified, the numbers.
+    Below, a row of markers per model: all ratios on a log scale, those around 1 magnified.
+
+    Parameters
+    ----------
+    main, everything : sequence of ConservationProfile
+        From `losschange.conservation_profiles.conservation_profile`; `everything` not empty.
+    """
+    lowest = lowest_height(everything)
+    heights = [CURVE_HEIGHT] * len(main) + [lowest]
+    figure = new_figure(sum(heights) + 0.75)
+    grid = figure.subplots(
+        len(heights), 3, squeeze=False, height_ratios=heights, width_ratios=WIDTHS
+    )
+    for row, profile in zip(grid, main, strict=False):
+        _draw_curves(*row, profile)
+    if main:
+        grid[0, 0].set_title("change since the start (nats per token)")
+        grid[0, 1].set_title("the shaded range, magnified")
+        for axes in grid[len(main) - 1, :2]:
+            axes.set_xlabel("update")
+    draw_ratios(*grid[-1, :2], everything, lowest / len(everything))
+    draw_notes(grid[-1, 2], everything, lowest)
+    figure.get_layout_engine().set(w_pad=0.04)
+    return figure
+
+
+def _draw_curves(full: Axes, magnified: Axes, key: Axes, profile: ConservationProfile) -> None:
+    low, high = _measured_range(profile)
+    full.axhspan(low, high, color=BAND, linewidth=0)
+    for axes in (full, magnified):
+        for text, look in MEASURED.items():
+            if measure := profile.shown_measure(text):
+                updates, change = profile.changes[measure]
+                rarely = measure == "validation" and len(updates) <= FEW_POINTS
+                marker = "o" if rarely else ""
+                axes.plot(updates, change, **look, marker=marker, markersize=4)
+        for name, course in profile.sums.items():
+            axes.plot(*course, **line_look(name), linewidth=1.1)
+        axes.set_xlim(0, 1.02 * profile.last_update)
+        count_format(axes.xaxis, most=5)
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    magnified.set_ylim(low, high)
+    name = f"{objective_name(profile.objective)}\n{profile.model}".strip()
+    full.set_ylabel(name, weight="bold")
+    _draw_numbers(key, profile)
+
+
+def _measured_range(profile: ConservationProfile) -> tuple[float, float]:
+    """Limits that hold all measured changes, with room; all sums where nothing was measured."""
+    shown = [profile.shown_measure(text) for text in MEASURED]
+    courses = [profile.changes[name] for name in shown if name] or list(profile.sums.values())
+    values = np.concatenate([[0.0], *(course for _, course in courses)])
+    low, high = np.nanmin(values), np.nanmax(values)
+    room = 0.08 * (high - low) or 1.0
+    return low - room, high + room
+
+
+def _draw_numbers(axes: Axes, profile: ConservationProfile) -> None:
+    """The curves' names with the numbers at the end of training, one below the other."""
+    start_key(axes, CURVE_HEIGHT)
+    key_row(axes, 0, "measured", "nats", weight="bold")
+    place = 0.0
+    for text, look in MEASURED.items():
+        if measure := profile.shown_measure(text):
+            place += 1
+            change = f"{profile.changes[measure][1][-1]:+.3f}".replace("-", "−")
+            sample_row(axes, place, look, MEASURE_NAMES[measure], change)
+    place += 1.3
+    unlike = [m for m in profile.references.values() if not m.endswith("_probe")]
+    against = MEASURE_NAMES[unlike[0]] if unlike else "measured"
+    key_row(axes, place, "ΣLCA", f"÷ {against}", weight="bold")
+    for name, ratio in profile.ratios.items():
+        place += 1
+        sample_row(axes, place, line_look(name) | {"linewidth": 1.4}, name, times(ratio))
