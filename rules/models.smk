@@ -28,11 +28,13 @@ rule train_model:
         tokens=lambda wildcards: f"{RESULTS}/tokens/{MODELS[wildcards.model].tokens}",
         state=lambda wildcards: f"{RESULTS}/models/{wildcards.model}/state",
         seed=CONFIGURATION.seed,
-        recording=RECORDING_VERSION,
+        recording=json.dumps(CONFIGURATION.recording.model_dump()),
+        version=RECORDING_VERSION,
     shell:
         "{PYTHON} {SCRIPTS}/train_model.py --model {wildcards.model}"
-        " --training {params.training:q} --tokens {params.tokens} --seed {params.seed}"
-        " --threads {threads} --state {params.state} --cube {output.cube}"
+        " --training {params.training:q} --recording {params.recording:q}"
+        " --tokens {params.tokens} --seed {params.seed} --threads {threads}"
+        " --state {params.state} --cube {output.cube}"
         " --checkpoint {output.checkpoint} --history {output.history}"
         " --settings {output.settings} > {log} 2>&1"
 

@@ -14,6 +14,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="such as clm-en or mt-en-de")
     parser.add_argument("--training", required=True, help="hyper-parameters as JSON")
+    parser.add_argument("--recording", required=True, help="what is recorded, as JSON")
     parser.add_argument("--tokens", type=Path, required=True, help="folder of token ids")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--threads", type=int, default=1)
@@ -32,6 +33,7 @@ def main() -> None:
     train_model(
         parse_model(options.model),
         json.loads(options.training),
+        json.loads(options.recording),
         options.tokens,
         options.seed,
         options.threads,

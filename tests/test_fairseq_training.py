@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from losschange.cube import open_cube
+from losschange.errors import RecordingError
 from losschange.parts import PartStore
-from losschange.recorder import RecordingError
 from losschange_fairseq.training import Intervals, ResumableTraining, TrainingError
 from reproduction.fairseq_arguments import PLUGIN, fairseq_arguments
 from reproduction.models import parse_model
-from tiny_trainings import ROOT, tiny_training, write_tokens
+from tiny_trainings import RECORDING, ROOT, tiny_training, write_tokens
 
 # fairseq and hydra warn about their own use of torch and of each other.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -49,6 +49,7 @@ def command(folder, objective, tokens, **changes):
     outputs = [part for name in OUTPUTS for part in (f"--{name}", str(folder / name))]
     return [
         *(sys.executable, "-B", str(SCRIPT), "--model", model.name, "--training", training),
+        *("--recording", json.dumps(RECORDING)),
         *("--tokens", str(tokens[objective]), "--seed", "1", "--state", str(folder / "state")),
         *outputs,
     ]
@@ -378,10 +379,11 @@ def test_a_full_disk_ends_clearly_and_loses_nothing(tokens, tmp_path, straight):
     if objective != "clm":
         pytest.skip("one objective is enough")
     run_to(tmp_path, tokens, 10)
-    size = max(p.stat().st_size for p in (tmp_path / "state" / "checkpoints").iterdir())
+    # Half of a checkpoint: more than a part of the cube needs.
+    size = max(p.stat().st_size for p in (tmp_path / "state" / "checkpoints").iterdir()) // 2
 
     def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1000, size - 1000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
     message = run(command(tmp_path, "clm", tokens), status=1, preexec_fn=limit)
     last = message.splitlines()[-1]
@@ -413,7 +415,7 @@ def test_a_recorded_number_that_is_not_finite_is_no_full_disk(tokens, tmp_path):
     training = in_process(tmp_path, "clm", tokens, total_updates=2, warmup_updates=1)
 
     def spoil(update, numbers):
-        training.task.recorder._ring[0, 0] = float("inf")
+        training.task.recorder._rings["batch"]._table[0, 0] = float("inf")
 
     with pytest.raises(RecordingError, match="update 1: the loss change of"):
         training.run(spoil, lambda: True)

@@ -11,13 +11,14 @@ from fairseq.optim.fp16_optimizer import FP16Optimizer
 from omegaconf import OmegaConf
 
 from losschange.cube import open_cube
+from losschange.errors import RecordingError
 from losschange.partition import Rule, Schema, partition_parameters
 from losschange.parts import PartStore
-from losschange.recorder import Recorder, RecordingError
+from losschange.recorder import Recorder
 from losschange_fairseq.master_weights import MasterWeights
 
 # fairseq and hydra warn about their own use of torch and of each other.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
 
 SCHEMA = Schema(
     ("embedding", "output"),

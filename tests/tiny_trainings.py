@@ -29,6 +29,16 @@ TINY = {
     "checkpoint_interval": 5,
     "device": "cpu",
 }
+# Every estimator, at strides that divide neither each other nor the updates.
+RECORDING = {
+    "estimators": {"fresh": 4, "probe": 3, "simpson": 3, "probe_valid": 1, "simpson_valid": 7},
+    "probe_tokens": 128,
+    "fresh_tokens": 128,
+    "details": {"batch": ["positive", "helped", "vocabulary"], "probe": ["vocabulary"]},
+    "simpson_tolerance": None,
+    "vocabulary_bins": 5,
+    "vocabulary_division": "mass",
+}
 
 
 @cache
@@ -60,7 +70,9 @@ def write_corpus(folder: Path, pairs: dict[str, int] | None = None) -> dict[str,
     return splits
 
 
-def write_tokens(folder: Path, pairs: dict[str, int] | None = None) -> dict[str, Path]:
+def write_tokens(
+    folder: Path, pairs: dict[str, int] | None = None, vocabulary: int = VOCABULARY
+) -> dict[str, Path]:
     """Token ids of a corpus: objective to the fairseq data folder."""
     # Imported late: it takes seconds, and not every test needs fairseq.
     from reproduction.binarisation import binarise
@@ -71,7 +83,7 @@ def write_tokens(folder: Path, pairs: dict[str, int] | None = None) -> dict[str,
         folders[name] = folder / name
         learn_vocabulary(
             [Path(f"{splits['train']}.{language}") for language in languages],
-            VOCABULARY,
+            vocabulary,
             sentences=0,
             seed=1,
             threads=1,

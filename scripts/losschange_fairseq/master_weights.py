@@ -8,7 +8,7 @@ import torch
 from fairseq.optim.amp_optimizer import AMPOptimizer
 from torch import Tensor
 
-from losschange.recorder import RecordingError
+from losschange.errors import RecordingError
 
 
 class MasterWeights:

@@ -11,13 +11,15 @@ from fairseq.tasks import register_task
 from fairseq.tasks.language_modeling import LanguageModelingConfig, LanguageModelingTask
 from fairseq.tasks.masked_lm import MaskedLMConfig, MaskedLMTask
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from torch.distributed import get_rank, is_initialized
 
 from losschange.partition import partition_parameters
 from losschange.parts import PartStore
-from losschange.recorder import Recorder, RecordingError
+from losschange.recorder import Recorder
 
 from .initialisation import scale_initialisation
 from .master_weights import MasterWeights
+from .recording import RecordingSettings
 from .schemas import schema_for
 
 
@@ -27,12 +29,14 @@ class RecordingTask:
     Attributes
     ----------
     recorder : losschange.recorder.Recorder or None
-        None before the first update, or when `--lca-parts` is not given.
+        None before the first update, when `--lca-parts` is not given, or in a data-parallel
+        process other than the first, which alone records.
     """
 
     recorder = None
+    _started = False
+    _criterion = None
     _master_weights = None
-    _updates_before = 0
     _describing = False
 
     @property
@@ -47,13 +51,18 @@ class RecordingTask:
             scale_initialisation(model)
         return model
 
+    def train_step(self, sample, model, criterion, *arguments, **options):
+        """The stock step; probes are measured with the same criterion."""
+        self._criterion = criterion
+        return super().train_step(sample, model, criterion, *arguments, **options)
+
     def optimizer_step(self, optimizer, model, update_num):
         """Let the optimizer step, and allocate the loss change of that step."""
-        if not self._options.lca_parts:
+        if self._options.lca_parts and not self._started:
+            self.start_recording(optimizer, model, update_num, self._criterion)
+        if self.recorder is None:
             super().optimizer_step(optimizer, model, update_num)
             return
-        if self.recorder is None:
-            self.start_recording(optimizer, model, update_num)
         weights = self._master_weights
         self._lr = optimizer.get_lr()
         scaler = getattr(optimizer, "scaler", None)
@@ -63,33 +72,49 @@ class RecordingTask:
         self.recorder.after_update(weights.parameters(), weights.gradients(), weights.scale())
         self._describing = True
 
-    def start_recording(self, optimizer, model, update_num) -> None:
+    def start_recording(self, optimizer, model, update_num, criterion, state=None) -> None:
         """Attach the recorder to the parameters that the optimizer moves.
+
+        Parameters
+        ----------
+        optimizer, model, criterion : of fairseq
+        update_num : int
+            Updates made before.
+        state : mapping, optional
+            The recorder's state when these updates were made.
 
         Raises
         ------
         losschange.partition.PartitionError
             Naming a trainable parameter that the schema of the architecture does not claim.
-        losschange.recorder.RecordingError
-            If a training starts from zero and the folder holds the parts of another one.
         losschange.cube.CubeError
-            If it goes on from a checkpoint and the folder lacks parts of the updates before.
+            If the folder holds the parts of another training, or lacks parts of the updates
+            before.
         """
-        store = PartStore(self._options.lca_parts)
-        if update_num == 0 and store.parts():
-            raise RecordingError(
-                f"{store.folder} holds the parts of another training; give an empty folder"
-            )
-        store.drop_after(update_num)
+        self._started = True
+        if is_initialized() and get_rank() != 0:
+            return
+        while hasattr(model, "module"):
+            model = model.module
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         partition = partition_parameters(((name, p.shape) for name, p in named), schema_for(model))
+        store = PartStore(self._options.lca_parts)
+        store.begin(partition.layout, update_num)
         self._master_weights = MasterWeights(optimizer, named)
+        settings = RecordingSettings.parse(self._options.lca_recording)
         self.recorder = Recorder(
             partition,
             store,
             device=named[0][1].device,
             updates=update_num,
+            **settings.measures(self, model, criterion, optimizer, partition),
         )
+        self.recorder.load_state_dict(state or {})
+
+    def finish_recording(self) -> None:
+        """End the intervals that are open after the last update."""
+        if self.recorder is not None:
+            self.recorder.close(self._master_weights.parameters())
 
     def reduce_metrics(self, logging_outputs, criterion):
         """Report as the stock task does, and keep the sums of the update just recorded."""
@@ -123,6 +148,10 @@ class RecordingConfig:
     # fairseq reads the annotation itself and does not know the form `str | None`.
     lca_parts: Optional[str] = field(  # noqa: UP045
         default=None, metadata={"help": "folder for the parts of the LCA cube; off without it"}
+    )
+    lca_recording: Optional[str] = field(  # noqa: UP045
+        default=None,
+        metadata={"help": "estimators beside batch, as JSON: RecordingSettings of this plug-in"},
     )
     depth_scaled_initialisation: bool = field(
         default=False,

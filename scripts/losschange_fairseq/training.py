@@ -9,24 +9,21 @@ updates since the last checkpoint.
 from __future__ import annotations
 
 import argparse
-import logging
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from fairseq import checkpoint_utils, options, tasks, utils
+from fairseq import checkpoint_utils
 from fairseq.data import iterators
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.logging import metrics
-from fairseq.trainer import Trainer
 
+from losschange.errors import RecordingError
 from losschange.parts import PartStore
-from losschange.recorder import RecordingError
 
+from .building import build_trainer
 from .settings import settings_as_run
 
 # torch >= 2.6 refuses fairseq's checkpoints without this, and fairseq would start from zero.
@@ -60,6 +57,8 @@ class ResumableTraining:
     intervals : Intervals
     before_save : callable
         Called before every checkpoint, to save what goes with it.
+    attributes : mapping, optional
+        Global attributes of the parts, for whoever looks at a running training.
     """
 
     def __init__(
@@ -68,8 +67,10 @@ class ResumableTraining:
         state: Path,
         intervals: Intervals,
         before_save: Callable[[], None] = lambda: None,
+        attributes: Mapping[str, object] | None = None,
     ):
         self.intervals = intervals
+        self._attributes = dict(attributes or {})
         self._before_save = before_save
         self.checkpoints = state / "checkpoints"
         self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -109,8 +110,14 @@ class ResumableTraining:
         TrainingError
             If the loss is not finite or memory runs out, naming the update.
         """
-        model = self.trainer.get_model()
-        self.task.start_recording(self.trainer.optimizer, model, self.updates)
+        self.task.start_recording(
+            self.trainer.optimizer,
+            self.trainer.get_model(),
+            self.updates,
+            self.trainer.get_criterion(),
+            self._recorder_state,
+        )
+        self.task.recorder.attributes |= self._attributes
         if self.updates == 0:
             self._validate()
         if self.updates >= self.intervals.total:
@@ -124,6 +131,7 @@ class ResumableTraining:
             if complete or self.updates % self.intervals.validation == 0:
                 self._validate()
             if complete:
+                self.task.finish_recording()
                 # What follows the last checkpoint is only in memory until here.
                 self.save()
                 return True
@@ -145,7 +153,11 @@ class ResumableTraining:
         try:
             # Like the parts: what is later than the checkpoint is dropped, what is missing is lost.
             self._before_save()
-            self._write_checkpoint(path, {"train_iterator": self._epochs.state_dict()})
+            extra = {
+                "train_iterator": self._epochs.state_dict(),
+                "recorder": self.task.recorder.state_dict(),
+            }
+            self._write_checkpoint(path, extra)
         except (OSError, RuntimeError) as error:
             # torch and netCDF4 report a full disk in errors of their own.
             if isinstance(error, RecordingError):
@@ -181,6 +193,7 @@ class ResumableTraining:
             raise TrainingError(
                 f"{restored} could not be loaded ({reason}); remove it to go back one more"
             ) from error
+        self._recorder_state = (state or {}).get("recorder", {})
         if state is None or not self.task.can_reuse_epoch_itr(self.task.dataset("train")):
             return epochs
         # An uninterrupted training keeps the batches made for its first epoch, but fairseq makes
@@ -269,31 +282,3 @@ class ResumableTraining:
         """Remove the dump that fairseq leaves after an error; it is no state to resume from."""
         for dump in self.checkpoints.glob("crash.pt*"):
             dump.unlink()
-
-
-def build_trainer(arguments: list[str]):
-    """What fairseq-train builds from its arguments.
-
-    Parameters
-    ----------
-    arguments : list of str
-        Arguments of fairseq-train, --user-dir among them.
-
-    Returns
-    -------
-    (configuration, task, fairseq.trainer.Trainer)
-    """
-    parser = options.get_training_parser()
-    # The folder must be known before its tasks can be parsed.
-    user_dir = arguments[arguments.index("--user-dir") + 1]
-    utils.import_user_module(argparse.Namespace(user_dir=user_dir))
-    cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments))
-    logging.getLogger("fairseq").setLevel(logging.WARNING)
-    metrics.reset()
-    np.random.seed(cfg.common.seed)
-    utils.set_torch_seed(cfg.common.seed)
-    task = tasks.setup_task(cfg.task)
-    model = task.build_model(cfg.model)
-    criterion = task.build_criterion(cfg.criterion)
-    task.load_dataset("valid", combine=False, epoch=1)
-    return cfg, task, Trainer(cfg, task, model, criterion)

@@ -136,6 +136,42 @@ TrainingOverride = create_model(
 )
 
 
+class EstimatorStrides(Section):
+    """Updates between two records of each estimator; 0 = off."""
+
+    fresh: Count
+    probe: Count
+    simpson: Count
+    probe_valid: Count
+    simpson_valid: Count
+
+
+class Recording(Section):
+    """What a cube holds beside the training batch's own estimator."""
+
+    estimators: EstimatorStrides
+    probe_tokens: Annotated[int, Field(ge=8)]
+    fresh_tokens: Annotated[int, Field(ge=8)]
+    details: dict[
+        Literal["batch", "fresh", "probe", "simpson", "probe_valid", "simpson_valid"],
+        list[Literal["positive", "helped", "vocabulary"]],
+    ]
+    simpson_tolerance: Rate | None
+    vocabulary_bins: Positive
+    vocabulary_division: Literal["mass", "rank"]
+
+    @model_validator(mode="after")
+    def _details_of_what_is_recorded(self) -> Recording:
+        off = [
+            name
+            for name, details in self.details.items()
+            if details and not getattr(self.estimators, name, 1)
+        ]
+        if off:
+            raise ValueError(f"details of {', '.join(off)}, which estimators turns off")
+        return self
+
+
 class Evaluation(Section):
     """How translations are decoded."""
 
@@ -178,6 +214,7 @@ class Configuration(Section):
     training: Training
     objective_training: dict[Literal["clm", "mlm", "mt"], TrainingOverride]
     model_training: dict[ModelName, TrainingOverride]
+    recording: Recording
     evaluation: Evaluation
     resources: Resources
 

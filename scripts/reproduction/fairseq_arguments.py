@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,12 @@ PLUGIN = Path(__file__).resolve().parent.parent / "losschange_fairseq"
 
 
 def fairseq_arguments(
-    model: Model, training: Mapping[str, object], data: Path, seed: int, device: str
+    model: Model,
+    training: Mapping[str, object],
+    data: Path,
+    seed: int,
+    device: str,
+    recording: Mapping[str, object] | None = None,
 ) -> list[str]:
     """Arguments that make fairseq-train do what the paper describes (Table 2).
 
@@ -25,6 +31,8 @@ def fairseq_arguments(
     seed : int
     device : {"cpu", "cuda"}
         A CPU trains in float32 whatever the precision asked for.
+    recording : mapping, optional
+        Fields of reproduction.configuration.Recording; the batch estimator alone without it.
     """
     arguments = [
         str(data),
@@ -50,12 +58,22 @@ def fairseq_arguments(
     ]
     if training["initialisation"] == "depth_scaled":
         arguments.append("--depth-scaled-initialisation")
+    if recording:
+        arguments += ["--lca-recording", _recording(recording, training, seed)]
     if device == "cpu":
         arguments.append("--cpu")
     elif training["precision"] == "fp16":
         arguments.append("--fp16")
     specific = {"clm": _causal_lm, "mlm": _masked_lm, "mt": _translation}[model.objective]
     return [*arguments, *specific(model, training)]
+
+
+def _recording(recording: Mapping[str, object], training: Mapping[str, object], seed: int) -> str:
+    """Fields of losschange_fairseq.recording.RecordingSettings as JSON."""
+    settings = dict(recording)
+    strides = settings.pop("estimators")
+    limits = {"seed": seed, "max_tokens": training["max_tokens"]}
+    return json.dumps({"strides": strides, **settings, **limits})
 
 
 def _causal_lm(model: Model, training: Mapping[str, object]) -> list[str]:

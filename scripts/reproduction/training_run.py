@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from losschange import RECORDING_VERSION
+from losschange.assembly import assemble_cube
 from losschange.cube import CubeError
+from losschange.errors import RecordingError
 from losschange.partition import PartitionError
-from losschange.parts import assemble_cube
-from losschange.recorder import RecordingError
 from losschange_fairseq.training import Intervals, ResumableTraining, TrainingError
 
 from .fairseq_arguments import fairseq_arguments
@@ -45,6 +45,7 @@ class Outputs:
 def train_model(
     model: Model,
     training: Mapping[str, object],
+    recording: Mapping[str, object],
     data: Path,
     seed: int,
     threads: int,
@@ -58,6 +59,8 @@ def train_model(
     model : Model
     training : mapping
         Fields of reproduction.configuration.Training.
+    recording : mapping
+        Fields of reproduction.configuration.Recording.
     data : path
         Folder of token ids.
     seed : int
@@ -83,12 +86,13 @@ def train_model(
         "device": device,
         "tokens": tokens_digest,
         "recording_version": RECORDING_VERSION,
+        "recording": dict(recording),
         **training,
     }
     with TrainingState(state_folder, fingerprint) as state:
         try:
             run = ResumableTraining(
-                fairseq_arguments(model, training, data, seed, device),
+                fairseq_arguments(model, training, data, seed, device, recording),
                 state_folder,
                 Intervals(
                     training["total_updates"],
@@ -96,6 +100,7 @@ def train_model(
                     training["checkpoint_interval"],
                 ),
                 before_save=state.save_history,
+                attributes=_model_attributes(model),
             )
             state.start_history(run.updates)
             if not run.run(_reporter(model, training, run, state), stop):
@@ -131,20 +136,37 @@ def _put_in_place(model, training, run, state, outputs, fingerprint) -> None:
 def _cube_attributes(model: Model, settings: Mapping, fingerprint: Mapping) -> dict[str, object]:
     configuration = json.dumps(fingerprint, sort_keys=True).encode()
     return {
-        "title": f"Loss Change Allocation of {model.name}",
-        "model": model.name,
-        "objective": model.objective,
-        "source_language": model.source,
-        "target_language": model.target,
-        "corpus": model.corpus,
+        **_model_attributes(model),
         "tokens_digest": fingerprint["tokens"],
         "configuration_digest": hashlib.sha256(configuration).hexdigest(),
         "recording_version": RECORDING_VERSION,
         "device": fingerprint["device"],
         "precision": settings["as_run"]["precision"],
         "seed": fingerprint["seed"],
-        "estimators": "batch",
+        **_recording_attributes(fingerprint["recording"]),
         "versions": ", ".join(f"{name} {v}" for name, v in sorted(settings["versions"].items())),
+    }
+
+
+def _model_attributes(model: Model) -> dict[str, object]:
+    return {
+        "title": f"Loss Change Allocation of {model.name}",
+        "model": model.name,
+        "objective": model.objective,
+        "source_language": model.source,
+        "target_language": model.target,
+        "corpus": model.corpus,
+    }
+
+
+def _recording_attributes(recording: Mapping) -> dict[str, object]:
+    strides = {"batch": 1, **recording["estimators"]}
+    return {
+        "estimators": ", ".join(name for name, stride in strides.items() if stride),
+        "estimator_strides": ", ".join(f"{n} {stride}" for n, stride in strides.items() if stride),
+        "probe_tokens": recording["probe_tokens"],
+        "fresh_tokens": recording["fresh_tokens"],
+        "simpson_tolerance": recording["simpson_tolerance"] or 0.0,
     }
 
 

@@ -1,0 +1,188 @@
+"""Probes and fresh batches of a fairseq training: other text than the update's own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from fairseq import utils
+from fairseq.data import indexed_dataset
+from torch import Tensor
+
+from losschange.isolation import isolated, placed
+from losschange.tracks import Gradients
+
+SEED_OF_SPLIT = {"train": 0, "valid": 1}
+SEED_OF_FRESH = 2
+# Half precision overflows at 65,504: leave room above the scale that training has found.
+SCALE_MARGIN = 8
+
+
+class BatchGradient:
+    """Loss and gradient of given samples, leaving no trace on the training.
+
+    Parameters
+    ----------
+    model : fairseq model
+        Not the wrapper of data parallelism, whose hooks would talk to the other processes.
+    criterion : fairseq criterion
+    optimizer : fairseq optimizer
+        Its loss scale, if it has one, keeps half precision from underflow.
+    """
+
+    def __init__(self, model, criterion, optimizer):
+        self._model, self._criterion, self._optimizer = model, criterion, optimizer
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def __call__(
+        self,
+        samples: Sequence[Mapping],
+        at: Sequence[Tensor] | None = None,
+        training: bool = False,
+        seed: int = 0,
+    ) -> tuple[Tensor, Gradients]:
+        """Mean loss (nats per target token) and its float32 gradients.
+
+        Parameters
+        ----------
+        samples : sequence of fairseq samples
+        at : sequence of Tensor, optional
+            Float32 parameters to measure at instead of the model's own.
+        training : bool
+            Whether dropout is on.
+        seed : int
+            Of dropout.
+        """
+        scaler = getattr(self._optimizer, "scaler", None)
+        scale = 1.0 if scaler is None else scaler.loss_scale / SCALE_MARGIN
+        total, size, sums = 0.0, 0, None
+        with placed(self._parameters, at), isolated(self._model, training, seed):
+            for sample in samples:
+                loss, sample_size, _ = self._criterion(self._model, sample)
+                found = torch.autograd.grad(loss * scale, self._parameters, allow_unused=True)
+                sums = _sum(sums, found)
+                total, size = total + loss.detach().double(), size + sample_size
+        # One division at the end: the same rounding whatever the number of samples.
+        size = size.double() if isinstance(size, Tensor) else size
+        factor = 1.0 / (size * scale)
+        return total / size, [None if part is None else part.mul_(factor) for part in sums]
+
+
+class ProbeText:
+    """Loss and gradient of text that never changes.
+
+    Parameters
+    ----------
+    gradient : BatchGradient
+    samples : sequence of fairseq samples
+        On the model's device; the masks of a masked language model are part of them.
+    """
+
+    def __init__(self, gradient: BatchGradient, samples: Sequence[Mapping]):
+        self._gradient, self.samples = gradient, list(samples)
+
+    def __call__(self, at: Sequence[Tensor] | None = None) -> tuple[Tensor, Gradients]:
+        """Loss and gradients without dropout, at the parameters given or the model's own."""
+        return self._gradient(self.samples, at)
+
+
+class FreshText:
+    """Gradient of training text newly drawn for every update, with dropout.
+
+    Parameters
+    ----------
+    gradient : BatchGradient
+    source : SampleSource
+        Of the training split.
+    tokens : int
+        Tokens of a draw.
+    """
+
+    def __init__(self, gradient: BatchGradient, source: SampleSource, tokens: int):
+        self._gradient, self._source, self._tokens = gradient, source, tokens
+
+    def __call__(self, update: int) -> Gradients:
+        """Gradients at the model's present parameters; everything is drawn by the update."""
+        # The epoch decides the masks of a masked language model.
+        self._source.dataset.set_epoch(update)
+        samples = self._source.draw(self._tokens, (SEED_OF_FRESH, update))
+        return self._gradient(samples, training=True, seed=update)[1]
+
+
+class SampleSource:
+    """Draws samples of a split, apart from the datasets that training reads.
+
+    Parameters
+    ----------
+    task : fairseq task
+    split : {"train", "valid"}
+    model : fairseq model
+    seed : int
+    max_tokens : int or None
+        Tokens per batch; None = one batch.
+    """
+
+    def __init__(self, task, split: str, model, seed: int, max_tokens: int | None):
+        side = copy.copy(task)
+        side.datasets, side.dataset_to_epoch_iter = {}, {}
+        with isolated(model):
+            side.load_dataset(split, combine=False, epoch=1)
+        self.dataset = side.dataset(split)
+        self._seed, self._max_tokens = seed, max_tokens
+        self._limit = utils.resolve_max_positions(task.max_positions(), model.max_positions())
+        self._cuda = next(model.parameters()).is_cuda
+        self._model = model
+
+    def draw(self, tokens: int, key: Sequence[int]) -> list[Mapping]:
+        """Batches of about `tokens` tokens, or of the whole split if it has fewer.
+
+        Parameters
+        ----------
+        tokens : int
+            Of the longer side of a sentence pair; padding does not count.
+        key : sequence of int
+            The same key draws the same samples.
+        """
+        random = np.random.default_rng([self._seed, *key])
+        size = len(self.dataset)
+        # A sample has two tokens at least.
+        chosen = random.choice(size, size=min(size, -(-tokens // 2)), replace=False)
+        chosen, _ = self.dataset.filter_indices_by_size(chosen, self._limit)
+        lengths: list[int] = []
+        for index in chosen:
+            length = int(self.dataset.num_tokens(index))
+            if lengths and sum(lengths) + length > tokens:
+                break
+            lengths.append(length)
+        # Sentences of like length together: less padding.
+        chosen = chosen[: len(lengths)][np.argsort(lengths, kind="stable")]
+        batches = self.dataset.batch_by_size(chosen, max_tokens=self._max_tokens)
+        with isolated(self._model):
+            samples = [
+                self.dataset.collater([self.dataset[index] for index in batch]) for batch in batches
+            ]
+        return [utils.move_to_cuda(sample) if self._cuda else sample for sample in samples]
+
+
+def word_counts(data: Path, words: int) -> np.ndarray:
+    """How often each of `words` words occurs in the training text of a data folder."""
+    counts = np.zeros(words, dtype=np.int64)
+    for path in sorted(data.glob("train.*bin")):
+        kind = indexed_dataset.MMapIndexedDataset.Index(str(path.with_suffix(".idx"))).dtype
+        ids = np.memmap(path, dtype=kind, mode="r")
+        for start in range(0, len(ids), 2**24):
+            counts += np.bincount(ids[start : start + 2**24], minlength=words)
+    return counts
+
+
+def _sum(sums: list[Tensor | None] | None, found: Gradients) -> list[Tensor | None]:
+    """Gradients in float32, added up."""
+    found = [None if part is None else part.float() for part in found]
+    if sums is None:
+        return found
+    return [
+        a if b is None else b if a is None else a.add_(b) for a, b in zip(sums, found, strict=True)
+    ]

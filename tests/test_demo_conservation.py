@@ -1,0 +1,58 @@
+"""Do the parts sum to the whole? Whole trainings of the demo's models, probes at every update."""
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from snakemake.utils import update_config
+
+from losschange.cube import open_cube
+from losschange_fairseq.training import Intervals, ResumableTraining
+from reproduction.configuration_check import load_configuration
+from reproduction.fairseq_arguments import fairseq_arguments
+from reproduction.models import parse_model
+from tiny_trainings import ROOT, values, write_tokens
+
+# fairseq and hydra warn about their own use of torch and of each other.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+STRIDES = {"probe": 1, "simpson": 1}
+TOLERANCE = {"probe": 0.01, "simpson": 0.001}
+
+
+@pytest.fixture(scope="module")
+def configuration():
+    loaded = values()
+    update_config(loaded, yaml.safe_load((ROOT / "presets" / "demo.yaml").read_text()))
+    return load_configuration(loaded)
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory, configuration):
+    folder = tmp_path_factory.mktemp("tokens")
+    return write_tokens(folder, {"train": 3000, "valid": 100}, configuration.vocabulary.size)
+
+
+@pytest.mark.parametrize("model", ["clm-en", "mlm-en", "mt-en-de"])
+def test_probes_sum_to_the_measured_loss_change(model, configuration, tokens, tmp_path):
+    """Trapezoid within 1 %, Simpson within 0.1 %; the paper's estimator far from it."""
+    torch.set_num_threads(1)
+    model = parse_model(model)
+    training = configuration.training_of(model).model_dump()
+    recording = configuration.recording.model_dump() | {"estimators": STRIDES, "details": {}}
+    run = ResumableTraining(
+        fairseq_arguments(model, training, tokens[model.objective], 1, "cpu", recording),
+        tmp_path,
+        Intervals(training["total_updates"], 1000, 1000),
+    )
+    assert run.run(lambda update, numbers: None, lambda: False)
+    ((_, _, part),) = run.store.parts()
+    with open_cube(part) as cube:
+        change = float(cube["probe_loss"][-1] - cube["probe_loss_before"][0])
+        assert change < -0.5, "the model learns"
+        for name, tolerance in TOLERANCE.items():
+            assert abs(float(cube[f"lca_{name}"].sum()) / change - 1) < tolerance, name
+            # Interval by interval: the end of one is the start of the next.
+            ends = cube[f"{name}_loss"].values, cube[f"{name}_loss_before"].values
+            np.testing.assert_array_equal(ends[0][:-1], ends[1][1:])
+        assert float(cube["lca"].sum()) / change > 1.3, "the training batch over-counts"

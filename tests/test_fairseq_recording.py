@@ -1,0 +1,272 @@
+"""Probes, fresh batches and half precision in real trainings with fairseq."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import multiprocessing
+
+from losschange.cube import PROBES, open_cube
+from losschange.parts import PartStore
+from losschange_fairseq.building import build_trainer
+from losschange_fairseq.training import Intervals, ResumableTraining
+from reproduction.fairseq_arguments import fairseq_arguments
+from reproduction.models import parse_model
+from tiny_trainings import RECORDING, tiny_training, write_tokens
+
+# fairseq and hydra warn about their own use of torch and of each other.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+NAMES = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}
+EVERY_UPDATE = dict.fromkeys(("fresh", *PROBES), 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory):
+    return write_tokens(tmp_path_factory.mktemp("tokens"))
+
+
+def train(folder, objective, tokens, strides=None, extra=(), watch=None, **changes):
+    """A finished training in this process; `strides` None records the batch estimator alone."""
+    model = parse_model(NAMES[objective])
+    training = tiny_training(model, **changes)
+    recording = {**RECORDING, "estimators": strides or {}}
+    arguments = fairseq_arguments(model, training, tokens[objective], 1, "cpu", recording)
+    intervals = Intervals(training["total_updates"], 10, 10)
+    run = ResumableTraining([*arguments, *extra], folder, intervals)
+    if watch:
+        watch(run)
+    assert run.run(lambda update, numbers: None, lambda: False)
+    return run
+
+
+def recorded(store, variable):
+    """One variable of all parts, along its steps."""
+    found = []
+    for _, _, path in store.parts():
+        with open_cube(path) as cube:
+            found.append(cube[variable].values)
+    return np.concatenate(found)
+
+
+def tracks(run):
+    """The probes of a training."""
+    return [track for intervals in run.task.recorder._intervals for track in intervals.tracks]
+
+
+def parameters_of(run):
+    return torch.cat([p.detach().flatten() for p in run.trainer.get_model().parameters()])
+
+
+@pytest.mark.parametrize("objective", list(NAMES))
+def test_recording_does_not_change_the_training_by_a_bit(objective, tokens, tmp_path):
+    changes = {"total_updates": 14, "dropout": 0.1}
+    plain = train(tmp_path / "plain", objective, tokens, **changes)
+    full = train(tmp_path / "full", objective, tokens, RECORDING["estimators"], **changes)
+    assert torch.equal(parameters_of(plain), parameters_of(full))
+    same = [recorded(run.store, "lca") for run in (plain, full)]
+    np.testing.assert_array_equal(*same)
+
+
+@pytest.mark.parametrize("objective", list(NAMES))
+def test_every_estimator_equals_a_slow_reference(objective, tokens, tmp_path):
+    """A float64 copy of the model, autograd, tensor by tensor."""
+    points = []
+
+    def watch(run):
+        stock = run._update
+
+        def step(samples):
+            before = [p.detach().clone() for p in run.trainer.get_model().parameters()]
+            numbers = stock(samples)
+            after = [p.detach().clone() for p in run.trainer.get_model().parameters()]
+            points.append((before, after))
+            return numbers
+
+        run._update = step
+
+    run = train(
+        tmp_path, objective, tokens, EVERY_UPDATE, watch=watch,
+        total_updates=6, warmup_updates=1, dropout=0.0,
+    )  # fmt: skip
+    recorder, criterion = run.task.recorder, run.trainer.get_criterion()
+    model = copy.deepcopy(run.trainer.get_model()).double().eval()
+
+    def gradient(samples, values):
+        with torch.no_grad():
+            for parameter, value in zip(model.parameters(), values, strict=True):
+                parameter.copy_(value)
+        loss = size = 0
+        for sample in samples:
+            part, sample_size, _ = criterion(model, sample)
+            loss, size = loss + part, size + sample_size
+        found = torch.autograd.grad(loss / size, list(model.parameters()), allow_unused=True)
+        return float(loss / size), [0.0 if g is None else g for g in found]
+
+    names = [name for name, _ in model.named_parameters()]
+    for estimator in EVERY_UPDATE:
+        values = recorded(recorder.store, "lca_" + estimator)
+        for update, (before, after) in enumerate(points, start=1):
+            moves = [b.double() - a.double() for a, b in zip(before, after, strict=True)]
+            if estimator == "fresh":
+                recorder._fresh._source.dataset.set_epoch(update)
+                samples = recorder._fresh._source.draw(RECORDING["fresh_tokens"], (2, update))
+                weights = gradient(samples, before)[1]
+            else:
+                split = PROBES[estimator]
+                track = next(t for t in tracks(run) if estimator in t.estimators)
+                samples = track.measure.samples
+                middle = [a.double() + m / 2 for a, m in zip(before, moves, strict=True)]
+                ends = [gradient(samples, point) for point in (before, middle, after)]
+                (loss, first), (_, half), (later, last) = ends
+                weights = [(a + b) / 2 for a, b in zip(first, last, strict=True)]
+                if estimator.startswith("simpson"):
+                    parts = zip(first, half, last, strict=True)
+                    weights = [(a + 4 * b + c) / 6 for a, b, c in parts]
+                measured = [
+                    recorded(recorder.store, f"{estimator}_{name}")[update - 1]
+                    for name in ("loss_before", "loss", "error")
+                ]
+                assert measured[:2] == pytest.approx([loss, later], abs=2e-5), split
+                error = np.nansum(values[update - 1]) - (later - loss)
+                assert measured[2] == pytest.approx(error, abs=3e-5)
+            expected = {}
+            for name, move, weight in zip(names, moves, weights, strict=True):
+                start = recorder.partition.offsets[recorder.partition.names.index(name)]
+                number = recorder.partition.block_cells[start // recorder.partition.block]
+                cell = recorder.partition.layout.cells[number]
+                key = cell.layer, cell.component
+                expected[key] = expected.get(key, 0.0) + float((move * weight).sum())
+            with open_cube(recorder.store.parts()[0][2]) as cube:
+                components = [str(name) for name in cube["component"].values]
+            for (layer, component), value in expected.items():
+                found = np.nansum(values[update - 1, layer, components.index(component)])
+                assert found == pytest.approx(value, rel=2e-3, abs=5e-6), (estimator, component)
+
+
+def test_masks_and_text_of_probes_come_from_the_seed_alone(tokens, tmp_path):
+    runs = [
+        train(tmp_path / name, "mlm", tokens, {"probe": 1, "probe_valid": 1}, total_updates=updates)
+        for name, updates in (("one", 5), ("two", 30))
+    ]
+    for first, second in zip(*(tracks(run) for run in runs), strict=True):
+        for one, two in zip(first.measure.samples, second.measure.samples, strict=True):
+            assert torch.equal(one["net_input"]["src_tokens"], two["net_input"]["src_tokens"])
+            assert torch.equal(one["target"], two["target"])
+    train_probe, valid_probe = (track.measure.samples for track in tracks(runs[0]))
+    assert not torch.equal(train_probe[0]["id"], valid_probe[0]["id"])
+
+
+def test_words_by_frequency_add_up_to_the_embedding(tokens, tmp_path):
+    run = train(tmp_path, "clm", tokens, {"probe": 3}, total_updates=9)
+    for variable, lca in (("lca_vocabulary", "lca"), ("lca_vocabulary_probe", "lca_probe")):
+        words = recorded(run.store, variable).sum((1, 2))
+        embedding = recorded(run.store, lca)[:, 0, 0, 0]
+        np.testing.assert_allclose(words, embedding, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("extra", [("--fp16-no-flatten-grads",), ()], ids=["per tensor", "flat"])
+@pytest.mark.parametrize("objective", list(NAMES))
+def test_half_precision_records_what_float32_does(objective, extra, tokens, tmp_path, monkeypatch):
+    """fairseq's FP16Optimizer on a CPU: cells within 1 % of the largest one."""
+    # It asks for the number of the GPU; this is the one of a CPU.
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: None)
+    strides = {"probe": 1, "simpson": 1, "probe_valid": 1}
+    full = train(tmp_path / "fp32", objective, tokens, strides, dropout=0.0)
+    half = train(
+        tmp_path / "fp16", objective, tokens, strides,
+        ("--fp16", "--fp16-init-scale", "128", *extra), dropout=0.0,
+    )  # fmt: skip
+    assert (recorded(half.store, "loss_scale") == 128).all()
+    for variable in ("lca", "lca_probe", "lca_simpson", "lca_probe_valid"):
+        expected, found = (np.nansum(recorded(run.store, variable), 0) for run in (full, half))
+        np.testing.assert_allclose(found, expected, atol=1e-2 * abs(expected).max())
+
+
+def test_an_update_that_overflowed_is_not_recorded(tokens, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: None)
+    # Its answer to an overflow is on the GPU, too.
+    monkeypatch.setattr(torch.Tensor, "cuda", lambda self: self)
+    scale = 2.0**22
+    run = train(
+        tmp_path, "clm", tokens, {"probe": 1},
+        ("--fp16", "--fp16-init-scale", str(int(scale)), "--fp16-scale-window", "1000"),
+        total_updates=8,
+    )  # fmt: skip
+    scales = recorded(run.store, "loss_scale")
+    assert len(scales) == run.updates == 8
+    assert scales[0] < scale, "the first tries overflowed"
+    assert np.isfinite(recorded(run.store, "lca")[:, 0, 0, 0]).all()
+    start, end = (recorded(run.store, f"probe_{name}") for name in ("loss_before", "loss"))
+    np.testing.assert_array_equal(start[1:], end[:-1])
+
+
+def parallel(rank, workers, address, arguments, folder, updates):
+    """One of several processes of a data-parallel training; the first records."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=workers)
+    distributed = ("--distributed-world-size", str(workers), "--ddp-backend", "legacy_ddp")
+    _, task, trainer = build_trainer(
+        [*arguments, *distributed, "--save-dir", folder, "--lca-parts", f"{folder}/parts-{rank}"]
+    )
+    batches = trainer.get_train_iterator(1).next_epoch_itr(shuffle=True)
+    for sample, _ in zip(batches, range(updates), strict=False):
+        trainer.train_step([sample])
+    assert (task.recorder is None) == (rank > 0)
+    if task.recorder:
+        task.recorder.flush()
+    torch.distributed.destroy_process_group()
+
+
+def test_two_workers_record_what_one_does(tokens, tmp_path):
+    """Data parallel with gloo: one writer, the same numbers within rounding."""
+    model, updates = parse_model("clm-en"), 5
+    recording = {**RECORDING, "estimators": {"probe": 1, "simpson_valid": 2}}
+    found = []
+    for workers in (1, 2):
+        training = tiny_training(model, dropout=0.0, update_frequency=2 // workers)
+        arguments = fairseq_arguments(model, training, tokens["clm"], 1, "cpu", recording)
+        folder = tmp_path / str(workers)
+        if workers == 2:
+            multiprocessing.spawn(
+                parallel, (2, f"file://{tmp_path}/meet", arguments, str(folder), updates), 2
+            )
+            assert not (folder / "parts-1").exists()
+            found.append(PartStore(folder / "parts-0"))
+            continue
+        _, task, trainer = build_trainer(
+            [*arguments, "--save-dir", str(folder), "--lca-parts", str(folder / "parts")]
+        )
+        batches = trainer.get_train_iterator(1).next_epoch_itr(shuffle=True)
+        for _ in range(updates):
+            trainer.train_step([next(batches), next(batches)])
+        task.recorder.flush()
+        found.append(PartStore(folder / "parts"))
+    for variable in ("lca", "lca_probe", "lca_simpson_valid", "probe_loss", "sample_size", "loss"):
+        one, two = (recorded(store, variable) for store in found)
+        np.testing.assert_allclose(two, one, rtol=1e-3, atol=2e-6, err_msg=variable)
+
+
+def test_the_middle_of_an_interval_survives_a_checkpoint(tokens, tmp_path):
+    """Stopped at update 9 of intervals of 7: resumed, the records are the same bits."""
+    model, strides = parse_model("mt-en-de"), {"probe": 7, "simpson_valid": 4}
+    training = tiny_training(model)
+    recording = {**RECORDING, "estimators": strides}
+    arguments = fairseq_arguments(model, training, tokens["mt"], 1, "cpu", recording)
+    straight = train(tmp_path / "straight", "mt", tokens, strides)
+    for last in (9, 30):
+        run = ResumableTraining(arguments, tmp_path / "stopped", Intervals(30, 10, 100))
+        run.run(lambda update, numbers: None, lambda run=run, last=last: run.updates >= last)
+    for variable in ("lca_probe", "lca_simpson_valid", "probe_error", "simpson_valid_loss_before"):
+        expected, found = (recorded(one.store, variable) for one in (straight, run))
+        np.testing.assert_array_equal(found, expected)
+    assert len(expected) == 8, "seven whole intervals and a short one"
