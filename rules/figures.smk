@@ -1,6 +1,7 @@
-"""Figures of the paper, from summaries only. -> figures/"""
+"""Figures of the paper, and Figure C of conservation, from summaries only. -> figures/"""
 
 FIGURES = f"{RESULTS}/figures"
+FIGURE_NUMBERS = ("C", 1, 2, 3, 4, 5, 6)
 FORMATS = ("pdf", "png", "svg")
 MAIN_MODELS = [name for name in CONFIGURATION.main_models.model_dump().values() if name in MODELS]
 
@@ -22,6 +23,22 @@ def figure_files(number):
         )
         files.append(shown)
     return files
+
+
+rule plot_conservation:
+    input:
+        summaries=summaries_of(MODELS),
+        code=uses("plot_conservation"),
+    output:
+        figure_files("C"),
+    log:
+        f"{RESULTS}/logs/plot_conservation.log",
+    params:
+        stem=f"{FIGURES}/figureC",
+        main=MAIN_MODELS,
+    shell:
+        "{PYTHON} {input.code[0]} --summaries {input.summaries} --main {params.main}"
+        " --output-stem {params.stem} > {log} 2>&1"
 
 
 rule plot_figure1:
@@ -114,6 +131,11 @@ rule plot_figure6:
         " --output-stem {params.stem} > {log} 2>&1"
 
 
+rule figureC:
+    input:
+        rules.plot_conservation.output,
+
+
 rule figure1:
     input:
         rules.plot_figure1.output,
@@ -146,4 +168,4 @@ rule figure6:
 
 rule figures:
     input:
-        [f"{FIGURES}/figure{number}.{kind}" for number in range(1, 7) for kind in FORMATS],
+        [f"{FIGURES}/figure{number}.{kind}" for number in FIGURE_NUMBERS for kind in FORMATS],

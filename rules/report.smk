@@ -1,7 +1,7 @@
 """One page with everything, readable offline. -> report/"""
 
 CAPTION_FOLDER = Path(os.path.relpath(Path(workflow.basedir) / "captions"))
-CAPTIONS = ["workflow"] + [f"figure{n}" for n in range(1, 7)] + [f"table{n}" for n in (1, 2, 3)]
+CAPTIONS = ["workflow"] + [f"figure{n}" for n in FIGURE_NUMBERS] + [f"table{n}" for n in (1, 2, 3)]
 
 
 rule write_configuration:

@@ -29,7 +29,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--configuration", type=Path, required=True, help="the whole configuration as JSON"
     )
-    parser.add_argument("--figures-folder", type=Path, help="folder of figure1.svg ... figure6.png")
+    parser.add_argument(
+        "--figures-folder", type=Path, help="folder of figureC.svg, figure1.svg ..."
+    )
     parser.add_argument("--tables-folder", type=Path, help="folder of table1.csv ... table3.md")
     for option, files in LISTS.items():
         parser.add_argument(option, type=Path, nargs="*", default=[], help=files)

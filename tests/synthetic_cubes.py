@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from losschange.cube import STEPS_PER_CHUNK, Cell, CubeLayout
+from losschange.cube import PROBES, STEPS_PER_CHUNK, Cell, CubeLayout
 from losschange.cube_writer import CubeWriter
 
 LANGUAGES = ("en", "de", "fi", "et")
@@ -29,6 +29,12 @@ SIZES = {
     "norm": 0.05,
     "output": 0.5,
 }
+# loss before training and at its end, nats, on the text of a probe
+PROBE_LOSSES = {"train": (10.0, 3.8), "valid": (10.0, 4.1)}
+# relative errors of an interval: of the trapezoid rule mostly of one sign, of Simpson's small
+RULE_ERRORS = {"probe": (-0.015, 0.02), "simpson": (0.0002, 0.001)}
+LOSS_DETAILS = ("loss_before", "loss", "error")
+FRESH_SHARE = 0.4  # of what the training batch's own gradient allocates
 
 
 def model_attributes(model: str) -> dict[str, str]:
@@ -89,17 +95,25 @@ def write_cube(
     model : str
         Names objective and languages.
     estimators : mapping of name to stride, optional
-        Recorded beside "batch".
+        Recorded beside "batch". Probes have losses, and their last interval ends with the run.
     """
     attributes = model_attributes(model)
     layout = make_layout(attributes["objective"], layers, heads)
     numbers = np.arange(1, steps + 1)
     recorded = {name: numbers[stride - 1 :: stride] for name, stride in (estimators or {}).items()}
+    for name in recorded.keys() & PROBES.keys():
+        recorded[name] = np.union1d(recorded[name], steps)
+    details = {name: LOSS_DETAILS for name in recorded if name in PROBES}
     valid = [(step, 4 + 6 * np.exp(-6 * step / steps)) for step in range(0, steps + 1, steps // 4)]
-    with CubeWriter(path, layout, numbers, attributes, recorded, valid) as writer:
+    with CubeWriter(path, layout, numbers, attributes, recorded, valid, details) as writer:
         for position, name in enumerate(["batch", *recorded]):
             at = numbers if name == "batch" else recorded[name]
             for start, block in make_blocks(layout, at, steps, seed + 1000 * position):
+                if name in PROBES:
+                    losses = probe_losses(name, at, steps, start, len(block), seed)
+                    writer.write_details(start, name, close_to(block, losses, name, seed + start))
+                elif name == "fresh":
+                    block *= FRESH_SHARE
                 writer.write(start, values={name: block})
         writer.write(0, series=make_series(numbers, steps, seed))
     return layout
@@ -117,6 +131,32 @@ def make_series(numbers: np.ndarray, steps: int, seed: int) -> dict[str, np.ndar
         "grad_norm": 1 + random.random(len(numbers)),
         "loss_scale": 128.0 * 2 ** (4 * progress).astype(int),
     }
+
+
+def probe_losses(
+    estimator: str, at: np.ndarray, steps: int, start: int, length: int, seed: int
+) -> np.ndarray:
+    """Losses (length + 1,) around a run of records at the updates `at`: falling, a little uneven.
+
+    The estimators of one text see the same losses, whatever their strides.
+    """
+    first, last = PROBE_LOSSES[PROBES[estimator]]
+    updates = np.concatenate([[0], at])[start : start + length + 1]
+    fallen = (1 - np.exp(-6 * updates / steps)) / (1 - np.exp(-6))
+    uneven = np.random.default_rng(seed).normal(0, 0.02, steps + 1)[updates]
+    return first + (last - first) * fallen + uneven
+
+
+def close_to(
+    block: np.ndarray, losses: np.ndarray, estimator: str, seed: int
+) -> dict[str, np.ndarray]:
+    """Scale records (n, cells) in place until they nearly sum to a loss's changes; details."""
+    change = np.diff(losses)
+    bias, spread = RULE_ERRORS[estimator.removesuffix("_valid")]
+    noise = np.random.default_rng(seed).normal(bias, spread, len(change))
+    block *= (change * (1 + noise) / block.sum(axis=1))[:, None]
+    error = block.astype(np.float32).sum(axis=1, dtype=np.float64) - change
+    return dict(zip(LOSS_DETAILS, (losses[:-1], losses[1:], error), strict=True))
 
 
 def make_blocks(

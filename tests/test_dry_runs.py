@@ -21,6 +21,7 @@ def test_each_preset_plans_all_fifteen_models(preset, tmp_path):
     jobs = planned_jobs(done.stdout)
     assert jobs["train_model"] == jobs["evaluate_model"] == jobs["summarise_cube"] == 15
     assert [jobs[f"plot_figure{number}"] for number in range(1, 7)] == [1] * 6
+    assert jobs["plot_conservation"] == 1
     assert [jobs[f"make_table{number}"] for number in (1, 2, 3)] == [1] * 3
     assert jobs["make_report"] == 1
 
@@ -38,7 +39,9 @@ def test_the_sources_of_the_paper_are_fetched_once_each(tmp_path):
     assert jobs["fetch_source"] == 9
 
 
-@pytest.mark.parametrize("target", ["figures", "tables", "cubes", "figure3", "table2", "report"])
+@pytest.mark.parametrize(
+    "target", ["figures", "figureC", "tables", "cubes", "figure3", "table2", "report"]
+)
 def test_targets_have_names(target, tmp_path):
     done = dry_run(tmp_path, target)
     assert done.returncode == 0, done.stdout

@@ -14,6 +14,7 @@ from reproduction.report.inputs import Run
 from reproduction.report.values import Grid, make_grid
 
 FIGURES = range(1, 7)
+CONSERVATION_FIGURE = "C"
 TABLES = range(1, 4)
 # Vector drawings above this size make the page slow; their PNG takes the place.
 LARGEST_SVG = 1_000_000  # bytes
@@ -65,13 +66,21 @@ def read_figures(folder: Path | None, captions: Path, run: Run) -> list[Figure]:
     UserError
         If a caption is missing.
     """
-    figures = []
-    for number in FIGURES:
-        name = f"figure{number}"
-        title, caption = read_caption(captions / f"{name}.rst")
-        image = data_uri(folder / name) if folder else None
-        figures.append(Figure(name, image, title, caption, shown_models(run, number)))
-    return figures
+    return [read_figure(number, folder, captions, run) for number in FIGURES]
+
+
+def read_figure(number: int | str, folder: Path | None, captions: Path, run: Run) -> Figure:
+    """One figure: one of the paper's, or that of conservation.
+
+    Raises
+    ------
+    UserError
+        If its caption is missing.
+    """
+    name = f"figure{number}"
+    title, caption = read_caption(captions / f"{name}.rst")
+    image = data_uri(folder / name) if folder else None
+    return Figure(name, image, title, caption, shown_models(run, number))
 
 
 def read_tables(folder: Path | None, captions: Path) -> list[TableFile]:
@@ -91,13 +100,13 @@ def read_tables(folder: Path | None, captions: Path) -> list[TableFile]:
     return tables
 
 
-def shown_models(run: Run, number: int) -> list[str]:
+def shown_models(run: Run, number: int | str) -> list[str]:
     """The models that a figure shows, as the figure scripts choose them."""
     wanted = run.configuration["main_models"]
     main = [wanted[o] for o in OBJECTIVES if wanted.get(o) in run.models]
     if number == 4:
         return [model for model in main if model.startswith("mlm-")]
-    if number == 5:
+    if number in (5, CONSERVATION_FIGURE):
         return run.models
     return [model for model in run.models if model not in main] if number == 6 else main
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import xarray as xr
+
+from losschange.conservation import ERRORS
 from losschange.summaries import SummaryError, open_summary
 from reproduction.files import UserError
 from reproduction.table_files import read_record
@@ -21,18 +25,32 @@ class EstimatorSum:
     Attributes
     ----------
     model, objective, estimator : str
+    stride : int
+        Updates from one record to the next.
     total : float
-        ΣLCA over everything, nats per token, per share of the updates that were covered.
-    changes, ratios : dict of "training" and "validation" to float
+        ΣLCA over the whole run, nats per token; a sample of the updates over its share.
+    changes, ratios : dict of measure (`losschange.conservation`) to float
         Measured loss change in nats, and total / change; NaN where it is not known.
+    reference : str
+        The measure that the estimator is held against, "none" without any.
+    errors : dict of name in `losschange.conservation.ERRORS` to float
+        NaN for an estimator without a probe.
     """
 
     model: str
     objective: str
     estimator: str
+    stride: int
     total: float
     changes: dict[str, float]
     ratios: dict[str, float]
+    reference: str
+    errors: dict[str, float]
+
+    @property
+    def ratio(self) -> float:
+        """ΣLCA over the change of the loss that it is held against; NaN if not known."""
+        return self.ratios.get(self.reference, math.nan)
 
 
 @dataclass(frozen=True)
@@ -162,21 +180,22 @@ def _read_summaries(paths: Sequence[Path]) -> tuple[dict[str, int], list[Estimat
         except (SummaryError, FileNotFoundError) as error:
             raise UserError(f"cannot make the report: {error}") from error
         with summary:
-            model = str(summary.attrs["model"])
-            steps[model] = int(summary.attrs["steps"])
-            measures = [str(name) for name in summary["measure"].values]
-            changes = dict(zip(measures, summary["measured_change"].values.tolist(), strict=True))
-            for name in summary["estimator"].values:
-                one = summary.sel(estimator=name)
-                ratios = one["over_count"].sel(measure=measures).values.tolist()
-                sums.append(
-                    EstimatorSum(
-                        model=model,
-                        objective=str(summary.attrs["objective"]),
-                        estimator=str(name),
-                        total=float(one["total"] / one["coverage"]),
-                        changes=changes,
-                        ratios=dict(zip(measures, ratios, strict=True)),
-                    )
-                )
+            steps[str(summary.attrs["model"])] = int(summary.attrs["steps"])
+            sums += [_estimator_sum(summary.sel(estimator=n)) for n in summary["estimator"].values]
     return steps, sums
+
+
+def _estimator_sum(one: xr.Dataset) -> EstimatorSum:
+    """What a summary says of one estimator."""
+    measures = [str(name) for name in one["measure"].values]
+    return EstimatorSum(
+        model=str(one.attrs["model"]),
+        objective=str(one.attrs["objective"]),
+        estimator=str(one["estimator"].values),
+        stride=int(one["stride"]),
+        total=float(one["scaled_total"]),
+        changes=dict(zip(measures, one["measured_change"].values.tolist(), strict=True)),
+        ratios=dict(zip(measures, one["over_count"].values.tolist(), strict=True)),
+        reference=str(one["reference"].values),
+        errors={name: float(one[name]) for name in ERRORS},
+    )

@@ -7,7 +7,14 @@ from pathlib import Path
 import jinja2
 
 from reproduction.report import conservation, overview, provenance, quality
-from reproduction.report.illustrations import marked, read_caption, read_figures, read_tables
+from reproduction.report.illustrations import (
+    CONSERVATION_FIGURE,
+    marked,
+    read_caption,
+    read_figure,
+    read_figures,
+    read_tables,
+)
 from reproduction.report.inputs import Run
 from reproduction.report.oddities import ODDITIES
 
@@ -38,7 +45,7 @@ def render_report(
     run : Run
         From `inputs.read_run`.
     captions : path
-        Folder of figure1.rst to table3.rst and workflow.rst.
+        Folder of figureC.rst, figure1.rst to table3.rst and workflow.rst.
     figures, tables : path, optional
         Folders of the figures (SVG, PNG) and tables (CSV, Markdown).
 
@@ -63,6 +70,7 @@ def render_report(
         "sections": SECTIONS,
         "title": title,
         "introduction": introduction,
+        "conservation_figure": read_figure(CONSERVATION_FIGURE, figures, captions, run),
         "figures": read_figures(figures, captions, run),
         "tables": read_tables(tables, captions),
         "oddities": ODDITIES,
@@ -74,22 +82,27 @@ def render_report(
 def _credibility(run: Run) -> dict:
     """What tells whether the numbers of this run mean anything."""
     translations, signatures = quality.translation_table(run)
+    failed = quality.failed_models(run)
     return {
         "scale": overview.scale_table(run),
         "scale_sentence": overview.scale_sentence(run),
         "progress_sentence": overview.progress_sentence(run),
         "learning_columns": quality.LEARNING_COLUMNS,
         "learning": quality.learning_table(run),
-        "failed": quality.failed_models(run),
+        "failed": failed,
         "margin": quality.MARGIN,
         "held_out": quality.held_out_table(run),
         "measures": quality.measure_meanings(run),
         "translations": translations,
         "signatures": signatures,
-        "conservation": conservation.conservation_table(run),
-        "conservation_sentence": conservation.conservation_sentence(run),
+        "conservation": conservation.estimator_table(run, failed),
+        "conservation_sentences": conservation.conservation_sentences(run, failed),
+        "conservation_ratios": conservation.ratio_table(run),
+        "conservation_details": conservation.detail_tables(run),
         "conserved": conservation.CONSERVED,
         "estimators": conservation.estimator_meanings(run),
+        "has_probes": conservation.has_probes(run),
+        "losses_measured": conservation.measure_meanings(run),
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from reproduction.table_files import MISSING
 
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LEFT_OUT = "(place left out)"
 
 
@@ -60,12 +61,49 @@ def count(value: float | None) -> str:
 
 
 def ratio(value: float) -> str:
-    """A ratio with three significant digits and a multiplication sign, MISSING for NaN."""
+    """A ratio with a multiplication sign, MISSING for NaN.
+
+    Three significant digits, around 1 three decimals.
+    """
     if not math.isfinite(value):
         return MISSING
-    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
     # a no-break space keeps the sign with its number
-    return f"{text}\u00a0×".replace("-", "−")
+    return f"{_ratio_digits(value)}\u00a0×"
+
+
+def ratio_span(values: Sequence[float]) -> str:
+    """The range of some ratios, all finite, as 1.28 to 1.48 ×; one number where they are alike."""
+    least, most = _ratio_digits(min(values)), _ratio_digits(max(values))
+    return ratio(min(values)) if least == most else f"{least} to {most}\u00a0×"
+
+
+def _ratio_digits(value: float) -> str:
+    if abs(value) >= 100:
+        text = f"{value:,.0f}"
+    elif 0.9 < value < 1.1:
+        text = f"{value:.3f}"
+    else:
+        text = f"{value:#.3g}".rstrip(".")
+    return text.replace("-", "−")
+
+
+def percent(value: float) -> str:
+    """A signed share with two significant digits, MISSING for NaN."""
+    if not math.isfinite(value):
+        return MISSING
+    return f"{_significant(100 * value, '+')}\u00a0%"
+
+
+def tiny(value: float, signed: bool = False) -> str:
+    """A small number of nats with two significant digits, MISSING for NaN."""
+    return _significant(value, "+" if signed else "") if math.isfinite(value) else MISSING
+
+
+def _significant(value: float, sign: str) -> str:
+    """Two significant digits, with a power of ten below a ten-thousandth."""
+    digits, _, power = f"{value:{sign}#.2g}".partition("e")
+    digits = digits.rstrip(".").replace("-", "−")
+    return f"{digits} × 10{str(int(power)).translate(SUPERSCRIPTS)}" if power else digits
 
 
 def quantity(number: int, one: str, many: str | None = None) -> str:
