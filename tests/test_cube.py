@@ -11,12 +11,14 @@ from losschange.cube import (
     Cell,
     CubeError,
     CubeLayout,
+    details_of,
     estimators_of,
     iterate_blocks,
     layout_of,
     open_cube,
 )
 from losschange.cube_writer import CubeWriter
+from losschange.word_bins import bin_words
 
 CELLS = (
     Cell(0, "embedding"),
@@ -195,3 +197,34 @@ def test_cells_outside_the_axes_are_refused(cells, message):
         CubeLayout(LAYOUT.stacks, 2, tuple(cells), (1,) * len(cells))
     with pytest.raises(CubeError, match="1 cells but 2 counts"):
         CubeLayout(LAYOUT.stacks, 2, (Cell(0, "norm"),), (1, 1))
+
+
+def test_details_stand_beside_the_records_of_their_estimator(tmp_path):
+    path, numbers = tmp_path / "cube.nc", np.arange(1, 11)
+    details = {"probe": ("loss", "positive", "vocabulary"), "batch": ("helped",)}
+    bins = bin_words(np.arange(1, 6), ["embedding", "output"], bins=3)
+    vocabulary = np.arange(12.0).reshape(2, 2, 3)
+    with CubeWriter(
+        path, LAYOUT, numbers, {}, {"probe": np.array([5, 10])}, (), details, bins
+    ) as writer:
+        writer.write(0, values={"batch": values(10), "probe": values(2, 2)})
+        writer.write_details(0, "batch", {"helped": values(10, 3)})
+        writer.write_details(
+            0,
+            "probe",
+            {"loss": np.array([1 / 3, 2 / 3]), "positive": values(2, 4), "vocabulary": vocabulary},
+        )
+    with open_cube(path) as cube:
+        assert details_of(cube, "probe") == ["loss", "positive", "vocabulary"]
+        assert details_of(cube, "batch") == ["helped"]
+        assert cube["probe_loss"].dims == ("step_probe",)
+        assert cube["probe_loss"].values.tolist() == [1 / 3, 2 / 3]
+        np.testing.assert_array_equal(
+            LAYOUT.from_grid(cube["lca_positive_probe"].values), values(2, 4)
+        )
+        np.testing.assert_array_equal(LAYOUT.from_grid(cube["helped"].values), values(10, 3))
+        words = cube["lca_vocabulary_probe"]
+        assert words.dims == ("step_probe", "matrix", "frequency_bin")
+        assert words["matrix"].values.tolist() == ["embedding", "output"]
+        np.testing.assert_array_equal(words.values, vocabulary)
+        assert cube["helped"].attrs["units"] == "1" and words.attrs["units"] == "nats"

@@ -192,7 +192,7 @@ def test_several_flat_tensors_on_several_devices():
         for index, shape in ((0, (2, 3)), (1, (4,)), (0, (5,)))
     ]  # fmt: skip
     flat = {0: torch.arange(11.0), 1: torch.arange(100.0, 104.0)}
-    optimizer = SimpleNamespace(fp32_params=flat, fp16_params=parameters)
+    optimizer = SimpleNamespace(fp32_params=flat, fp16_params=parameters, clip_grad_norm=None)
     names = ["c", "b", "a"]
     views = MasterWeights(optimizer, list(zip(names, parameters[::-1]))).parameters()
     assert views[0].tolist() == [6.0, 7.0, 8.0, 9.0, 10.0]

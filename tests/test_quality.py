@@ -14,7 +14,7 @@ from reproduction.quality import TrainedModel, context_free_loss, translation_sc
 from tiny_trainings import tiny_training, write_tokens
 
 # fairseq and hydra warn about their own use of torch and of each other.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.mark.parametrize("left", [0.0, 0.1, 0.5])
@@ -34,15 +34,6 @@ def test_context_free_loss_is_the_entropy_of_the_token_given_what_is_shown(count
         entropy -= joint[true, shown] * math.log(joint[true, shown] / given[shown])
     found = context_free_loss(np.array(counts), left, random)
     assert found == pytest.approx(entropy, abs=1e-12)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Models as tiny as these are slower with more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

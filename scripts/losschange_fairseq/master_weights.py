@@ -57,6 +57,8 @@ class MasterWeights:
         self._order = [positions[id(parameter)] for parameter in self._model_parameters]
         self._held = held
         self._copies = copies
+        self._clipping: float | Tensor = 1.0
+        self._watch_clipping()
 
     def parameters(self) -> list[Tensor]:
         """The float32 parameters as they are now."""
@@ -67,8 +69,20 @@ class MasterWeights:
         return self._pick(lambda tensor: tensor.grad)
 
     def scale(self) -> float | Tensor:
-        """What the gradients must still be multiplied by to be those of the mean loss."""
-        return getattr(self.optimizer, "_multiply_factor", 1.0)
+        """What the gradients must be multiplied by to be those of the mean loss, not clipped."""
+        return getattr(self.optimizer, "_multiply_factor", 1.0) * self._clipping
+
+    def _watch_clipping(self) -> None:
+        """Learn from the optimizer by how much it shrinks the gradients of every update."""
+        clip = self.optimizer.clip_grad_norm
+
+        def watched(max_norm, *arguments, **options):
+            norm = clip(max_norm, *arguments, **options)
+            # The very factor that fairseq multiplies by, undone.
+            self._clipping = ((norm + 1e-6) / max_norm).clamp(min=1) if max_norm > 0 else 1.0
+            return norm
+
+        self.optimizer.clip_grad_norm = watched
 
     def _pick(self, what) -> list[Tensor | None]:
         if self._copies is None:

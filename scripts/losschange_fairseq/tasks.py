@@ -35,7 +35,6 @@ class RecordingTask:
 
     recorder = None
     _started = False
-    _criterion = None
     _master_weights = None
     _describing = False
 
@@ -51,15 +50,16 @@ class RecordingTask:
             scale_initialisation(model)
         return model
 
-    def train_step(self, sample, model, criterion, *arguments, **options):
-        """The stock step; probes are measured with the same criterion."""
-        self._criterion = criterion
-        return super().train_step(sample, model, criterion, *arguments, **options)
+    def train_step(self, sample, model, criterion, optimizer, update_num, *arguments, **options):
+        """The stock step; recording starts with the first."""
+        if self._options.lca_parts and not self._started:
+            self.start_recording(optimizer, model, update_num, criterion)
+        return super().train_step(
+            sample, model, criterion, optimizer, update_num, *arguments, **options
+        )
 
     def optimizer_step(self, optimizer, model, update_num):
         """Let the optimizer step, and allocate the loss change of that step."""
-        if self._options.lca_parts and not self._started:
-            self.start_recording(optimizer, model, update_num, self._criterion)
         if self.recorder is None:
             super().optimizer_step(optimizer, model, update_num)
             return
