@@ -143,8 +143,9 @@ def test_a_checkpoint_where_no_interval_is_open_needs_no_state(tmp_path):
         (STRIDES, "interval of 'probe' around update 7 began at update 4, .*checkpoint every 4"),
         ({"probe": 7}, "interval of 'probe' around update 7 began at update 4, .*state_dict"),
         ({"simpson_valid": 1, "probe_valid": 1}, "'probe_valid' around update 7 .* at update 5"),
+        ({"probe": 4}, "interval of 'probe' around update 7 began at update 4"),
     ],
-    ids=["same strides", "a multiple of another stride", "stride 1"],
+    ids=["same strides", "a multiple of another stride", "stride 1", "without another estimator"],
 )
 def test_how_an_open_interval_began_must_be_known(tmp_path, strides, message):
     checkpoint = Run(tmp_path).train(7).save()

@@ -9,9 +9,11 @@ from functools import partial
 import numpy as np
 
 from .cube import (
+    PROBES,
     SERIES,
     STEPS_PER_CHUNK,
     CubeError,
+    detail_variable,
     details_of,
     estimators_of,
     layout_difference,
@@ -42,7 +44,8 @@ def assemble_cube(
     updates : int
         Number of updates of the whole training.
     attributes : mapping
-        Global attributes of the cube.
+        Global attributes of the cube. Added to them: the conservation error of every probe
+        estimator over the whole training, nats, as `<estimator>_total_error`.
 
     Raises
     ------
@@ -58,6 +61,7 @@ def assemble_cube(
         layout, estimators, word_bins = layout_of(first), estimators_of(first), bins_of(first)
         details = {name: details_of(first, name) for name in estimators}
     steps: dict[str, list[np.ndarray]] = {name: [] for name in estimators}
+    errors: dict[str, list[np.ndarray]] = {name: [] for name in estimators if name in PROBES}
     for part in parts:
         with open_cube(part) as cube:
             difference = layout_difference(layout, layout_of(cube))
@@ -68,6 +72,8 @@ def assemble_cube(
                 )
             for name in estimators:
                 steps[name].append(steps_of(cube, name))
+            for name, found in errors.items():
+                found.append(cube[detail_variable("error", name)].values)
             valid_losses += zip(
                 cube["valid_step"].values.tolist(), cube["valid_loss"].values.tolist(), strict=True
             )
@@ -75,7 +81,9 @@ def assemble_cube(
         path,
         layout,
         np.arange(1, updates + 1),
-        attributes,
+        # Summed as one array: parts that end elsewhere must not round differently.
+        {**attributes}
+        | {f"{name}_total_error": np.concatenate(found).sum() for name, found in errors.items()},
         {name: np.concatenate(found) for name, found in steps.items()},
         valid_losses,
         details,

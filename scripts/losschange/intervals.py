@@ -101,7 +101,9 @@ class Intervals:
         }
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
-        """Go on with an interval that another process began."""
+        """Go on with an interval that another process began, if it began it for the same probes."""
+        if state["tracks"].keys() != {_key(track) for track in self.tracks}:
+            return
         self.start = int(state["start"])
         self._anchor.flat.copy_(state["parameters"])
         for track in self.tracks:
