@@ -65,6 +65,7 @@ def test_the_error_is_what_the_cells_sum_to_less_the_measured_change(conserved, 
     np.testing.assert_allclose(cube[f"{estimator}_error"], sums - (after - before), atol=1e-7)
     np.testing.assert_array_equal(before[1:], after[:-1])
     assert np.ptp(after) > 1
+    assert cube.attrs[f"{estimator}_total_error"] == cube[f"{estimator}_error"].values.sum()
 
 
 def test_the_training_batchs_own_gradient_counts_too_much_and_a_probe_does_not(conserved):
