@@ -124,6 +124,16 @@ def test_the_state_survives_a_file(tmp_path, whole):
     assert path.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.parametrize("strides", [{"probe": 4}, STRIDES], ids=["one probe", "several"])
+def test_the_state_of_a_checkpoint_does_not_change_as_training_goes_on(tmp_path, strides):
+    run = Run(tmp_path, strides=strides).train(3)
+    state = run.save()[3]
+    kept = deepcopy(state)
+    run.train(9)
+    torch.testing.assert_close(state, kept, rtol=0, atol=0)
+    assert state["4"]["start"] == 0 and run.save()[3]["4"]["start"] == 8
+
+
 def test_a_checkpoint_where_no_interval_is_open_needs_no_state(tmp_path):
     strides = {"fresh": 3, "probe": 4, "simpson": 2}
     cubes = []
