@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,14 +22,28 @@ PYTHON = sys.executable
 SCRIPTS = Path(os.path.relpath(Path(workflow.basedir) / "scripts"))
 RESULTS = f"results/{CONFIGURATION.run}"
 MODELS = {model.name: model for model in CONFIGURATION.trained_models()}
+# Every training by name: a model's first seed goes by the name of the model.
+REPLICATES = CONFIGURATION.replicates()
 CORPORA = {model.corpus: CONFIGURATION.corpora[model.corpus] for model in MODELS.values()}
 NEWS_TEST = "newstest2018"
 
 
 wildcard_constraints:
-    model="|".join(MODELS),
+    model="|".join(map(re.escape, REPLICATES)),
     corpus="[a-z0-9-]+",
     tokens="[a-z0-9.-]+",
+
+
+def model_of(wildcards):
+    """The model that a training is of."""
+    return REPLICATES[wildcards.model][0]
+
+
+def replicates_of(names):
+    """Names of all trainings of some models, those of a model together."""
+    return [
+        name for wanted in names for name, (model, _) in REPLICATES.items() if model.name == wanted
+    ]
 
 
 def news_corpus(model):

@@ -1,7 +1,5 @@
 """Text: fetch the sources, or generate them; clean, split and count. -> corpora/"""
 
-import re
-
 # Corpora of artificial text take their sentences from places this far apart: no overlap.
 SYNTHETIC_STRIDE = 100_000_000
 

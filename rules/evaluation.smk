@@ -15,15 +15,15 @@ rule evaluate_model:
     input:
         checkpoint=f"{RESULTS}/models/{{model}}/checkpoint.pt",
         tokens=lambda wildcards: token_files(
-            MODELS[wildcards.model].tokens, token_splits(MODELS[wildcards.model].tokens)
+            model_of(wildcards).tokens, token_splits(model_of(wildcards).tokens)
         ),
         vocabulary=lambda wildcards: (
-            f"{RESULTS}/tokens/{MODELS[wildcards.model].tokens}/sentencepiece.model"
+            f"{RESULTS}/tokens/{model_of(wildcards).tokens}/sentencepiece.model"
         ),
         references=lambda wildcards: [
-            reference(MODELS[wildcards.model], split)
-            for split in test_splits(MODELS[wildcards.model])
-            if MODELS[wildcards.model].objective == "mt"
+            reference(model_of(wildcards), split)
+            for split in test_splits(model_of(wildcards))
+            if model_of(wildcards).objective == "mt"
         ],
     output:
         f"{RESULTS}/models/{{model}}/quality.json",
@@ -34,18 +34,19 @@ rule evaluate_model:
         mem_mb=CONFIGURATION.resources.training_memory,
         gpu=CONFIGURATION.resources.training_gpus,
     params:
-        tokens=lambda wildcards: f"{RESULTS}/tokens/{MODELS[wildcards.model].tokens}",
+        model=lambda wildcards: model_of(wildcards).name,
+        tokens=lambda wildcards: f"{RESULTS}/tokens/{model_of(wildcards).tokens}",
         losses=lambda wildcards: [
-            split for split in splits_of(MODELS[wildcards.model].corpus) if split != "train"
+            split for split in splits_of(model_of(wildcards).corpus) if split != "train"
         ],
         translate=lambda wildcards: [
-            f"--translate {split} {reference(MODELS[wildcards.model], split)}"
-            for split in test_splits(MODELS[wildcards.model])
-            if MODELS[wildcards.model].objective == "mt"
+            f"--translate {split} {reference(model_of(wildcards), split)}"
+            for split in test_splits(model_of(wildcards))
+            if model_of(wildcards).objective == "mt"
         ],
         settings=json.dumps(CONFIGURATION.evaluation.model_dump()),
     shell:
-        "{PYTHON} {SCRIPTS}/evaluate_model.py --model {wildcards.model}"
+        "{PYTHON} {SCRIPTS}/evaluate_model.py --model {params.model}"
         " --checkpoint {input.checkpoint} --tokens {params.tokens}"
         " --vocabulary {input.vocabulary} --losses {params.losses} {params.translate}"
         " --settings {params.settings:q} --output {output} > {log} 2>&1"

@@ -43,7 +43,7 @@ rule plot_conservation:
 
 rule plot_figure1:
     input:
-        summaries=summaries_of(MAIN_MODELS),
+        summaries=summaries_of(replicates_of(MAIN_MODELS)),
         code=uses("plot_figure1"),
     output:
         figure_files(1),
@@ -58,7 +58,7 @@ rule plot_figure1:
 
 rule plot_figure2:
     input:
-        summaries=summaries_of(MAIN_MODELS),
+        summaries=summaries_of(replicates_of(MAIN_MODELS)),
         code=uses("plot_figure2"),
     output:
         figure_files(2),
@@ -103,7 +103,7 @@ rule plot_figure4:
 
 rule plot_figure5:
     input:
-        summaries=summaries_of(MODELS),
+        summaries=summaries_of(replicates_of(MODELS)),
         code=uses("plot_figure5"),
     output:
         figure_files(5),
@@ -118,7 +118,7 @@ rule plot_figure5:
 
 rule plot_figure6:
     input:
-        summaries=summaries_of([name for name in MODELS if name not in MAIN_MODELS]),
+        summaries=summaries_of(replicates_of([name for name in MODELS if name not in MAIN_MODELS])),
         code=uses("plot_figure6"),
     output:
         figure_files(6),

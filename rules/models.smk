@@ -9,7 +9,7 @@ from losschange import RECORDING_VERSION
 
 rule train_model:
     input:
-        lambda wildcards: token_files(MODELS[wildcards.model].tokens, ["train", "valid"]),
+        lambda wildcards: token_files(model_of(wildcards).tokens, ["train", "valid"]),
     output:
         cube=f"{RESULTS}/cubes/{{model}}.nc",
         checkpoint=f"{RESULTS}/models/{{model}}/checkpoint.pt",
@@ -23,15 +23,16 @@ rule train_model:
         gpu=CONFIGURATION.resources.training_gpus,
     params:
         training=lambda wildcards: json.dumps(
-            CONFIGURATION.training_of(MODELS[wildcards.model]).model_dump()
+            CONFIGURATION.training_of(model_of(wildcards)).model_dump()
         ),
-        tokens=lambda wildcards: f"{RESULTS}/tokens/{MODELS[wildcards.model].tokens}",
+        tokens=lambda wildcards: f"{RESULTS}/tokens/{model_of(wildcards).tokens}",
         state=lambda wildcards: f"{RESULTS}/models/{wildcards.model}/state",
-        seed=CONFIGURATION.seed,
+        model=lambda wildcards: model_of(wildcards).name,
+        seed=lambda wildcards: REPLICATES[wildcards.model][1],
         recording=json.dumps(CONFIGURATION.recording.model_dump()),
         version=RECORDING_VERSION,
     shell:
-        "{PYTHON} {SCRIPTS}/train_model.py --model {wildcards.model}"
+        "{PYTHON} {SCRIPTS}/train_model.py --model {params.model}"
         " --training {params.training:q} --recording {params.recording:q}"
         " --tokens {params.tokens} --seed {params.seed} --threads {threads}"
         " --state {params.state} --cube {output.cube}"
@@ -41,4 +42,4 @@ rule train_model:
 
 rule cubes:
     input:
-        expand(f"{RESULTS}/cubes/{{model}}.nc", model=MODELS),
+        expand(f"{RESULTS}/cubes/{{model}}.nc", model=REPLICATES),

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from losschange.plots.layer_bars import draw_layer_bars
 from losschange.plots.style import draw_message
-from losschange.profiles import layer_profile
+from losschange.profiles import join_replicates, layer_profile
 from reproduction.figure_files import figure_parser, make_figure
 from reproduction.files import run_script
 
 
 def draw(summaries, options):
-    """One row per summary in the order given."""
+    """One row per model in the order given."""
     if not summaries:
         return draw_message("Figure 1 has nothing to show: this run has no main model.")
-    return draw_layer_bars([layer_profile(summary, options.estimator) for summary in summaries])
+    profiles = [layer_profile(summary, options.estimator) for summary in summaries]
+    return draw_layer_bars(join_replicates(profiles))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from losschange.plots.style import draw_message
 from losschange.plots.training_lines import draw_training_lines
-from losschange.profiles import training_profile
+from losschange.profiles import join_replicates, training_profile
 from reproduction.figure_files import figure_parser, make_figure
 from reproduction.files import run_script
 
 
 def draw(summaries, options):
-    """One line per summary in the order given."""
+    """One line per model in the order given."""
     if not summaries:
         return draw_message("Figure 2 has nothing to show: this run has no main model.")
     profiles = [training_profile(summary, options.estimator) for summary in summaries]
     windows = sorted({int(summary.attrs["window"]) for summary in summaries})
     last_step = max(int(summary.attrs["steps"]) for summary in summaries)
-    return draw_training_lines(profiles, windows, last_step)
+    return draw_training_lines(join_replicates(profiles), windows, last_step)
 
 
 def main(arguments: list[str] | None = None) -> None:

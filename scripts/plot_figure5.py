@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from losschange.plots.overlay_lines import draw_overlay_lines
 from losschange.plots.style import draw_message
-from losschange.profiles import layer_profile
+from losschange.profiles import join_replicates, layer_profile
 from reproduction.figure_files import figure_parser, make_figure
 from reproduction.files import run_script
 
 
 def draw(summaries, options):
-    """One line per summary."""
+    """One line per model."""
     if not summaries:
         return draw_message("Figure 5 has nothing to show: this run has no models.")
-    return draw_overlay_lines([layer_profile(summary, options.estimator) for summary in summaries])
+    profiles = [layer_profile(summary, options.estimator) for summary in summaries]
+    return draw_overlay_lines(join_replicates(profiles))
 
 
 def main(arguments: list[str] | None = None) -> None:

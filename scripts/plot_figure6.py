@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from losschange.plots.layer_bars import draw_layer_bars
 from losschange.plots.style import draw_message
-from losschange.profiles import layer_profile
+from losschange.profiles import join_replicates, layer_profile
 from reproduction.figure_files import figure_parser, make_figure
 from reproduction.files import run_script
 
@@ -21,7 +21,9 @@ def draw(summaries, options):
         return draw_message(
             "Figure 6 shows the models beside the main ones; this run has no additional models."
         )
-    profiles = [layer_profile(summary, options.estimator) for summary in additional]
+    profiles = join_replicates(
+        [layer_profile(summary, options.estimator) for summary in additional]
+    )
     return draw_layer_bars(profiles, row_height=min(1.25, PAGE_HEIGHT / len(profiles)))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from losschange import intervals
 from losschange.cube import ESTIMATORS, PROBES, details_of, open_cube, steps_of
 from losschange.errors import RecordingError
 from losschange.parts import PartStore
@@ -181,6 +182,17 @@ def test_a_finished_training_that_goes_on_counts_nothing_twice(tmp_path, saved, 
         for name in PROBES:
             before, after = cube[f"{name}_loss_before"].values, cube[f"{name}_loss"].values
             np.testing.assert_array_equal(before[1:], after[:-1])
+
+
+@pytest.mark.parametrize("most", [1, 9], ids=["on the host", "on the device"])
+def test_a_probe_looked_at_at_two_strides_gives_what_each_gives_alone(tmp_path, monkeypatch, most):
+    monkeypatch.setattr(intervals, "MOST_COPIES", most)
+    both = Run(tmp_path / "both", strides={"probe": 2, "simpson": 3}).train(9).finish()
+    for name, stride in (("probe", 2), ("simpson", 3)):
+        alone = Run(tmp_path / name, strides={name: stride}).train(9).finish()
+        with open_cube(both) as left, open_cube(alone) as right:
+            for variable in (f"lca_{name}", f"{name}_loss_before", f"{name}_error"):
+                np.testing.assert_array_equal(left[variable].values, right[variable].values)
 
 
 def test_a_validation_loss_after_the_last_save_is_kept(tmp_path):

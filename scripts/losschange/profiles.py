@@ -6,7 +6,7 @@ A contribution is P = -(sum of LCA): positive where the parameters lowered the l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
@@ -35,6 +35,8 @@ class ModelProfile:
         Number of encoder layers where a decoder follows them.
     values : mapping of component to float array
         Nats per token; what the axes are says the function that made it.
+    lowest, highest : mapping of component to float array
+        The range over trainings with other seeds; empty where there is one training.
     """
 
     model: str
@@ -43,6 +45,8 @@ class ModelProfile:
     layers: int
     border: int | None
     values: dict[str, np.ndarray]
+    lowest: dict[str, np.ndarray] = field(default_factory=dict)
+    highest: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def layer_profile(summary: xr.Dataset, estimator: str) -> ModelProfile:
@@ -106,6 +110,45 @@ def positive_profile(
             for name in LAYER_COMPONENTS
         },
     )
+
+
+def join_replicates(profiles: Sequence[ModelProfile]) -> list[ModelProfile]:
+    """One profile per model: the mean over its trainings with different seeds, and their range.
+
+    Models stay in the order of their first training.
+
+    Raises
+    ------
+    ProfileError
+        If trainings of one model do not have profiles of the same shape.
+    """
+    families: dict[str, list[ModelProfile]] = {}
+    for profile in profiles:
+        families.setdefault(profile.model, []).append(profile)
+    joined = []
+    for model, family in families.items():
+        first = family[0]
+        if len(family) == 1:
+            joined.append(first)
+            continue
+        stacks = {}
+        for name in first.values:
+            shapes = {np.shape(member.values[name]) for member in family}
+            if len(shapes) > 1:
+                raise ProfileError(
+                    f"the trainings of {model} differ in size ({name}: {shapes}); train all of "
+                    "its seeds with the same settings"
+                )
+            stacks[name] = np.stack([member.values[name] for member in family])
+        joined.append(
+            replace(
+                first,
+                values={name: stack.mean(axis=0) for name, stack in stacks.items()},
+                lowest={name: stack.min(axis=0) for name, stack in stacks.items()},
+                highest={name: stack.max(axis=0) for name, stack in stacks.items()},
+            )
+        )
+    return joined
 
 
 def first_of(summaries: Sequence[xr.Dataset], objective: str) -> xr.Dataset | None:

@@ -202,6 +202,7 @@ class Configuration(Section):
 
     run: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     seed: Annotated[int, Field(ge=1, lt=2**31)]
+    seeds: Annotated[list[Annotated[int, Field(ge=1, lt=2**31)]], Field(min_length=1)]
     models: Annotated[list[ModelName], Field(min_length=1)]
     wmt_language_models: bool
     main_models: MainModels
@@ -224,6 +225,18 @@ class Configuration(Section):
         if self.wmt_language_models:
             names += [name for name in ("clm-en-wmt", "mlm-en-wmt") if name not in names]
         return [parse_model(name) for name in names]
+
+    def replicates(self) -> dict[str, tuple[Model, int]]:
+        """Every training of this run: its name to model and seed.
+
+        A model's training with the first seed has the model's name, the others have
+        `.seed<number>` after it.
+        """
+        return {
+            model.name if position == 0 else f"{model.name}.seed{seed}": (model, seed)
+            for position, seed in enumerate(dict.fromkeys(self.seeds))
+            for model in self.trained_models()
+        }
 
     def training_of(self, model: Model) -> Training:
         """The hyper-parameters of one model, overrides applied."""

@@ -59,6 +59,7 @@ def draw_layer_bars(profiles: Sequence[ModelProfile], row_height: float = 1.25) 
     any_border = any(profile.border for profile in profiles)
     figure.supxlabel(
         "layer; a panel without y tick labels has the scale of its left neighbour"
+        + ("\nbar: mean over seeds, line: their range" if any(p.lowest for p in profiles) else "")
         + ("; dashed: border between encoder and decoder (hatched)" if any_border else ""),
         size=7,
     )
@@ -72,6 +73,16 @@ def _draw_panel(axes: Axes, profile: ModelProfile, name: str) -> None:
     border = len(values) if profile.border is None else profile.border
     _draw_bars(axes, values[:border], 1, colour_of(profile.objective))
     _draw_bars(axes, values[border:], border + 1, colour_of(profile.objective), hatch="//////")
+    if name in profile.lowest:
+        places = np.arange(1, len(values) + 1)
+        axes.vlines(
+            places,
+            profile.lowest[name],
+            profile.highest[name],
+            color="0.1",
+            linewidth=0.7,
+            zorder=3,
+        )
     axes.set_xlim(0.3, len(values) + 0.7)
     if name != "embedding":
         mark_border(axes, profile.border)
@@ -94,7 +105,8 @@ def _draw_bars(axes: Axes, values: np.ndarray, first: int, colour: str, hatch: s
 
 def _share_scale(panels: dict[str, Axes], profile: ModelProfile) -> None:
     """The same limits for all panels, tick labels at the first only."""
-    values = np.concatenate([profile.values[name] for name in panels])
+    shown = (profile.values, profile.lowest, profile.highest)
+    values = np.concatenate([part[name] for part in shown if part for name in panels])
     low, high = min(0, np.nanmin(values)), max(0, np.nanmax(values))
     room = 0.04 * (high - low)
     for position, axes in enumerate(panels.values()):

@@ -41,7 +41,7 @@ def draw_overlay_lines(profiles: Sequence[ModelProfile]) -> Figure:
             if name == "embedding":
                 axes.plot([position], values, **look, clip_on=False)
             else:
-                _draw_line(axes, profile, values, look)
+                _draw_line(axes, profile, name, look)
         _finish_panel(axes, profiles, name)
     legend = grid[1, 3]
     legend.axis("off")
@@ -58,10 +58,14 @@ def draw_overlay_lines(profiles: Sequence[ModelProfile]) -> Figure:
     return figure
 
 
-def _draw_line(axes: Axes, profile: ModelProfile, values: np.ndarray, look: dict) -> None:
-    """A line over the layers, broken between encoder and decoder."""
+def _draw_line(axes: Axes, profile: ModelProfile, name: str, look: dict) -> None:
+    """A line over the layers, broken between encoder and decoder; a band where seeds differ."""
+    values = profile.values[name]
     positions = np.arange(1, len(values) + 1)
     for part in np.split(positions, [profile.border or 0]):
+        if profile.lowest:
+            low, high = profile.lowest[name][part - 1], profile.highest[name][part - 1]
+            axes.fill_between(part, low, high, color=look["color"], alpha=0.25, linewidth=0)
         axes.plot(part, values[part - 1], **look)
 
 

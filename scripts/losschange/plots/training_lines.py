@@ -50,14 +50,15 @@ def draw_training_lines(
         for axes in row[2:]:
             axes.tick_params(labelleft=False)
         for profile in profiles:
-            _draw_line(row[0], profile, profile.values["embedding"])
+            _draw_line(row[0], profile, "embedding")
             for depth in range(profile.layers):
-                _draw_line(row[1 + depth], profile, profile.values[group][:, depth])
+                _draw_line(row[1 + depth], profile, group, depth)
         row[0].set_ylabel(ROWS[group])
         for axes in row:
             _finish_panel(axes, last_step)
-        _share_scale(row[:1], [profile.values["embedding"] for profile in profiles])
-        _share_scale(row[1:], [profile.values[group] for profile in profiles])
+        shown = [part for p in profiles for part in (p.values, p.lowest, p.highest) if part]
+        _share_scale(row[:1], [part["embedding"] for part in shown])
+        _share_scale(row[1:], [part[group] for part in shown])
     for axes in grid[:, 2:].flat:
         axes.yaxis.get_offset_text().set_visible(False)
     for depth, axes in enumerate(grid[0]):
@@ -65,17 +66,25 @@ def draw_training_lines(
         axes.set_title(f"layer {depth}" if depth else "emb.", y=1.16, pad=0)
     _add_legend(figure, profiles)
     averaged = " or ".join(f"{window:,}" for window in windows)
-    figure.supxlabel(f"update (moving average over {averaged} updates)", size=7)
+    band = "; line: mean over seeds, band: range" if any(p.lowest for p in profiles) else ""
+    figure.supxlabel(f"update (moving average over {averaged} updates){band}", size=7)
     figure.supylabel("−LCA (nats per token and update)", size=7)
     figure.get_layout_engine().set(wspace=0.0, w_pad=0.01)
     return figure
 
 
-def _draw_line(axes: Axes, profile: ModelProfile, values) -> None:
+def _draw_line(axes: Axes, profile: ModelProfile, name: str, layer: int | None = None) -> None:
+    def column(values):
+        return values[name] if layer is None else values[name][:, layer]
+
+    colour, steps = colour_of(profile.objective), profile.values["step"]
+    if profile.lowest:
+        low, high = column(profile.lowest), column(profile.highest)
+        axes.fill_between(steps, low, high, color=colour, alpha=0.25, linewidth=0)
     axes.plot(
-        profile.values["step"],
-        values,
-        color=colour_of(profile.objective),
+        steps,
+        column(profile.values),
+        color=colour,
         linestyle=DASHES.get(profile.objective, "-"),
         linewidth=0.8,
     )
