@@ -146,6 +146,15 @@ def test_a_parameter_without_gradient_allocates_exactly_nothing():
     assert torch.isfinite(found).all() and (found[1:] != 0).all()
 
 
+def test_a_row_that_is_used_again_keeps_nothing_of_a_parameter_left_out():
+    partition = make(12, 4)
+    before, after, _ = draw(partition)
+    row = Row(partition, "cpu").copy(before).copy([None, *after[1:]])
+    assert not row.views[0].any() and torch.equal(row.views[1], after[1])
+    sizes = [tensor.numel() for tensor in before]
+    assert int((row.flat != 0).sum()) == sum(sizes[1:]), "the padding stays 0"
+
+
 def test_no_gradient_at_all_allocates_exactly_nothing():
     partition = make(12, 4)
     before, after, gradients = draw(partition)

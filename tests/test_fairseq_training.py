@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.cube import open_cube
+from losschange.cube import CubeError, open_cube
 from losschange.errors import RecordingError
 from losschange.parts import PartStore
 from losschange_fairseq.training import Intervals, ResumableTraining, TrainingError
@@ -352,8 +352,11 @@ def test_another_training_does_not_write_into_the_parts_of_a_first(tokens, tmp_p
     first.run(lambda update, numbers: None, lambda: False)
     kept = {path: path.read_bytes() for _, _, path in first.store.parts()}
     first.task.recorder = None
-    with pytest.raises(RuntimeError, match="parts of another training"):
-        first.task.start_recording(first.trainer.optimizer, first.trainer.get_model(), 0)
+    trainer = first.trainer
+    with pytest.raises(CubeError, match="parts of another training"):
+        first.task.start_recording(
+            trainer.optimizer, trainer.get_model(), 0, trainer.get_criterion()
+        )
     assert {path: path.read_bytes() for _, _, path in first.store.parts()} == kept
 
 

@@ -87,7 +87,8 @@ def check_finite(records: Mapping[str, Records], partition: Partition) -> None:
         update, value, cell = wrong[estimator]
         raise RecordingError(
             f"update {update}: the loss change of {partition.layout.cells[cell]} under "
-            f"{estimator!r} is {value}; the gradient or the step was not finite"
+            f"{estimator!r} is {value}; the gradient or the step was not finite. "
+            "Lower the learning rate, or train in float32"
         )
 
 

@@ -185,12 +185,13 @@ class PartStore:
             raise CubeError(
                 f"{self.folder} holds the parts of another training; give an empty folder"
             )
-        if parts:
-            with open_cube(parts[-1][2]) as cube:
+        # What is later may be torn; it is dropped anyway.
+        for _, _, path in [part for part in parts if part[1] <= updates][-1:]:
+            with open_cube(path) as cube:
                 difference = layout_difference(layout, layout_of(cube))
             if difference:
                 raise CubeError(
-                    f"{parts[-1][2]} was recorded of another model or under another schema: "
+                    f"{path} was recorded of another model or under another schema: "
                     f"{difference}. Give an empty folder"
                 )
         self.drop_after(updates)
@@ -212,18 +213,19 @@ class PartStore:
         CubeError
             If the parts do not hold every update from 1 to `update` exactly once.
         """
+        later = [path for _, last, path in self.parts() if last > update]
+        self._check([part for part in self.parts() if part[1] <= update], update)
         if self.folder.is_dir():
-            for path in self.folder.glob(".*.tmp"):
+            for path in [*self.folder.glob(".*.tmp"), *later]:
                 path.unlink()
-        for _, last, path in self.parts():
-            if last > update:
-                path.unlink()
-        self.check_complete(update)
 
     def check_complete(self, update: int) -> None:
         """Raise CubeError unless the parts hold the updates 1..update exactly once."""
+        self._check(self.parts(), update)
+
+    def _check(self, parts: list[tuple[int, int, Path]], update: int) -> None:
         expected = 1
-        for first, last, path in self.parts():
+        for first, last, path in parts:
             if first != expected:
                 raise CubeError(
                     f"{self.folder} should go on with update {expected}, but {path.name} comes "

@@ -99,7 +99,6 @@ class RecordingTask:
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         partition = partition_parameters(((name, p.shape) for name, p in named), schema_for(model))
         store = PartStore(self._options.lca_parts)
-        store.begin(partition.layout, update_num)
         self._master_weights = MasterWeights(optimizer, named)
         settings = RecordingSettings.parse(self._options.lca_recording)
         self.recorder = Recorder(
@@ -109,6 +108,8 @@ class RecordingTask:
             updates=update_num,
             **settings.measures(self, model, criterion, optimizer, partition),
         )
+        # Last: it drops the parts that are later than the checkpoint.
+        store.begin(partition.layout, update_num)
         self.recorder.load_state_dict(state or {})
 
     def finish_recording(self) -> None:
