@@ -92,7 +92,7 @@ class AttachedRecorder:
         self.detach()
         if self.recorder is None:
             return
-        self.recorder.close([parameter.detach() for _, parameter in self._named])
+        self.recorder.close([parameter for _, parameter in self._named])
         self.recorder.flush()
         about = {**self.recorder.attributes, **(attributes or {})}
         assemble_cube(self.recorder.store, cube, self.recorder.updates, about)
@@ -105,12 +105,12 @@ class AttachedRecorder:
 
     def _before(self, optimizer, arguments, options) -> None:
         self._check_parameters()
-        self.recorder.before_update([parameter.detach() for _, parameter in self._named])
+        self.recorder.before_update([parameter for _, parameter in self._named])
 
     def _after(self, optimizer, arguments, options) -> None:
         scale = self._gradient_scale
         self.recorder.after_update(
-            [parameter.detach() for _, parameter in self._named],
+            [parameter for _, parameter in self._named],
             [parameter.grad for _, parameter in self._named],
             scale() if callable(scale) else scale,
         )

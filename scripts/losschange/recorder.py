@@ -116,13 +116,18 @@ class Recorder:
         self._series = Series()
         self._valid_losses: list[tuple[int, float]] = []
         self._pending = False
+        self._checked: list[int] = []
         self._failure: RecordingError | None = None
 
+    @torch.no_grad()
     def before_update(self, parameters: Sequence[Tensor]) -> None:
         """Keep theta_t. `parameters` are float32 and in the order of the partition's names."""
         self._refuse_after_failure()
-        shapes = tuple(tuple(parameter.shape) for parameter in parameters)
-        check_shapes(self.partition, shapes, self.updates + 1)
+        identities = [id(parameter) for parameter in parameters]
+        if identities != self._checked:
+            shapes = tuple(tuple(parameter.shape) for parameter in parameters)
+            check_shapes(self.partition, shapes, self.updates + 1)
+            self._checked = identities
         for intervals in self._intervals:
             if intervals.start is None:
                 self._begin(intervals, parameters)
@@ -132,6 +137,7 @@ class Recorder:
         self._movement.before(self._row.flat)
         self._pending = True
 
+    @torch.no_grad()
     def after_update(
         self,
         parameters: Sequence[Tensor],
@@ -176,6 +182,7 @@ class Recorder:
         """Add a validation loss, nats per target token, measured after the last update."""
         self._valid_losses.append((self.updates, float(loss)))
 
+    @torch.no_grad()
     def close(self, parameters: Sequence[Tensor]) -> None:
         """End the intervals that are open after the last update, so that nothing is left out."""
         begun = [intervals for intervals in self._intervals if intervals.start is not None]

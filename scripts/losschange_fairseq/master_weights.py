@@ -61,8 +61,8 @@ class MasterWeights:
         self._watch_clipping()
 
     def parameters(self) -> list[Tensor]:
-        """The float32 parameters as they are now."""
-        return [tensor.detach() for tensor in self._pick(lambda tensor: tensor)]
+        """The float32 parameters as they are now; the same tensors at every call if they can be."""
+        return self._pick(lambda tensor: tensor)
 
     def gradients(self) -> list[Tensor | None]:
         """The gradients that the optimizer holds; multiply them by `scale()`."""
@@ -93,7 +93,7 @@ class MasterWeights:
 
     def _split_flat(self, what) -> list[Tensor]:
         """Views into the flat tensors; within one, parameters lie in the optimizer's order."""
-        flat = {device: what(copy) for device, copy in self._copies.items()}
+        flat = {device: what(copy).detach() for device, copy in self._copies.items()}
         single = next(iter(flat)) if len(flat) == 1 else None
         offsets = dict.fromkeys(flat, 0)
         views = []
