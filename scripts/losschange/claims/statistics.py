@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 T90_SHARE = 0.9
 
@@ -30,7 +29,14 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
     """Rank correlation; NaN where one does not vary or is not defined."""
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         return np.nan
-    return pearson(stats.rankdata(first), stats.rankdata(second))
+    return pearson(ranks(first), ranks(second))
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1 of a few values, ties sharing their mean rank."""
+    below = (values[:, None] > values).sum(axis=1)
+    same = (values[:, None] == values).sum(axis=1)
+    return below + (same + 1) / 2
 
 
 def kendall(first: np.ndarray, second: np.ndarray) -> float:

@@ -22,7 +22,7 @@ class Condition:
     unit : str
         "1" for a pure number.
     least, most : float
-        The range, ends included; a difference that must be above 0 has least = 0.
+        The range, ends included, but least = 0 means above 0.
     """
 
     name: str
@@ -40,9 +40,12 @@ class Condition:
 
     def verdict(self, low: float, high: float) -> str:
         """Whether all of an interval lies in the range, none of it, or a part."""
-        if self.least <= low and high <= self.most:
+        # "above 0" is meant: a difference of exactly 0 is none.
+        enough = low > 0 if self.least == 0 else low >= self.least
+        little = high <= 0 if self.least == 0 else high < self.least
+        if enough and high <= self.most:
             return HOLDS
-        return FAILS if high < self.least or low > self.most else UNKNOWN
+        return FAILS if little or low > self.most else UNKNOWN
 
     def worst(self, values: list[float]) -> float:
         """The value that is nearest to breaking the condition, or breaks it most; NaN wins."""

@@ -53,8 +53,55 @@ class Course:
         self.positives = self._pieces(one["binned_positive_count"].values)
         self.records = self._pieces(records.astype(float))
         self.head_blocks = -one["block_total"].values[..., 1:]
-        self.last_positive = float(np.nanmax(one["last_positive_step"].values))
         self.change = self._measured_change(one)
+        self._kept: dict[tuple, np.ndarray] = {}
+
+    def kept(self, what: str, components: tuple[str, ...]) -> np.ndarray:
+        """A quantity of components (time, ...), made once and kept for all resamplings.
+
+        "contributions" and "positives" (pieces, layers); "whole" (pieces,) of all parameters;
+        "outside" (pieces,) positives over all layers; "curves" (SEGMENTS, layers), of the
+        embedding (SEGMENTS, 1); "heads" (blocks, layers, heads) of one component.
+        """
+        if (what, components) not in self._kept:
+            self._kept[what, components] = getattr(self, f"_make_{what}")(components)
+        return self._kept[what, components]
+
+    def columns(self, components: Sequence[str]) -> list[int]:
+        """Places of components on their axis."""
+        return [self.components.index(name) for name in components]
+
+    def times(self) -> np.ndarray:
+        """Ends (pieces,) of the pieces as shares of training."""
+        return (self.ends - self.begin) / self.length
+
+    def _make_contributions(self, components: tuple[str, ...]) -> np.ndarray:
+        return self.contributions[:, self.inside][:, :, self.columns(components)].sum(axis=2)
+
+    def _make_positives(self, components: tuple[str, ...]) -> np.ndarray:
+        return self.positives[:, self.inside][:, :, self.columns(components)].sum(axis=2)
+
+    def _make_outside(self, components: tuple[str, ...]) -> np.ndarray:
+        return self.positives[:, :, self.columns(components)].sum(axis=(1, 2))
+
+    def _make_whole(self, components: tuple[str, ...]) -> np.ndarray:
+        return self.contributions.sum(axis=(1, 2))
+
+    def _make_heads(self, components: tuple[str, ...]) -> np.ndarray:
+        (column,) = self.columns(components)
+        return np.ascontiguousarray(self.head_blocks[:, self.inside][:, :, column])
+
+    def _make_curves(self, components: tuple[str, ...]) -> np.ndarray:
+        if components == ("embedding",):
+            column = self.columns(components)
+            values = self.contributions[:, :, column].sum(axis=(1, 2))[:, None]
+        else:
+            values = self.kept("contributions", components)
+        running = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+        at = np.concatenate([[0.0], self.times()])
+        grid = np.linspace(0, 1, SEGMENTS + 1)
+        cut = np.stack([np.interp(grid, at, column) for column in running.T], axis=1)
+        return np.diff(cut, axis=0)
 
     def _pieces(self, values: np.ndarray) -> np.ndarray:
         return np.add.reduceat(np.nan_to_num(values), self.starts, axis=0)
@@ -84,7 +131,13 @@ class View:
 
     def __init__(self, course: Course, random: np.random.Generator | None = None):
         self.course = course
+        self._chosen: dict[int, np.ndarray] = {}
         self._seed = None if random is None else int(random.integers(2**63))
+
+    @property
+    def resampled(self) -> bool:
+        """Whether this is a resampling."""
+        return self._seed is not None
 
     @property
     def layers(self) -> int:
@@ -101,9 +154,12 @@ class View:
         own = np.arange(length)
         if self._seed is None:
             return own
-        first = own // STRETCH * STRETCH
-        span = np.minimum(STRETCH, length - first)
-        return first + np.random.default_rng(self._seed).integers(0, span)
+        if length not in self._chosen:
+            first = own // STRETCH * STRETCH
+            span = np.minimum(STRETCH, length - first)
+            drawn = np.random.default_rng(self._seed).random(length)
+            self._chosen[length] = first + (drawn * span).astype(np.int64)
+        return self._chosen[length]
 
     @cached_property
     def _weights(self) -> np.ndarray:
@@ -115,17 +171,10 @@ class View:
         pieces = self.course.contributions
         return (self._weights @ pieces.reshape(len(pieces), -1)).reshape(pieces.shape[1:])
 
-    def columns(self, components: Sequence[str]) -> list[int]:
-        """Places of components on their axis."""
-        return [self.course.components.index(name) for name in components]
-
     def profile(self, *components: str) -> np.ndarray:
         """Contributions (layers,) of components, summed over training."""
-        return self._totals[self.course.inside][:, self.columns(components)].sum(axis=1)
-
-    def outside(self, component: str) -> float:
-        """Contribution of a component that is no Transformer layer's."""
-        return float(self._totals[:, self.columns([component])].sum())
+        inside = self._totals[self.course.inside]
+        return inside[:, self.course.columns(components)].sum(axis=1)
 
     def measured(self) -> tuple[float, float]:
         """Sum of all contributions, and the fall of the loss that was measured; nats."""
@@ -133,51 +182,38 @@ class View:
 
     def whole(self) -> np.ndarray:
         """Contributions (pieces,) of all parameters in the order of training."""
-        sums = self.course.contributions.sum(axis=(1, 2))
-        return sums[self.chosen(len(sums))]
+        return self._drawn("whole")
 
     def series(self, *components: str) -> np.ndarray:
         """Contributions (pieces, layers) of components in the order of training."""
-        values = self._inside(self.course.contributions, components)
-        return values[self.chosen(len(values))]
+        return self._drawn("contributions", *components)
 
     def hurts(self, *components: str) -> np.ndarray:
         """Positive records (pieces, layers) of components, counted per layer and component."""
-        values = self._inside(self.course.positives, components)
-        return values[self.chosen(len(values))]
+        return self._drawn("positives", *components)
 
     def hurts_outside(self, component: str) -> float:
         """Positive records of a component over all layers."""
-        values = self.course.positives[:, :, self.columns([component])].sum(axis=(1, 2))
-        return float(self._weights @ values)
+        return float(self._drawn("outside", component).sum())
 
     def curves(self, *components: str) -> np.ndarray:
         """Contributions (SEGMENTS, layers) per equal part of training, resampled."""
-        values = self.recorded_curves(*components)
-        return values[self.chosen(SEGMENTS)]
+        return self._drawn("curves", *components)
 
     def recorded_curves(self, *components: str) -> np.ndarray:
-        """The same as recorded; layer 0's column is the embedding where that is asked for."""
-        if components == ("embedding",):
-            column = self.columns(components)
-            values = self.course.contributions[:, :, column].sum(axis=(1, 2))[:, None]
-        else:
-            values = self._inside(self.course.contributions, components)
-        running = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
-        at = np.concatenate([[0.0], self.times()])
-        grid = np.linspace(0, 1, SEGMENTS + 1)
-        cut = np.stack([np.interp(grid, at, column) for column in running.T], axis=1)
-        return np.diff(cut, axis=0)
+        """The same as recorded; (SEGMENTS, 1) of the embedding where that is asked for."""
+        return self.course.kept("curves", components)
 
     def times(self) -> np.ndarray:
         """Ends (pieces,) of the pieces as shares of training."""
-        return (self.course.ends - self.course.begin) / self.course.length
+        return self.course.times()
 
     def heads(self, component: str) -> np.ndarray:
         """Contributions (layers, heads), summed over training."""
-        blocks = self.course.head_blocks[:, self.course.inside][:, :, self.columns([component])[0]]
+        blocks = self.course.kept("heads", (component,))
         weights = np.bincount(self.chosen(len(blocks)), minlength=len(blocks)).astype(float)
-        return np.tensordot(weights, blocks, axes=1)
+        return (weights @ blocks.reshape(len(blocks), -1)).reshape(blocks.shape[1:])
 
-    def _inside(self, values: np.ndarray, components: Sequence[str]) -> np.ndarray:
-        return values[:, self.course.inside][:, :, self.columns(components)].sum(axis=2)
+    def _drawn(self, what: str, *components: str) -> np.ndarray:
+        values = self.course.kept(what, components)
+        return values if self._seed is None else values[self.chosen(len(values))]
