@@ -7,6 +7,7 @@ import numpy as np
 from losschange.claims.registry import claim
 from losschange.claims.statistics import pearson, pick, share, spearman, t90
 from losschange.claims.verdicts import Condition
+from losschange.claims.views import SEGMENTS
 from losschange.profiles import ATTENTION, FEED_FORWARD
 
 LAYERS = (*ATTENTION, *FEED_FORWARD)
@@ -71,7 +72,7 @@ def masked_ends_oscillate_longer(views):
 
 def _oscillation(view, *components: str) -> np.ndarray:
     # Differences are taken before resampling: a shuffled curve would oscillate by itself.
-    squares = np.diff(view.recorded_curves(*components), axis=0) ** 2
+    squares = np.diff(view.curves(*components), axis=0) ** 2
     late = squares[len(squares) // 2 :]
     return np.sqrt(late[view.chosen(len(late))].mean(axis=0))
 
@@ -105,10 +106,13 @@ def masked_middle_settles_early(view):
 def causal_and_translation_are_alike(views):
     """§4.2: CLM and MT alike in shape in almost all layers and blocks, unlike MLM. > 0.
 
-    r is the mean over layers and both blocks of the correlation of their curves over training.
+    r is the mean over layers and both blocks of the correlation of their curves over training,
+    in fiftieths. All models are resampled at the same times: curves shuffled one by one would
+    no longer be alike.
     """
+    chosen = views["clm"].chosen(SEGMENTS)
     curves = {
-        name: np.hstack([view.curves(*block) for block in (ATTENTION, FEED_FORWARD)])
+        name: np.hstack([view.curves(*block) for block in (ATTENTION, FEED_FORWARD)])[chosen]
         for name, view in views.items()
     }
 
@@ -133,7 +137,7 @@ def translation_is_smoother(views):
     """
     rough = {}
     for name, view in views.items():
-        curve = pick(view.recorded_curves(*LAYERS), 7, 8, 9, 10)
+        curve = pick(view.curves(*LAYERS), 7, 8, 9, 10)
         steps, size = np.abs(np.diff(curve, axis=0)), np.abs(curve[1:])
         chosen = view.chosen(len(steps))
         total = size[chosen].sum(axis=0)

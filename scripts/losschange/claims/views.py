@@ -197,11 +197,11 @@ class View:
         return float(self._drawn("outside", component).sum())
 
     def curves(self, *components: str) -> np.ndarray:
-        """Contributions (SEGMENTS, layers) per equal part of training, resampled."""
-        return self._drawn("curves", *components)
+        """Contributions (SEGMENTS, layers) per equal part of training, as recorded.
 
-    def recorded_curves(self, *components: str) -> np.ndarray:
-        """The same as recorded; (SEGMENTS, 1) of the embedding where that is asked for."""
+        (SEGMENTS, 1) of the embedding where that is asked for. Where the order matters, what is
+        made of neighbours is resampled with `chosen`, not the curve.
+        """
         return self.course.kept("curves", components)
 
     def times(self) -> np.ndarray:
