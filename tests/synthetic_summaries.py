@@ -131,9 +131,14 @@ def make_summary(training: Training, seed: int = 0, scale: float = 1.0) -> xr.Da
     total = np.full((BINS, LAYERS + 2, len(COMPONENTS)), np.nan)
     counts = total.copy()
     blocks = np.full((BLOCKS, LAYERS + 2, len(COMPONENTS), HEADS + 1), np.nan)
+    expected = np.zeros(BINS)
     for name in SIX:
         place = COMPONENTS.index(name)
-        made = _contributions(training, name, random)
+        even = np.abs(training.profile[name]).mean() / BINS
+        made = training.profile[name] * _course(training.rate[name], training.onset)
+        made += training.ripple * _wave()[:, None] * even
+        expected += made.sum(axis=1)
+        made += training.noise * even * random.standard_normal(made.shape)
         total[:, 1:-1, place] = -made
         counts[:, 1:-1, place] = training.positives[name]
         shared = made.reshape(BLOCKS, -1, LAYERS).sum(axis=1)
@@ -147,7 +152,7 @@ def make_summary(training: Training, seed: int = 0, scale: float = 1.0) -> xr.Da
     total[:, 0, 0], counts[:, 0, 0] = -embedding, 0
     counts[0, 0, 0] = 1
     blocks[:, 0, 0, 0] = -embedding.reshape(BLOCKS, -1).sum(axis=1)
-    course = np.cumsum(np.nansum(total, axis=(1, 2))) / training.ratio
+    course = -np.cumsum(expected + embedding) / training.ratio
     edges = np.arange(1, BINS + 1) * 10
     estimator = ["batch"]
     return xr.Dataset(
@@ -185,14 +190,6 @@ def make_summary(training: Training, seed: int = 0, scale: float = 1.0) -> xr.Da
         },
         attrs={**attributes, "steps": edges[-1]},
     )
-
-
-def _contributions(training: Training, name: str, random: np.random.Generator) -> np.ndarray:
-    profile = training.profile[name]
-    made = profile * _course(training.rate[name], training.onset)
-    size = np.abs(training.profile[name]).mean() / BINS
-    made += training.ripple * _wave()[:, None] * size
-    return made + training.noise * size * random.standard_normal(made.shape)
 
 
 def _course(rate: np.ndarray, onset: float) -> np.ndarray:
