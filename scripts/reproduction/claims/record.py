@@ -1,0 +1,156 @@
+"""Judging a run's summaries, and the record (claims.json) that all pages are made from."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import xarray as xr
+
+from losschange.claims import CLAIMS, Claim, Evidence, Result, judge_claim, main_models
+from losschange.claims.judging import INTERVAL
+from losschange.cube import ESTIMATORS
+from reproduction.report.quality import judge as judge_quality
+from reproduction.table_files import read_record
+
+INFINITE = "infinite"
+DIGITS = 6
+
+
+def group_by_model(summaries: Sequence[xr.Dataset]) -> dict[str, list[xr.Dataset]]:
+    """Replicates of every model, in the order given."""
+    found: dict[str, list[xr.Dataset]] = {}
+    for summary in summaries:
+        found.setdefault(str(summary.attrs["model"]), []).append(summary)
+    return found
+
+
+def read_verdicts(qualities: Sequence[Path]) -> dict[str, list[str]]:
+    """Whether each replicate of each model learned, from quality.json.
+
+    Raises
+    ------
+    UserError
+        If a file is missing or damaged.
+    """
+    found: dict[str, list[str]] = {}
+    for path in qualities:
+        record = read_record(path, ("model", "objective", "splits"))
+        found.setdefault(record["model"], []).append(judge_quality(record)[0])
+    return found
+
+
+def judge_run(
+    summaries: Sequence[xr.Dataset],
+    main: Sequence[str],
+    learned: Mapping[str, Sequence[str]],
+    seed: int,
+) -> dict:
+    """The record of all claims under all estimators of a run.
+
+    Parameters
+    ----------
+    summaries : sequence of Dataset
+        Every model's, replicates one after the other.
+    main : sequence of str
+        Main models; an objective without one takes its first model.
+    learned : mapping of model to verdicts
+    seed : int
+        Draws the resamplings.
+    """
+    grouped = group_by_model(summaries)
+    chosen = main_models(grouped) | main_models({m: grouped[m] for m in main if m in grouped})
+    evidence = Evidence(grouped, chosen, learned, seed=seed)
+    recorded = {str(name) for summary in summaries for name in summary["estimator"].values}
+    estimators = [name for name in ESTIMATORS if name in recorded]
+    return {
+        "estimators": estimators,
+        "main_models": chosen,
+        "draws": evidence.draws,
+        "interval": list(INTERVAL),
+        "seed": seed,
+        "claims": [
+            _claim_record(claim, [judge_claim(claim, evidence, name) for name in estimators])
+            for _, claim in sorted(CLAIMS.items())
+        ],
+    }
+
+
+def _claim_record(claim: Claim, results: Sequence[Result]) -> dict:
+    return {
+        "number": claim.number,
+        "section": claim.section,
+        "statement": claim.statement,
+        "criterion": claim.criterion,
+        "method": " ".join((claim.measure.__doc__ or "").split()),
+        "conditions": [
+            {
+                "name": condition.name,
+                "unit": condition.unit,
+                "least": number(condition.least),
+                "most": number(condition.most),
+                "range": condition.text(),
+            }
+            for condition in claim.conditions
+        ],
+        "results": {result.estimator: _result_record(result) for result in results},
+    }
+
+
+def _result_record(result: Result) -> dict:
+    return {
+        "verdict": result.verdict,
+        "reason": result.reason,
+        "models": list(result.models),
+        "replicates": result.replicates,
+        "deciding": result.deciding,
+        "parts": [
+            {
+                "value": number(part.value),
+                "low": number(part.low),
+                "high": number(part.high),
+                "verdict": part.verdict,
+                "models": {
+                    model: [number(value) for value in values]
+                    for model, values in part.models.items()
+                },
+            }
+            for part in result.parts
+        ],
+    }
+
+
+def number(value: float) -> float | str | None:
+    """A number as JSON can hold it, rounded so that the last bits do not matter."""
+    if math.isnan(value):
+        return None
+    if math.isinf(value):
+        return INFINITE if value > 0 else f"-{INFINITE}"
+    return float(f"{value:.{DIGITS}g}")
+
+
+def as_float(value: float | str | None) -> float:
+    """The inverse of `number`."""
+    if value is None:
+        return math.nan
+    if isinstance(value, str):
+        return -math.inf if value.startswith("-") else math.inf
+    return float(value)
+
+
+def as_json(record: dict) -> str:
+    """The text of claims.json."""
+    return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+
+
+def read_claims(path: Path) -> dict:
+    """Read claims.json.
+
+    Raises
+    ------
+    UserError
+        If it is missing, no JSON, or lacks what the pages need.
+    """
+    return read_record(path, ("estimators", "claims", "main_models", "draws"))
