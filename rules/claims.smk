@@ -24,12 +24,12 @@ rule judge_claims:
         expand(f"{CLAIMS}/claims.{{kind}}", kind=("json", "csv", "md")),
     log:
         f"{RESULTS}/logs/judge_claims.log",
+    resources:
+        mem_mb=1500,
     params:
         stem=f"{CLAIMS}/claims",
         main=MAIN_MODELS,
         seed=CONFIGURATION.seed,
-    resources:
-        mem_mb=1500,
     shell:
         "{PYTHON} {input.code[0]} --summaries {input.summaries} --qualities {input.qualities}"
         " --main {params.main} --seed {params.seed} --output-stem {params.stem} > {log} 2>&1"
