@@ -15,7 +15,7 @@ from synthetic_cubes import write_cube
 
 MODELS = ("clm-en", "mlm-en", "mt-en-de")
 ESTIMATORS = {"fresh": 4, "probe": 10, "simpson": 30, "probe_valid": 50}
-FIGURES = ("C", *range(1, 7))
+FIGURES = ("C", *range(1, 7), "E", "D")
 CAPTIONS = Path(__file__).parent.parent / "captions"
 SHARP = '<b>sharp & "quoted"</b>'
 DIGEST = "0123456789abcdef" * 4

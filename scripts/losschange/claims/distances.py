@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import xarray as xr
 
-from losschange.claims.views import View
+from losschange.claims.views import Course, View
 from losschange.profiles import LAYER_COMPONENTS
 
 FACTORS = ("objective", "language", "corpus", "size")
@@ -120,3 +122,45 @@ def classical_scaling(distances: np.ndarray) -> tuple[np.ndarray, float]:
     largest = np.abs(points).argmax(axis=0)
     points = points * np.where(points[largest, [0, 1]] < 0, -1, 1)
     return points, float(values[:2].sum() / values.sum()) if values.sum() > 0 else np.nan
+
+
+@dataclass(frozen=True)
+class ModelDistances:
+    """Distances of all models under one estimator.
+
+    Parameters
+    ----------
+    models : list of str (n,)
+    labels : list of dict (n,)
+        Of FACTORS.
+    distances : float array (n, n)
+    points : float array (n, 2)
+    kept : float
+        Share of the variance that the points show.
+    """
+
+    models: list[str]
+    labels: list[dict[str, str]]
+    distances: np.ndarray
+    points: np.ndarray
+    kept: float
+
+
+def model_distances(
+    summaries: Mapping[str, Sequence[xr.Dataset]], estimator: str
+) -> ModelDistances | None:
+    """Distances between the models recorded with an estimator, their replicates averaged.
+
+    None if these are fewer than three or differ in depth.
+    """
+    models, labels, profiles = [], [], []
+    for model, replicates in summaries.items():
+        if all(estimator in summary["estimator"].values for summary in replicates):
+            views = [View(Course(summary, estimator)) for summary in replicates]
+            models.append(model)
+            labels.append(labels_of(replicates[0].attrs))
+            profiles.append(np.mean([normalised_profile(view) for view in views], axis=0))
+    if len(models) < 3 or len({len(profile) for profile in profiles}) > 1:
+        return None
+    distances = profile_distances(profiles)
+    return ModelDistances(models, labels, distances, *classical_scaling(distances))

@@ -10,13 +10,16 @@ from pathlib import Path
 import xarray as xr
 
 from losschange.claims import CLAIMS, Claim, Evidence, Result, judge_claim, main_models
-from losschange.claims.judging import INTERVAL
+from losschange.claims.agreement import Agreement, agreements, positive_share
+from losschange.claims.distances import FACTORS, model_distances, neighbour_accuracy, permanova
+from losschange.claims.judging import INTERVAL, MissingData
 from losschange.cube import ESTIMATORS
 from reproduction.report.quality import judge as judge_quality
 from reproduction.table_files import read_record
 
 INFINITE = "infinite"
 DIGITS = 6
+PARTS = ("estimators", "main_models", "draws", "agreement", "positive_shares", "grouping", "claims")
 
 
 def group_by_model(summaries: Sequence[xr.Dataset]) -> dict[str, list[xr.Dataset]]:
@@ -71,11 +74,55 @@ def judge_run(
         "draws": evidence.draws,
         "interval": list(INTERVAL),
         "seed": seed,
+        "agreement": [
+            _agreement_record(found)
+            for model in chosen.values()
+            for found in agreements(evidence, model, estimators)
+        ],
+        "positive_shares": _positive_shares(evidence, list(chosen.values()), estimators),
+        "grouping": [_grouping_record(grouped, name, seed) for name in estimators],
         "claims": [
             _claim_record(claim, [judge_claim(claim, evidence, name) for name in estimators])
             for _, claim in sorted(CLAIMS.items())
         ],
     }
+
+
+def _agreement_record(found: Agreement) -> dict:
+    numbers = {
+        name: [number(value) for value in getattr(found, name)]
+        for name in ("spearman", "kendall", "cells")
+    }
+    return {"model": found.model, "first": found.first, "second": found.second, **numbers}
+
+
+def _positive_shares(evidence: Evidence, models: Sequence[str], estimators: Sequence[str]) -> dict:
+    """model: {estimator: share of positive cells, None where that was not recorded}."""
+    shares: dict[str, dict] = {}
+    for model in models:
+        shares[model] = {}
+        for name in estimators:
+            try:
+                shares[model][name] = number(positive_share(evidence, model, name))
+            except MissingData:
+                shares[model][name] = None
+    return shares
+
+
+def _grouping_record(
+    grouped: Mapping[str, Sequence[xr.Dataset]], estimator: str, seed: int
+) -> dict:
+    """What the profiles of all models group by under one estimator."""
+    found = model_distances(grouped, estimator)
+    record = {"estimator": estimator, "models": found.models if found else [], "factors": {}}
+    for factor in FACTORS if found else ():
+        labels = [label[factor] for label in found.labels]
+        ratio, explained, p = permanova(found.distances, labels, seed=seed)
+        accuracy, above_chance = neighbour_accuracy(found.distances, labels)
+        values = {"F": ratio, "explained": explained, "p": p}
+        values |= {"accuracy": accuracy, "above_chance": above_chance}
+        record["factors"][factor] = {name: number(value) for name, value in values.items()}
+    return record
 
 
 def _claim_record(claim: Claim, results: Sequence[Result]) -> dict:
@@ -153,4 +200,6 @@ def read_claims(path: Path) -> dict:
     UserError
         If it is missing, no JSON, or lacks what the pages need.
     """
-    return read_record(path, ("estimators", "claims", "main_models", "draws"))
+    return read_record(
+        path, ("estimators", "claims", "main_models", "draws", "agreement", "grouping")
+    )

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import jinja2
 
+from losschange.claims.agreement import ZHU_KENDALL
 from reproduction.claims.pages import FOLDER as CLAIM_TEMPLATES
 from reproduction.claims.pages import matrix_context
 from reproduction.claims.tables import interval_text, value_text
 from reproduction.report import conservation, overview, provenance, quality
 from reproduction.report.illustrations import (
     CONSERVATION_FIGURE,
+    DISTANCE_FIGURE,
+    ESTIMATOR_FIGURE,
     marked,
     read_caption,
     read_figure,
@@ -28,6 +31,8 @@ SECTIONS = (
     ("figures", "Figures"),
     ("tables", "Tables"),
     ("claims", "The paper's claims"),
+    ("estimators", "The estimator question"),
+    ("robustness", "Objective, language, corpus or size?"),
     ("oddities", "Oddities of the paper"),
     ("corpora", "Corpora"),
     ("sources", "Sources"),
@@ -81,9 +86,12 @@ def render_report(
         "title": title,
         "introduction": introduction,
         "conservation_figure": read_figure(CONSERVATION_FIGURE, figures, captions, run),
+        "estimator_figure": read_figure(ESTIMATOR_FIGURE, figures, captions, run),
+        "distance_figure": read_figure(DISTANCE_FIGURE, figures, captions, run),
         "figures": read_figures(figures, captions, run),
         "tables": read_tables(tables, captions),
         "claims": matrix_context(claims) if claims else None,
+        "zhu_kendall": ZHU_KENDALL,
         "value_text": value_text,
         "interval_text": interval_text,
         "oddities": ODDITIES,
