@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from losschange.plots.style import MARKERS, SMALL, colour_of, new_figure
+from losschange.plots.style import MARKERS, colour_of, new_figure, objective_name
 
 
 def draw_distances(
@@ -33,26 +33,20 @@ def draw_distances(
     """
     figure = new_figure(max(2.6, 0.2 * len(models) + 0.8))
     plane, tree = figure.subplots(1, 2, width_ratios=[1.15, 1])
-    _draw_map(plane, models, objectives, points)
+    _draw_map(plane, objectives, points)
     plane.set_title(f"map of the distances ({100 * kept:.0f} % of the variance)")
     _draw_tree(tree, models, objectives, distances)
     return figure
 
 
-def _draw_map(
-    axes: Axes, models: Sequence[str], objectives: Sequence[str], points: np.ndarray
-) -> None:
-    for model, objective, (x, y) in zip(models, objectives, points, strict=True):
-        marker = MARKERS.get(objective, "x")
-        axes.plot(x, y, marker, color=colour_of(objective), markersize=4)
-        axes.annotate(
-            model,
-            (x, y),
-            (3, 2),
-            textcoords="offset points",
-            size=SMALL,
-            color=colour_of(objective),
-        )
+def _draw_map(axes: Axes, objectives: Sequence[str], points: np.ndarray) -> None:
+    # Models of one objective may lie on top of each other: the tree names them.
+    for objective in dict.fromkeys(objectives):
+        own = points[[name == objective for name in objectives]]
+        look = {"marker": MARKERS.get(objective, "x"), "color": colour_of(objective)}
+        label = f"{objective_name(objective)} ({len(own)})"
+        axes.plot(*own.T, linestyle="none", markersize=4, alpha=0.8, label=label, **look)
+    axes.legend()
     axes.margins(0.15)
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(axis="both")

@@ -16,7 +16,7 @@ from losschange.plots.style import SMALL, layer_ticks, mark_border, new_figure, 
 
 @dataclass(frozen=True)
 class EstimatorRow:
-    """One model: profiles[estimator][block], its agreements with `batch`, encoder layers or None."""
+    """One model: profiles[estimator][block], agreements with `batch`, encoder layers or None."""
 
     model: str
     profiles: Mapping[str, Mapping[str, BlockProfile]]
