@@ -48,9 +48,8 @@ def test_nearest_neighbours_of_four_points():
     # 0 and 1 are each other's neighbours, so are 4 and 6: all wrong.
     found, above = neighbour_accuracy(DISTANCES, ["a", "b", "a", "b"])
     assert found == 0 and above == pytest.approx((0 - 1 / 3) / (1 - 1 / 3))
-    # One label for almost all is right almost always and still no better than chance would be.
-    found, above = neighbour_accuracy(DISTANCES, ["a", "a", "a", "b"])
-    assert (found, above) == (0.75, pytest.approx((0.75 - 0.5) / 0.5))
+    # Half are right, as many as at random where three of four have one label.
+    assert neighbour_accuracy(DISTANCES, ["a", "a", "a", "b"]) == (0.5, 0.0)
     assert np.isnan(neighbour_accuracy(DISTANCES, list("abcd"))[1])
 
 
@@ -108,7 +107,7 @@ def two_estimators():
     for name in SIX:
         training.profile[name] = training.profile[name][::-1]
     other = make_summary(training).assign_coords(estimator=["probe"])
-    return xr.concat([one, other], "estimator", data_vars="minimal")
+    return xr.concat([one, other], "estimator", data_vars="minimal", compat="override")
 
 
 def test_agreement_is_one_with_itself_and_negative_with_the_reverse():
