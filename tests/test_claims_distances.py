@@ -107,7 +107,9 @@ def two_estimators():
     for name in SIX:
         training.profile[name] = training.profile[name][::-1]
     other = make_summary(training).assign_coords(estimator=["probe"])
-    return xr.concat([one, other], "estimator", data_vars="minimal", compat="override")
+    return xr.concat(
+        [one, other], "estimator", data_vars="minimal", coords="minimal", compat="override"
+    )
 
 
 def test_agreement_is_one_with_itself_and_negative_with_the_reverse():

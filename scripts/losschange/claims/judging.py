@@ -74,6 +74,10 @@ class Evidence:
         random = np.random.default_rng([self.seed, zlib.crc32(model.encode()), place])
         return View(course), [View(course, random) for _ in range(self.draws)]
 
+    def forget(self) -> None:
+        """Free the memory of all resamplings; they are drawn again, the same, when asked for."""
+        self._views.clear()
+
     def objective(self, model: str) -> str:
         """The objective that a model was trained for."""
         return str(self.summaries[model][0].attrs["objective"])

@@ -68,6 +68,11 @@ def judge_run(
     evidence = Evidence(grouped, chosen, learned, seed=seed)
     recorded = {str(name) for summary in summaries for name in summary["estimator"].values}
     estimators = [name for name in ESTIMATORS if name in recorded]
+    results: dict[int, list[Result]] = {number: [] for number in sorted(CLAIMS)}
+    for name in estimators:
+        for claim_number, found in results.items():
+            found.append(judge_claim(CLAIMS[claim_number], evidence, name))
+        evidence.forget()  # resamplings of one estimator at a time fit in memory
     return {
         "estimators": estimators,
         "main_models": chosen,
@@ -82,8 +87,7 @@ def judge_run(
         "positive_shares": _positive_shares(evidence, list(chosen.values()), estimators),
         "grouping": [_grouping_record(grouped, name, seed) for name in estimators],
         "claims": [
-            _claim_record(claim, [judge_claim(claim, evidence, name) for name in estimators])
-            for _, claim in sorted(CLAIMS.items())
+            _claim_record(CLAIMS[claim_number], found) for claim_number, found in results.items()
         ],
     }
 
