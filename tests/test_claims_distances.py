@@ -118,8 +118,9 @@ def test_agreement_is_one_with_itself_and_negative_with_the_reverse():
     same = agreement(evidence, "clm-en", "batch", "batch")
     assert same.kendall[0] == same.spearman[0] == same.cells[0] == pytest.approx(1)
     turned = agreement(evidence, "clm-en", "batch", "probe")
-    for value, low, high in (turned.kendall, turned.spearman, turned.cells):
+    for value, low, high in (turned.kendall, turned.spearman):
         assert low <= value <= high and value < 0.2
+    assert turned.cells[0] < 0.5  # feed-forward stays above attention in both
     assert positive_share(evidence, "clm-en", "batch") == pytest.approx(
         4 / (BINS * 10 * LAYERS * len(SIX))
     )
