@@ -16,6 +16,7 @@ include: "rules/evaluation.smk"
 include: "rules/summaries.smk"
 include: "rules/figures.smk"
 include: "rules/tables.smk"
+include: "rules/claims.smk"
 include: "rules/report.smk"
 
 
@@ -28,4 +29,5 @@ rule all:
         rules.cubes.input,
         rules.figures.input,
         rules.tables.input,
+        rules.claims.input,
         rules.report.input,

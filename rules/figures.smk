@@ -1,7 +1,7 @@
-"""Figures of the paper, and Figure C of conservation, from summaries only. -> figures/"""
+"""Figures of the paper, and C of conservation, E of estimators, D of distances, from summaries only. -> figures/"""
 
 FIGURES = f"{RESULTS}/figures"
-FIGURE_NUMBERS = ("C", 1, 2, 3, 4, 5, 6)
+FIGURE_NUMBERS = ("C", 1, 2, 3, 4, 5, 6, "E", "D")
 FORMATS = ("pdf", "png", "svg")
 MAIN_MODELS = [name for name in CONFIGURATION.main_models.model_dump().values() if name in MODELS]
 
@@ -129,6 +129,46 @@ rule plot_figure6:
     shell:
         "{PYTHON} {input.code[0]} --summaries {input.summaries}"
         " --output-stem {params.stem} > {log} 2>&1"
+
+
+rule plot_estimators:
+    input:
+        summaries=summaries_of(MAIN_MODELS),
+        code=uses("plot_estimators"),
+    output:
+        figure_files("E"),
+    log:
+        f"{RESULTS}/logs/plot_estimators.log",
+    params:
+        stem=f"{FIGURES}/figureE",
+    shell:
+        "{PYTHON} {input.code[0]} --summaries {input.summaries}"
+        " --output-stem {params.stem} > {log} 2>&1"
+
+
+rule plot_distances:
+    input:
+        summaries=summaries_of(MODELS),
+        code=uses("plot_distances"),
+    output:
+        figure_files("D"),
+    log:
+        f"{RESULTS}/logs/plot_distances.log",
+    params:
+        stem=f"{FIGURES}/figureD",
+    shell:
+        "{PYTHON} {input.code[0]} --summaries {input.summaries}"
+        " --output-stem {params.stem} > {log} 2>&1"
+
+
+rule figureE:
+    input:
+        rules.plot_estimators.output,
+
+
+rule figureD:
+    input:
+        rules.plot_distances.output,
 
 
 rule figureC:

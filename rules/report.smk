@@ -21,6 +21,7 @@ rule make_report:
         configuration=rules.write_configuration.output,
         figures=rules.figures.input,
         tables=rules.tables.input,
+        claims=f"{CLAIMS}/claims.json",
         qualities=expand(f"{RESULTS}/models/{{model}}/quality.json", model=MODELS),
         settings=expand(f"{RESULTS}/models/{{model}}/settings.json", model=MODELS),
         histories=expand(f"{RESULTS}/models/{{model}}/training.csv", model=MODELS),
@@ -33,6 +34,7 @@ rule make_report:
             "make_report",
             "reproduction/report/report.html.j2",
             "reproduction/report/report.css",
+            *CLAIM_TEMPLATES,
         ),
     output:
         report(
@@ -51,7 +53,7 @@ rule make_report:
         " --figures-folder {params.figures} --tables-folder {params.tables}"
         " --qualities {input.qualities} --settings {input.settings} --counts {input.counts}"
         " --source-records {input.records} --tokens {input.tokens}"
-        " --histories {input.histories} --summaries {input.summaries}"
+        " --claims {input.claims} --histories {input.histories} --summaries {input.summaries}"
         " --captions {params.captions} --output {output} > {log} 2>&1"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from reproduction.claims.record import read_claims
 from reproduction.files import replace_when_complete, run_script
 from reproduction.report.inputs import read_run
 from reproduction.report.page import render_report
@@ -33,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--figures-folder", type=Path, help="folder of figureC.svg, figure1.svg ..."
     )
     parser.add_argument("--tables-folder", type=Path, help="folder of table1.csv ... table3.md")
+    parser.add_argument("--claims", type=Path, help="claims/claims.json")
     for option, files in LISTS.items():
         parser.add_argument(option, type=Path, nargs="*", default=[], help=files)
     parser.add_argument(
@@ -47,7 +49,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = build_parser().parse_args(arguments)
     lists = {name: getattr(options, name) for name in (o[2:].replace("-", "_") for o in LISTS)}
     run = read_run(options.configuration, **lists)
-    page = render_report(run, options.captions, options.figures_folder, options.tables_folder)
+    folders = (options.captions, options.figures_folder, options.tables_folder)
+    claims = read_claims(options.claims) if options.claims else None
+    page = render_report(run, *folders, claims=claims)
     with replace_when_complete(options.output) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
 

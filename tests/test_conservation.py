@@ -177,7 +177,7 @@ def test_without_probes_their_measures_are_unknown(tmp_path):
 def test_every_number_has_a_unit_and_a_meaning(summary, tmp_path):
     write_summary(summary, tmp_path / "s.nc")
     with open_summary(tmp_path / "s.nc") as written:
-        assert written.attrs["summary_format"] == 2
+        assert written.attrs["summary_format"] == 3
         assert written["reference"].values.tolist() == summary["reference"].values.tolist()
         names = ("total", "scaled_total", "cumulative", "loss_change", "measured_change")
         for name in (*names, "over_count", "conservation_error", "rms_interval_error"):

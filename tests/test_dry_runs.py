@@ -21,8 +21,10 @@ def test_each_preset_plans_all_fifteen_models(preset, tmp_path):
     jobs = planned_jobs(done.stdout)
     assert jobs["train_model"] == jobs["evaluate_model"] == jobs["summarise_cube"] == 15
     assert [jobs[f"plot_figure{number}"] for number in range(1, 7)] == [1] * 6
-    assert jobs["plot_conservation"] == 1
+    others = ("plot_conservation", "plot_estimators", "plot_distances")
+    assert [jobs[name] for name in others] == [1, 1, 1]
     assert [jobs[f"make_table{number}"] for number in (1, 2, 3)] == [1] * 3
+    assert jobs["judge_claims"] == 1 and jobs["describe_claim"] == 32
     assert jobs["make_report"] == 1
 
 
@@ -40,7 +42,20 @@ def test_the_sources_of_the_paper_are_fetched_once_each(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "target", ["figures", "figureC", "tables", "cubes", "figure3", "table2", "report"]
+    "target",
+    [
+        "figures",
+        "figureC",
+        "figureD",
+        "figureE",
+        "tables",
+        "cubes",
+        "figure3",
+        "table2",
+        "report",
+        "claims",
+        "claim17",
+    ],
 )
 def test_targets_have_names(target, tmp_path):
     done = dry_run(tmp_path, target)

@@ -57,7 +57,7 @@ def test_nothing_is_fetched_from_elsewhere(report, page):
 def test_every_figure_is_embedded_as_drawn(run_folder, page):
     images = [address for address in page.addresses if address.startswith("data:image")]
     names = [f"figure{n}.{'png' if n == 6 else 'svg'}" for n in FIGURES]
-    assert len(images) == 7
+    assert len(images) == 9
     for image, name in zip(images, names, strict=True):
         content = base64.b64decode(image.split(",", 1)[1])
         assert content == (run_folder / "figures" / name).read_bytes()

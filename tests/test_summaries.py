@@ -211,3 +211,24 @@ def test_synthetic_layouts_have_the_cells_of_their_objective(objective):
     names = {cell.component for cell in layout.cells}
     assert ("cross_key" in names) == (objective == "mt")
     assert ("position" in names) == (objective == "mlm")
+
+
+@pytest.mark.parametrize("estimator, axis", [("batch", "step"), ("probe", "step_probe")])
+def test_bins_and_blocks_share_out_the_totals_in_time(whole, summary, estimator, axis):
+    variable = "lca" if estimator == "batch" else "lca_probe"
+    one = summary.sel(estimator=estimator)
+    records = whole[variable].astype("f8")
+    for name, ends, expected in (
+        ("binned_total", summary["bin"].values, records.sum("head", min_count=1)),
+        ("block_total", summary["block"].values, records),
+    ):
+        place = np.searchsorted(ends, whole[axis].values)
+        for number in (0, 3, len(ends) - 1):
+            wanted = expected.values[place == number].sum(axis=0)
+            exists = np.isfinite(one[name].values[number])
+            np.testing.assert_allclose(
+                one[name].values[number][exists], wanted[exists], rtol=1e-9, atol=1e-15
+            )
+            if name == "binned_total":
+                assert int(one["binned_records"][number]) == (place == number).sum()
+    assert len(summary["block"]) == 50 and int(summary["block"][-1]) == STEPS

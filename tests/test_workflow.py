@@ -15,7 +15,7 @@ from workflow_runs import TINY, copy_repository, digests, planned_jobs, snakemak
 
 pytestmark = pytest.mark.slow
 
-REPRODUCIBLE = ("figures/*", "tables/*", "summaries/*.nc", "cubes/*.nc")
+REPRODUCIBLE = ("figures/*", "tables/*", "claims/*", "summaries/*.nc", "cubes/*.nc")
 SETTINGS = ("--configfile", str(TINY), "--cores", "2")
 
 
@@ -42,10 +42,12 @@ def results(folder):
 
 def test_all_outputs_are_there(finished):
     names = {str(path.relative_to(results(finished))) for path in results(finished).rglob("*")}
-    numbers = ("C", *range(1, 7))
+    numbers = ("C", *range(1, 7), "E", "D")
     expected = {f"figures/figure{n}.{kind}" for n in numbers for kind in ("pdf", "png", "svg")}
     expected |= {f"tables/table{n}.{kind}" for n in (1, 2, 3) for kind in ("csv", "md", "tex")}
     expected |= {f"{k}/{m}.nc" for k in ("cubes", "summaries") for m in ("clm-en", "mt-en-de")}
+    expected |= {f"claims/claims.{kind}" for kind in ("json", "csv", "md", "html")}
+    expected |= {f"claims/claim{number}.html" for number in range(1, 33)}
     expected |= {"report/report.html", "models/mt-en-de/quality.json"}
     assert expected <= names
     assert not [name for name in names if name.endswith((".tmp", ".part"))]
@@ -103,7 +105,7 @@ def test_editing_the_plots_never_retrains(repository):
 
 def test_everything_again_gives_the_same_bytes(repository):
     before = digests(results(repository), *REPRODUCIBLE)
-    assert len(before) == 21 + 9 + 3 + 3
+    assert len(before) == 27 + 9 + 36 + 3 + 3
     done = snakemake(repository, "--forceall", *SETTINGS)
     assert done.returncode == 0, done.stdout
     assert digests(results(repository), *REPRODUCIBLE) == before

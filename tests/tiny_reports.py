@@ -8,13 +8,14 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+import judge_claims
 import make_report
 from losschange.summaries import summarise_cube, write_summary
 from synthetic_cubes import write_cube
 
 MODELS = ("clm-en", "mlm-en", "mt-en-de")
 ESTIMATORS = {"fresh": 4, "probe": 10, "simpson": 30, "probe_valid": 50}
-FIGURES = ("C", *range(1, 7))
+FIGURES = ("C", *range(1, 7), "E", "D")
 CAPTIONS = Path(__file__).parent.parent / "captions"
 SHARP = '<b>sharp & "quoted"</b>'
 DIGEST = "0123456789abcdef" * 4
@@ -115,6 +116,13 @@ def make_run(folder):
         write_cube(folder / "cube.nc", model, STEPS, 4, 2, estimators=ESTIMATORS)
         (folder / "summaries").mkdir(exist_ok=True)
         write_summary(summarise_cube(folder / "cube.nc"), folder / f"summaries/{model}.nc")
+    judge_claims.main(
+        [
+            *("--summaries", *(str(folder / f"summaries/{model}.nc") for model in MODELS)),
+            *("--qualities", *(str(folder / f"models/{model}/quality.json") for model in MODELS)),
+            *("--output-stem", str(folder / "claims/claims")),
+        ]
+    )
     write(
         folder / "corpora/europarl-en-de/counts.json",
         {
@@ -168,6 +176,7 @@ def arguments(folder, output):
     return [
         *("--configuration", str(folder / "configuration.json")),
         *("--figures-folder", str(folder / "figures"), "--tables-folder", str(folder / "tables")),
+        *("--claims", str(folder / "claims/claims.json")),
         *("--qualities", *files(folder, "models/*/quality.json")),
         *("--settings", *files(folder, "models/*/settings.json")),
         *("--counts", *files(folder, "corpora/*/counts.json")),

@@ -16,6 +16,7 @@ from losschange.cube import PROBES, CubeError, CubeLayout, iterate_blocks, steps
 
 WINDOW_STEPS = 1000
 MAXIMUM_POINTS = 500
+MAXIMUM_BLOCKS = 50  # fewer than bins: they hold every head
 T90_SHARE = 0.9
 
 READINGS = {
@@ -40,6 +41,8 @@ class Plan:
         Last update of each window; only whole windows.
     bin_first, bin_last : int arrays (bins,)
         First and last update of each bin.
+    block_last : int array (blocks,)
+        Last update of each block, a run of whole bins.
     steps : int array (steps,)
         Numbers of all updates of the run.
     factors : mapping of reading to float array (steps,)
@@ -51,6 +54,7 @@ class Plan:
     point_last: np.ndarray
     bin_first: np.ndarray
     bin_last: np.ndarray
+    block_last: np.ndarray
     steps: np.ndarray
     factors: dict[str, np.ndarray]
 
@@ -80,7 +84,8 @@ class StreamedEstimator:
     """What one pass over one estimator found; the last axis of each array is the groups.
 
     Only `steps` (numbers of the updates recorded) and `record_sums` (LCA of each record summed
-    over everything, nats) are as long as there are records; `totals` is per cell.
+    over everything, nats) are as long as there are records; `totals` (cells,) and `block_totals`
+    (blocks, cells) are per cell.
     """
 
     groups: tuple[np.ndarray, np.ndarray]
@@ -89,12 +94,15 @@ class StreamedEstimator:
     coverage: float
     record_sums: np.ndarray
     totals: np.ndarray
+    block_totals: np.ndarray
     moving_average: np.ndarray
     t90: np.ndarray
     positive_count: np.ndarray
     last_positive_step: np.ndarray
     largest_positive: np.ndarray
     largest_positive_step: np.ndarray
+    binned_total: np.ndarray
+    binned_records: np.ndarray
     binned_positive_count: np.ndarray
     binned_positive_sum: np.ndarray
     binned_positive_max: np.ndarray
@@ -114,6 +122,7 @@ def plan_for(cube: xr.Dataset) -> Plan:
     points = min(MAXIMUM_POINTS, length - window + 1)
     bins = min(MAXIMUM_POINTS, length)
     edges = first - 1 + np.arange(bins + 1, dtype=np.int64) * length // bins
+    blocks = min(MAXIMUM_BLOCKS, bins)
     per_token = np.ones(len(steps))
     tokens = cube["sample_size"].values.astype(np.float64)
     scale = cube["loss_scale"].values.astype(np.float64)
@@ -124,6 +133,7 @@ def plan_for(cube: xr.Dataset) -> Plan:
         point_last=np.linspace(first + window - 1, last, points).round().astype(np.int64),
         bin_first=edges[:-1] + 1,
         bin_last=edges[1:],
+        block_last=edges[np.arange(1, blocks + 1) * bins // blocks],
         steps=steps,
         factors={name: _known(factor) for name, factor in factors.items()},
     )
@@ -163,6 +173,7 @@ def stream_estimator(
     spans = gaps if estimator in PROBES else np.ones_like(gaps)
     spanned = np.concatenate([[0], np.cumsum(spans)])
     totals = np.zeros(len(layout.cells))
+    block_totals = np.zeros((len(plan.block_last), len(layout.cells)))
     record_sums = np.zeros(len(steps))
     cumulative = np.zeros((len(steps) + 1, groups))
     positives = _Positives(plan, groups)
@@ -170,6 +181,7 @@ def stream_estimator(
         values = layout.from_grid(block)
         _refuse_nan(values, layout, estimator, steps[start:])
         totals += values.sum(axis=0, dtype=np.float64)
+        _add_blocks(block_totals, plan, steps[start : start + len(values)], values)
         grouped = np.add.reduceat(values.astype(np.float64), starts, axis=1)
         record_sums[start : start + len(values)] = grouped.sum(axis=1)
         running = cumulative[start : start + len(values) + 1]
@@ -177,6 +189,7 @@ def stream_estimator(
         running[1:] += running[0]
         positives.add(steps[start : start + len(values)], grouped)
     low, high = plan.record_ranges(steps)
+    ends = np.searchsorted(steps, plan.bin_last, side="right")
     return StreamedEstimator(
         groups=(layers, components),
         steps=steps,
@@ -184,9 +197,12 @@ def stream_estimator(
         coverage=spanned[-1] / (plan.last_step - plan.start),
         record_sums=record_sums,
         totals=totals,
+        block_totals=block_totals,
         moving_average=(cumulative[high] - cumulative[low])
         / (spanned[high] - spanned[low])[:, None],
         t90=_first_reaching(cumulative, steps),
+        binned_total=np.diff(cumulative[ends], axis=0, prepend=0),
+        binned_records=np.diff(ends, prepend=0),
         **positives.results(),
     )
 
@@ -211,6 +227,12 @@ def _refuse_nan(values: np.ndarray, layout: CubeLayout, estimator: str, steps: n
         f"{cell.component}, head {'none' if cell.head is None else cell.head}, step {steps[row]}; "
         "expected a finite number: train the model again from the checkpoint before that step"
     )
+
+
+def _add_blocks(sums: np.ndarray, plan: Plan, steps: np.ndarray, values: np.ndarray) -> None:
+    """Add a run of records (n, cells) at `steps` (n,) to the sums (blocks, cells)."""
+    present, starts = np.unique(np.searchsorted(plan.block_last, steps), return_index=True)
+    sums[present] += np.add.reduceat(values, starts, axis=0, dtype=np.float64)
 
 
 def _first_reaching(cumulative: np.ndarray, steps: np.ndarray) -> np.ndarray:

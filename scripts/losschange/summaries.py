@@ -16,7 +16,7 @@ from losschange.conservation import MEASURES, add_conservation, add_losses
 from losschange.cube import COMPONENTS, CubeError, CubeLayout, estimators_of, layout_of, open_cube
 from losschange.streaming import READINGS, Plan, StreamedEstimator, plan_for, stream_estimator
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 GROUP = ("estimator", "layer", "component")
 READ_GROUP = ("estimator", "reading", "layer", "component")
@@ -33,6 +33,11 @@ STREAMED = {
     "last_positive_step": (GROUP, "1", "last update with positive LCA, 0 = never"),
     "largest_positive": (READ_GROUP, "nats", "largest positive LCA of one record, 0 = none"),
     "largest_positive_step": (READ_GROUP, "1", "update of the largest positive LCA, 0 = none"),
+    "binned_total": (
+        ("estimator", "bin", "layer", "component"),
+        "nats",
+        "sum of the LCA of the records in the bin",
+    ),
     "binned_positive_count": (
         ("estimator", "bin", "layer", "component"),
         "1",
@@ -112,6 +117,7 @@ def _static_part(cube: xr.Dataset, layout: CubeLayout, plan: Plan, names: list[s
             "measure": list(MEASURES),
             "point": ("point", plan.point_centre, {"long_name": "update at the window's centre"}),
             "bin": ("bin", plan.bin_last, {"long_name": "last update of the bin"}),
+            "block": ("block", plan.block_last, {"long_name": "last update of the block"}),
             "bin_first": ("bin", plan.bin_first, {"long_name": "first update of the bin"}),
             "valid_step": cube["valid_step"].values,
             "stack": ("layer", list(layout.stacks)),
@@ -152,6 +158,19 @@ def _add_streamed(
         ("estimator", "layer", "component", "head"),
         totals,
         {"units": "nats", "long_name": "LCA summed over all records"},
+    )
+    blocks = np.full((len(streamed), len(summary["block"]), *layout.shape), np.nan)
+    for position, result in enumerate(streamed.values()):
+        blocks[position][(slice(None), *layout.index)] = result.block_totals
+    summary["block_total"] = (
+        ("estimator", "block", "layer", "component", "head"),
+        blocks,
+        {"units": "nats", "long_name": "sum of the LCA of the records in the block"},
+    )
+    summary["binned_records"] = (
+        ("estimator", "bin"),
+        np.stack([result.binned_records for result in streamed.values()]).astype(np.int64),
+        {"units": "1", "long_name": "number of records in the bin"},
     )
     for name, meaning in (
         ("records", "number of records"),

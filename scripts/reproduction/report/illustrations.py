@@ -15,6 +15,8 @@ from reproduction.report.values import Grid, make_grid
 
 FIGURES = range(1, 7)
 CONSERVATION_FIGURE = "C"
+ESTIMATOR_FIGURE = "E"
+DISTANCE_FIGURE = "D"
 TABLES = range(1, 4)
 # Vector drawings above this size make the page slow; their PNG takes the place.
 LARGEST_SVG = 1_000_000  # bytes
@@ -106,7 +108,7 @@ def shown_models(run: Run, number: int | str) -> list[str]:
     main = [wanted[o] for o in OBJECTIVES if wanted.get(o) in run.models]
     if number == 4:
         return [model for model in main if model.startswith("mlm-")]
-    if number in (5, CONSERVATION_FIGURE):
+    if number in (5, CONSERVATION_FIGURE, DISTANCE_FIGURE):
         return run.models
     return [model for model in run.models if model not in main] if number == 6 else main
 

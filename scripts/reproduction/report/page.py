@@ -6,9 +6,15 @@ from pathlib import Path
 
 import jinja2
 
+from losschange.claims.agreement import ZHU_KENDALL
+from reproduction.claims.pages import FOLDER as CLAIM_TEMPLATES
+from reproduction.claims.pages import matrix_context
+from reproduction.claims.tables import interval_text, value_text
 from reproduction.report import conservation, overview, provenance, quality
 from reproduction.report.illustrations import (
     CONSERVATION_FIGURE,
+    DISTANCE_FIGURE,
+    ESTIMATOR_FIGURE,
     marked,
     read_caption,
     read_figure,
@@ -24,6 +30,9 @@ SECTIONS = (
     ("conservation", "Does it add up?"),
     ("figures", "Figures"),
     ("tables", "Tables"),
+    ("claims", "The paper's claims"),
+    ("estimators", "The estimator question"),
+    ("robustness", "Objective, language, corpus or size?"),
     ("oddities", "Oddities of the paper"),
     ("corpora", "Corpora"),
     ("sources", "Sources"),
@@ -36,7 +45,11 @@ SECTIONS = (
 
 
 def render_report(
-    run: Run, captions: Path, figures: Path | None = None, tables: Path | None = None
+    run: Run,
+    captions: Path,
+    figures: Path | None = None,
+    tables: Path | None = None,
+    claims: dict | None = None,
 ) -> str:
     """The page; the same input gives the same text.
 
@@ -48,6 +61,8 @@ def render_report(
         Folder of figureC.rst, figure1.rst to table3.rst and workflow.rst.
     figures, tables : path, optional
         Folders of the figures (SVG, PNG) and tables (CSV, Markdown).
+    claims : dict, optional
+        The record of the claims, from `reproduction.claims.record.read_claims`.
 
     Raises
     ------
@@ -55,7 +70,7 @@ def render_report(
         If a caption is missing, or a figure or table is damaged.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader([Path(__file__).parent, CLAIM_TEMPLATES]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -71,8 +86,14 @@ def render_report(
         "title": title,
         "introduction": introduction,
         "conservation_figure": read_figure(CONSERVATION_FIGURE, figures, captions, run),
+        "estimator_figure": read_figure(ESTIMATOR_FIGURE, figures, captions, run),
+        "distance_figure": read_figure(DISTANCE_FIGURE, figures, captions, run),
         "figures": read_figures(figures, captions, run),
         "tables": read_tables(tables, captions),
+        "claims": matrix_context(claims) if claims else None,
+        "zhu_kendall": ZHU_KENDALL,
+        "value_text": value_text,
+        "interval_text": interval_text,
         "oddities": ODDITIES,
     }
     context |= _credibility(run) | _origin(run)

@@ -1,0 +1,67 @@
+"""Every claim of the paper with a number, an interval and a verdict. -> claims/"""
+
+CLAIMS = f"{RESULTS}/claims"
+CLAIM_NUMBERS = range(1, 33)
+CLAIM_TEMPLATES = ("reproduction/claims/matrix.html.j2", "reproduction/claims/claims.css")
+
+
+rule judge_claims:
+    input:
+        summaries=summaries_of(MODELS),
+        qualities=expand(f"{RESULTS}/models/{{model}}/quality.json", model=MODELS),
+        code=uses(
+            "judge_claims",
+            "reproduction/claims/claims.html.j2",
+            "reproduction/report/report.css",
+            *CLAIM_TEMPLATES,
+        ),
+    output:
+        report(
+            f"{CLAIMS}/claims.html",
+            caption="../captions/claims.rst",
+            category="Claims",
+        ),
+        expand(f"{CLAIMS}/claims.{{kind}}", kind=("json", "csv", "md")),
+    log:
+        f"{RESULTS}/logs/judge_claims.log",
+    resources:
+        mem_mb=1500,
+    params:
+        stem=f"{CLAIMS}/claims",
+        main=MAIN_MODELS,
+        seed=CONFIGURATION.seed,
+    shell:
+        "{PYTHON} {input.code[0]} --summaries {input.summaries} --qualities {input.qualities}"
+        " --main {params.main} --seed {params.seed} --output-stem {params.stem} > {log} 2>&1"
+
+
+rule describe_claim:
+    input:
+        claims=f"{CLAIMS}/claims.json",
+        code=uses(
+            "describe_claim", "reproduction/claims/claim.html.j2", "reproduction/report/report.css"
+        ),
+    output:
+        f"{CLAIMS}/claim{{number}}.html",
+    log:
+        f"{RESULTS}/logs/describe_claim/{{number}}.log",
+    wildcard_constraints:
+        number="[0-9]+",
+    shell:
+        "{PYTHON} {input.code[0]} --claims {input.claims} --number {wildcards.number}"
+        " --output {output} > {log} 2>&1"
+
+
+for number in CLAIM_NUMBERS:
+
+    rule:
+        name:
+            f"claim{number}"
+        input:
+            f"{CLAIMS}/claim{number}.html",
+
+
+rule claims:
+    input:
+        rules.judge_claims.output,
+        [f"{CLAIMS}/claim{number}.html" for number in CLAIM_NUMBERS],

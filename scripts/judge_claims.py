@@ -1,0 +1,48 @@
+"""Judge the paper's claims under every estimator: claims.json, .csv, .md and .html."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from losschange.summaries import SummaryError, open_summary
+from reproduction.claims.pages import matrix_page
+from reproduction.claims.record import as_json, judge_run, read_verdicts
+from reproduction.claims.tables import claims_csv, claims_markdown
+from reproduction.files import UserError, replace_when_complete, run_script
+
+WRITERS = {"json": as_json, "csv": claims_csv, "md": claims_markdown, "html": matrix_page}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--summaries", type=Path, nargs="+", required=True, help="summaries/<model>.nc, in order"
+    )
+    parser.add_argument(
+        "--qualities", type=Path, nargs="*", default=[], help="models/<model>/quality.json"
+    )
+    parser.add_argument("--main", nargs="*", default=[], help="main models, one per objective")
+    parser.add_argument("--seed", type=int, default=1, help="draws the resamplings (default: 1)")
+    parser.add_argument("--output-stem", type=Path, required=True, help="path without suffix")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Judge what the command line names and write the four files."""
+    options = build_parser().parse_args(arguments)
+    try:
+        summaries = [open_summary(path) for path in options.summaries]
+    except (SummaryError, FileNotFoundError) as error:
+        raise UserError(f"cannot judge the claims: {error}") from error
+    learned = read_verdicts(options.qualities)
+    record = judge_run(summaries, options.main, learned, options.seed)
+    for suffix, write in WRITERS.items():
+        path = options.output_stem.with_name(f"{options.output_stem.name}.{suffix}")
+        with replace_when_complete(path) as temporary:
+            temporary.write_text(write(record), encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,166 @@
+"""Distances between models' layer profiles, and what they group by: PERMANOVA, neighbours, map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from losschange.claims.views import Course, View
+from losschange.profiles import LAYER_COMPONENTS
+
+FACTORS = ("objective", "language", "corpus", "size")
+
+
+def normalised_profile(view: View) -> np.ndarray:
+    """Profiles of the six components, each over its absolute sum, one after the other.
+
+    Returns
+    -------
+    float array (6 * layers,)
+        Without a unit; 0 where a component contributes nothing.
+    """
+    profiles = [view.profile(name) for name in LAYER_COMPONENTS]
+    sizes = [np.abs(profile).sum() for profile in profiles]
+    return np.concatenate([p / s if s > 0 else p for p, s in zip(profiles, sizes, strict=True)])
+
+
+def profile_distances(profiles: Sequence[np.ndarray]) -> np.ndarray:
+    """Euclidean distances (models, models) between normalised profiles."""
+    points = np.asarray(profiles)
+    return np.sqrt(((points[:, None] - points[None]) ** 2).sum(axis=-1))
+
+
+def labels_of(attributes: Mapping[str, object]) -> dict[str, str]:
+    """What a model is of each of FACTORS; the size is that of its corpus in Table 3."""
+    source = str(attributes.get("source_language", ""))
+    target = str(attributes.get("target_language", ""))
+    corpus = str(attributes.get("corpus", ""))
+    other = next((name for name in (source, target) if name != "en"), "de")
+    size = "5M" if "wmt" in corpus else "0.7M" if other == "et" else "2M"
+    return {
+        "objective": str(attributes.get("objective", "")),
+        "language": target,
+        "corpus": "wmt" if "wmt" in corpus else "europarl",
+        "size": size,
+    }
+
+
+def permanova(
+    distances: np.ndarray, labels: Sequence[str], permutations: int = 999, seed: int = 1
+) -> tuple[float, float, float]:
+    """Do groups differ? Permutational analysis of variance of distances (Anderson 2001).
+
+    Parameters
+    ----------
+    distances : float array (n, n)
+    labels : sequence of str (n,)
+    permutations, seed : int
+        Shuffles of the labels, drawn by the seed.
+
+    Returns
+    -------
+    (F, share of the squared distances that the groups explain, p)
+        NaN if all are in one group or every one is in its own.
+    """
+    groups = np.unique(labels, return_inverse=True)[1]
+    number, count = len(groups), groups.max() + 1
+    if count < 2 or count >= number:
+        return np.nan, np.nan, np.nan
+    squares = np.asarray(distances) ** 2
+    total = squares.sum() / (2 * number)
+
+    def explained(order: np.ndarray) -> tuple[float, float]:
+        member = np.eye(count)[order]
+        within = (np.einsum("ig,ij,jg->g", member, squares, member) / member.sum(axis=0)).sum() / 2
+        between = total - within
+        if within <= 1e-12 * total:
+            return np.inf, between / total
+        return (between / (count - 1)) / (within / (number - count)), between / total
+
+    if total == 0:
+        return np.nan, np.nan, np.nan
+    found, part = explained(groups)
+    random = np.random.default_rng(seed)
+    others = np.array([explained(random.permutation(groups))[0] for _ in range(permutations)])
+    # The same grouping again must count as equal whatever the order of the additions.
+    higher = (others >= found * (1 - 1e-9)).sum()
+    return float(found), float(part), float((higher + 1) / (permutations + 1))
+
+
+def neighbour_accuracy(distances: np.ndarray, labels: Sequence[str]) -> tuple[float, float]:
+    """How often the nearest other model has the same label (leave one out).
+
+    Returns
+    -------
+    (accuracy, accuracy above chance)
+        The second is 1 where all are right and 0 where neighbours are as good as drawn at
+        random; NaN if no label stands twice or all are the same.
+    """
+    labels = np.asarray(labels)
+    others = np.asarray(distances) + np.diag(np.full(len(labels), np.inf))
+    found = float((labels[others.argmin(axis=1)] == labels).mean())
+    same = (labels[:, None] == labels).sum(axis=1) - 1
+    chance = same.mean() / (len(labels) - 1)
+    return found, (found - chance) / (1 - chance) if 0 < chance < 1 else np.nan
+
+
+def classical_scaling(distances: np.ndarray) -> tuple[np.ndarray, float]:
+    """Points (n, 2) in a plane whose distances come near, and the share of variance they keep.
+
+    Classical multidimensional scaling; the sign of an axis is such that its largest value is
+    positive.
+    """
+    number = len(distances)
+    centring = np.eye(number) - 1 / number
+    inner = -centring @ (np.asarray(distances) ** 2) @ centring / 2
+    values, vectors = np.linalg.eigh(inner)
+    values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
+    points = vectors[:, :2] * np.sqrt(values[:2])
+    largest = np.abs(points).argmax(axis=0)
+    points = points * np.where(points[largest, [0, 1]] < 0, -1, 1)
+    return points, float(values[:2].sum() / values.sum()) if values.sum() > 0 else np.nan
+
+
+@dataclass(frozen=True)
+class ModelDistances:
+    """Distances of all models under one estimator.
+
+    Parameters
+    ----------
+    models : list of str (n,)
+    labels : list of dict (n,)
+        Of FACTORS.
+    distances : float array (n, n)
+    points : float array (n, 2)
+    kept : float
+        Share of the variance that the points show.
+    """
+
+    models: list[str]
+    labels: list[dict[str, str]]
+    distances: np.ndarray
+    points: np.ndarray
+    kept: float
+
+
+def model_distances(
+    summaries: Mapping[str, Sequence[xr.Dataset]], estimator: str
+) -> ModelDistances | None:
+    """Distances between the models recorded with an estimator, their replicates averaged.
+
+    None if these are fewer than three or differ in depth.
+    """
+    models, labels, profiles = [], [], []
+    for model, replicates in summaries.items():
+        if all(estimator in summary["estimator"].values for summary in replicates):
+            views = [View(Course(summary, estimator)) for summary in replicates]
+            models.append(model)
+            labels.append(labels_of(replicates[0].attrs))
+            profiles.append(np.mean([normalised_profile(view) for view in views], axis=0))
+    if len(models) < 3 or len({len(profile) for profile in profiles}) > 1:
+        return None
+    distances = profile_distances(profiles)
+    return ModelDistances(models, labels, distances, *classical_scaling(distances))

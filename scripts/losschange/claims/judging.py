@@ -1,0 +1,242 @@
+"""From summaries to verdicts: every claim under every estimator, with intervals."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+
+from losschange.claims.registry import OBJECTIVES
+from losschange.claims.verdicts import UNKNOWN, Claim, Part, Result
+from losschange.claims.views import FEWEST_PIECES, Course, View
+
+DRAWS = 300
+INTERVAL = (2.5, 97.5)  # per cent of the resamplings
+MOST_UNDEFINED = 0.05
+LAYERS = 12
+LEARNED = "learned"
+
+
+class MissingData(ValueError):
+    """What a claim needs and was not recorded; the message says which."""
+
+
+@dataclass
+class Evidence:
+    """The trainings of one run.
+
+    Parameters
+    ----------
+    summaries : mapping of model to sequence of Dataset
+        One summary per replicate (seed).
+    main : mapping of objective to model
+        Models that claims about an objective are judged on.
+    learned : mapping of model to verdict, or to a sequence of one per replicate
+        "learned", or why not; a model that is not named counts as having learned.
+    draws, seed : int
+        Resamplings, and what they are drawn by.
+    """
+
+    summaries: Mapping[str, Sequence[xr.Dataset]]
+    main: Mapping[str, str]
+    learned: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    draws: int = DRAWS
+    seed: int = 1
+    _views: dict = field(default_factory=dict, repr=False)
+
+    def replicates(self, model: str, estimator: str) -> list[tuple[View, list[View]]]:
+        """Per replicate the training as recorded, and its resamplings.
+
+        Raises
+        ------
+        MissingData
+            If a replicate was not recorded with the estimator, or has too few records.
+        """
+        if (model, estimator) not in self._views:
+            self._views[model, estimator] = [
+                self._replicate(summary, model, estimator, place)
+                for place, summary in enumerate(self.summaries[model])
+            ]
+        return self._views[model, estimator]
+
+    def _replicate(self, summary: xr.Dataset, model: str, estimator: str, place: int):
+        if estimator not in [str(name) for name in summary["estimator"].values]:
+            raise MissingData(f"{model} was not recorded with the estimator {estimator}")
+        course = Course(summary, estimator)
+        if len(course.starts) < FEWEST_PIECES:
+            raise MissingData(
+                f"{model} has {len(course.starts)} records of {estimator}, too few to resample"
+            )
+        random = np.random.default_rng([self.seed, zlib.crc32(model.encode()), place])
+        return View(course), [View(course, random) for _ in range(self.draws)]
+
+    def forget(self) -> None:
+        """Free the memory of all resamplings; they are drawn again, the same, when asked for."""
+        self._views.clear()
+
+    def objective(self, model: str) -> str:
+        """The objective that a model was trained for."""
+        return str(self.summaries[model][0].attrs["objective"])
+
+    def doubt(self, model: str) -> str | None:
+        """Why the LCA of a model means nothing, None for one that learned."""
+        verdicts = self.learned.get(model, LEARNED)
+        verdicts = [verdicts] if isinstance(verdicts, str) else verdicts
+        bad = next((verdict for verdict in verdicts if verdict != LEARNED), None)
+        if bad is None:
+            return None
+        return f"{model} {bad}" if bad != UNKNOWN else f"whether {model} learned is not known"
+
+
+def judge_claim(claim: Claim, evidence: Evidence, estimator: str) -> Result:
+    """Measure one claim and judge it; whatever is missing makes it "cannot tell"."""
+    try:
+        if claim.scope == "each":
+            parts, models, doubts = _judge_each(claim, evidence, estimator)
+        else:
+            parts, models, doubts = _judge_together(claim, evidence, estimator)
+    except MissingData as error:
+        return Result(claim.number, estimator, UNKNOWN, str(error), (), (), 0)
+    replicates = min(len(evidence.summaries[model]) for model in models)
+    result = Result(claim.number, estimator, UNKNOWN, "", parts, tuple(models), replicates)
+    verdict, reason = _decide(claim, result, doubts)
+    return Result(claim.number, estimator, verdict, reason, parts, tuple(models), replicates)
+
+
+def _decide(claim: Claim, result: Result, doubts: Sequence[str]) -> tuple[str, str]:
+    if doubts:
+        return UNKNOWN, "; ".join(doubts)
+    part, condition = result.parts[result.deciding], claim.conditions[result.deciding]
+    reason = f"{condition.name}: {condition.text()}"
+    if math.isnan(part.value):
+        return UNKNOWN, f"{condition.name}: not defined, a sum is not positive or does not vary"
+    if part.verdict == UNKNOWN and math.isnan(part.low):
+        return UNKNOWN, f"{condition.name}: not defined in many resamplings"
+    if part.verdict == UNKNOWN:
+        return UNKNOWN, f"the interval straddles the criterion ({reason})"
+    return part.verdict, reason
+
+
+def _judge_each(claim: Claim, evidence: Evidence, estimator: str):
+    """A claim about single models: judged on the main ones, measured on all."""
+    wanted = [evidence.main.get(objective) for objective in claim.objectives]
+    for objective, model in zip(claim.objectives, wanted, strict=True):
+        if model not in evidence.summaries:
+            raise MissingData(f"no main model of the objective {objective} in this run")
+    others = [
+        model
+        for model in evidence.summaries
+        if model not in wanted and evidence.objective(model) in claim.objectives
+    ]
+    tables = {model: _table(claim, [model], evidence, estimator) for model in wanted}
+    for model in others:
+        try:
+            tables[model] = _table(claim, [model], evidence, estimator)
+        except MissingData:
+            continue  # only shown beside the main models
+    parts = []
+    for place, condition in enumerate(claim.conditions):
+        value = condition.worst([tables[model][0][place] for model in wanted])
+        draws = [
+            condition.worst([tables[model][1][draw, place] for model in wanted])
+            for draw in range(evidence.draws)
+        ]
+        found = {
+            model: _interval(values[place], drawn[:, place])
+            for model, (values, drawn) in tables.items()
+        }
+        parts.append(_part(condition, value, np.array(draws), found))
+    doubts = [doubt for model in wanted if (doubt := evidence.doubt(model))]
+    return tuple(parts), wanted, doubts
+
+
+def _judge_together(claim: Claim, evidence: Evidence, estimator: str):
+    """A claim that compares models: the main ones, or all that learned."""
+    if claim.scope == "main":
+        models = [evidence.main.get(objective) for objective in claim.objectives]
+        for objective, model in zip(claim.objectives, models, strict=True):
+            if model not in evidence.summaries:
+                raise MissingData(f"no main model of the objective {objective} in this run")
+        doubts = [doubt for model in models if (doubt := evidence.doubt(model))]
+    else:
+        models, doubts = [], []
+        for model in evidence.summaries:
+            if evidence.objective(model) in claim.objectives and not evidence.doubt(model):
+                models.append(model)
+        if not models:
+            raise MissingData("no model of this run that the claim speaks of has learned")
+    values, drawn = _table(claim, models, evidence, estimator)
+    parts = [
+        _part(condition, values[place], drawn[:, place], {})
+        for place, condition in enumerate(claim.conditions)
+    ]
+    return tuple(parts), models, doubts
+
+
+def _table(claim: Claim, models: Sequence[str], evidence: Evidence, estimator: str):
+    """Values (conditions,) and resampled values (draws, conditions), means over replicates."""
+    courses = {model: evidence.replicates(model, estimator) for model in models}
+    if claim.layers:
+        for model, replicates in courses.items():
+            _check_layers(model, replicates[0][0])
+    number = min(len(replicates) for replicates in courses.values())
+    values, drawn = [], []
+    for replicate in range(number):
+        recorded = {model: courses[model][replicate][0] for model in models}
+        values.append(_measure(claim, recorded, evidence))
+        drawn.append(
+            [
+                _measure(claim, {m: courses[m][replicate][1][draw] for m in models}, evidence)
+                for draw in range(evidence.draws)
+            ]
+        )
+    # Replicates are drawn too, once for every resampling over time.
+    random = np.random.default_rng([evidence.seed, number])
+    chosen = random.integers(0, number, (number, evidence.draws))
+    picked = np.array(drawn, dtype=float)[chosen, np.arange(evidence.draws)]
+    return np.mean(values, axis=0), picked.mean(axis=0)
+
+
+def _measure(claim: Claim, views: Mapping[str, View], evidence: Evidence) -> Sequence[float]:
+    if claim.scope == "each":
+        (view,) = views.values()
+        return claim.measure(view)
+    if claim.scope == "main":
+        return claim.measure({evidence.objective(model): view for model, view in views.items()})
+    return claim.measure(views)
+
+
+def _check_layers(model: str, view: View) -> None:
+    if view.layers != LAYERS or view.border not in (None, LAYERS // 2):
+        raise MissingData(
+            f"the claim names layers of a model of {LAYERS}, {model} has {view.layers}"
+        )
+
+
+def _part(condition, value: float, draws: np.ndarray, models: dict) -> Part:
+    value, low, high = _interval(value, draws)
+    known = not (math.isnan(value) or math.isnan(low))
+    verdict = condition.verdict(low, high) if known else UNKNOWN
+    return Part(value, low, high, verdict, models)
+
+
+def _interval(value: float, draws: np.ndarray) -> tuple[float, float, float]:
+    """Value and ends of its interval; the value itself always lies inside."""
+    value, known = float(value), draws[~np.isnan(draws)]
+    if math.isnan(value) or len(known) < (1 - MOST_UNDEFINED) * len(draws):
+        return value, math.nan, math.nan
+    # Of the drawn values themselves: between them infinity has no place.
+    low, high = np.percentile(known, INTERVAL, method="inverted_cdf")
+    return value, float(min(low, value)), float(max(high, value))
+
+
+def main_models(summaries: Mapping[str, Sequence[xr.Dataset]]) -> dict[str, str]:
+    """The first model of every objective."""
+    found: dict[str, str] = {}
+    for model, replicates in summaries.items():
+        found.setdefault(str(replicates[0].attrs["objective"]), model)
+    return {objective: found[objective] for objective in OBJECTIVES if objective in found}

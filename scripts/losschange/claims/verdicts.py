@@ -1,0 +1,167 @@
+"""What a claim is, what judging it gives, and how an interval becomes a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+HOLDS = "holds"
+FAILS = "does not hold"
+UNKNOWN = "cannot tell"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One number that a claim speaks of and where it has to lie.
+
+    Parameters
+    ----------
+    name : str
+        What the number is, in words.
+    unit : str
+        "1" for a pure number.
+    least, most : float
+        The range, ends included, but least = 0 means above 0.
+    """
+
+    name: str
+    unit: str = "1"
+    least: float = -math.inf
+    most: float = math.inf
+
+    def text(self) -> str:
+        """The range in words, such as "at least 0.5"."""
+        if math.isinf(self.most):
+            return f"at least {self.least:.3g}" if self.least else "above 0"
+        if math.isinf(self.least):
+            return f"at most {self.most:.3g}"
+        return f"from {self.least:.3g} to {self.most:.3g}"
+
+    def verdict(self, low: float, high: float) -> str:
+        """Whether all of an interval lies in the range, none of it, or a part."""
+        # "above 0" is meant: a difference of exactly 0 is none.
+        enough = low > 0 if self.least == 0 else low >= self.least
+        little = high <= 0 if self.least == 0 else high < self.least
+        if enough and high <= self.most:
+            return HOLDS
+        return FAILS if little or low > self.most else UNKNOWN
+
+    def worst(self, values: list[float]) -> float:
+        """The value that is nearest to breaking the condition, or breaks it most; NaN wins."""
+        if any(math.isnan(value) for value in values):
+            return math.nan
+        if math.isinf(self.most):
+            return min(values)
+        if math.isinf(self.least):
+            return max(values)
+        middle = (self.least + self.most) / 2
+        return max(values, key=lambda value: abs(value - middle))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the paper that can be checked.
+
+    Parameters
+    ----------
+    number : int
+        As in the list of claims.
+    section : str
+        Of Vázquez et al. 2022.
+    statement : str
+        One sentence in our own words.
+    conditions : tuple of Condition
+        The claim holds if all of them do.
+    scope : str
+        "each": true of every objective's main model by itself; "main": of the main models named
+        in `objectives` together; "all": of every model of the run.
+    objectives : tuple of str
+        Objectives concerned.
+    layers : bool
+        Whether it names layers of a model of twelve.
+    measure : callable
+        Takes a View ("each") or a mapping of objective ("main") or model ("all") to View; gives
+        one number per condition, NaN where it is not defined.
+    """
+
+    number: int
+    section: str
+    statement: str
+    conditions: tuple[Condition, ...]
+    scope: str
+    objectives: tuple[str, ...]
+    layers: bool
+    measure: Callable = field(repr=False, compare=False)
+
+    @property
+    def criterion(self) -> str:
+        """All conditions in one sentence."""
+        return "; ".join(f"{c.name}: {c.text()}" for c in self.conditions)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One condition of a claim as it was found.
+
+    `value` is the mean over the replicates; `low` and `high` bound 95 % of the resamplings. All
+    are NaN where the number is not defined. `models` holds the same three numbers by model.
+    """
+
+    value: float
+    low: float
+    high: float
+    verdict: str
+    models: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A claim judged under one estimator.
+
+    Parameters
+    ----------
+    number : int
+    estimator : str
+    verdict : {"holds", "does not hold", "cannot tell"}
+    reason : str
+        Which condition decided, or why it cannot be told.
+    parts : tuple of Part
+        Aligned with the claim's conditions; empty where there was nothing to measure.
+    models : tuple of str
+        Models used.
+    replicates : int
+        Trainings of each model used.
+    """
+
+    number: int
+    estimator: str
+    verdict: str
+    reason: str
+    parts: tuple[Part, ...]
+    models: tuple[str, ...]
+    replicates: int
+
+    @property
+    def deciding(self) -> int | None:
+        """Place of the condition that decided: the first that fails, or cannot be told."""
+        for verdict in (FAILS, UNKNOWN, HOLDS):
+            for place, part in enumerate(self.parts):
+                if part.verdict == verdict:
+                    return place
+        return None
+
+    @property
+    def value(self) -> float:
+        """The number of the deciding condition; NaN without one."""
+        return math.nan if self.deciding is None else self.parts[self.deciding].value
+
+    @property
+    def low(self) -> float:
+        """Lower end of its interval."""
+        return math.nan if self.deciding is None else self.parts[self.deciding].low
+
+    @property
+    def high(self) -> float:
+        """Upper end of its interval."""
+        return math.nan if self.deciding is None else self.parts[self.deciding].high

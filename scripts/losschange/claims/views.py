@@ -1,0 +1,219 @@
+"""One training under one estimator, as it was recorded or resampled over time.
+
+Resampling is a local block bootstrap (Paparoditis and Politis 2002): training is cut into
+stretches of STRETCH neighbouring pieces, and each piece is replaced by one drawn from its own
+stretch. So the course of training stays, and what varies is its noise. A piece is a bin of the
+summary, or as many bins as it takes to hold one record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+
+from losschange.profiles import INNER_STACKS
+
+STRETCH = 5
+FEWEST_PIECES = 10
+SEGMENTS = 50  # of curves that are compared between trainings of unequal length
+
+
+class Course:
+    """What a summary holds of one training and estimator, as arrays that claims need.
+
+    Parameters
+    ----------
+    summary : Dataset
+        Of `losschange.summaries`.
+    estimator : str
+        One that it holds.
+    """
+
+    def __init__(self, summary: xr.Dataset, estimator: str):
+        one = summary.sel(estimator=estimator)
+        stacks = [str(stack) for stack in summary["stack"].values]
+        self.inside = np.flatnonzero([stack in INNER_STACKS for stack in stacks])
+        encoder = stacks.count("encoder")
+        self.layers = len(self.inside)
+        self.border = encoder if 0 < encoder < self.layers else None
+        self.attributes = dict(summary.attrs)
+        self.components = [str(name) for name in summary["component"].values]
+        self.parameters = summary["n_parameters"].sum("head").values
+        records = one["binned_records"].values
+        piece = np.minimum(np.cumsum(records) - records, max(0, records.sum() - 1))
+        self.starts = np.flatnonzero(np.diff(piece, prepend=-1))
+        self.length = float(summary["bin"][-1] - summary["bin_first"][0] + 1)
+        self.ends = np.append(summary["bin_first"].values[self.starts][1:] - 1, summary["bin"][-1])
+        self.begin = float(summary["bin_first"][0] - 1)
+        # NaN marks cells that the model does not have: they contribute nothing.
+        self.contributions = -self._pieces(one["binned_total"].values)
+        self.positives = self._pieces(one["binned_positive_count"].values)
+        self.records = self._pieces(records.astype(float))
+        self.head_blocks = -one["block_total"].values[..., 1:]
+        self.change = self._measured_change(one)
+        self._kept: dict[tuple, np.ndarray] = {}
+
+    def kept(self, what: str, components: tuple[str, ...]) -> np.ndarray:
+        """A quantity of components (time, ...), made once and kept for all resamplings.
+
+        "contributions" and "positives" (pieces, layers); "whole" (pieces,) of all parameters;
+        "outside" (pieces,) positives over all layers; "curves" (SEGMENTS, layers), of the
+        embedding (SEGMENTS, 1); "heads" (blocks, layers, heads) of one component.
+        """
+        if (what, components) not in self._kept:
+            self._kept[what, components] = getattr(self, f"_make_{what}")(components)
+        return self._kept[what, components]
+
+    def columns(self, components: Sequence[str]) -> list[int]:
+        """Places of components on their axis."""
+        return [self.components.index(name) for name in components]
+
+    def times(self) -> np.ndarray:
+        """Ends (pieces,) of the pieces as shares of training."""
+        return (self.ends - self.begin) / self.length
+
+    def _make_contributions(self, components: tuple[str, ...]) -> np.ndarray:
+        return self.contributions[:, self.inside][:, :, self.columns(components)].sum(axis=2)
+
+    def _make_positives(self, components: tuple[str, ...]) -> np.ndarray:
+        return self.positives[:, self.inside][:, :, self.columns(components)].sum(axis=2)
+
+    def _make_outside(self, components: tuple[str, ...]) -> np.ndarray:
+        return self.positives[:, :, self.columns(components)].sum(axis=(1, 2))
+
+    def _make_whole(self, components: tuple[str, ...]) -> np.ndarray:
+        return self.contributions.sum(axis=(1, 2))
+
+    def _make_heads(self, components: tuple[str, ...]) -> np.ndarray:
+        (column,) = self.columns(components)
+        return np.ascontiguousarray(self.head_blocks[:, self.inside][:, :, column])
+
+    def _make_curves(self, components: tuple[str, ...]) -> np.ndarray:
+        if components == ("embedding",):
+            column = self.columns(components)
+            values = self.contributions[:, :, column].sum(axis=(1, 2))[:, None]
+        else:
+            values = self.kept("contributions", components)
+        running = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
+        at = np.concatenate([[0.0], self.times()])
+        grid = np.linspace(0, 1, SEGMENTS + 1)
+        cut = np.stack([np.interp(grid, at, column) for column in running.T], axis=1)
+        return np.diff(cut, axis=0)
+
+    def _pieces(self, values: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(np.nan_to_num(values), self.starts, axis=0)
+
+    def _measured_change(self, one: xr.Dataset) -> np.ndarray:
+        """Fall of the loss that was measured, per piece, over the share of updates recorded."""
+        reference = str(one["reference"].values)
+        if reference == "none":
+            return np.full(len(self.starts), np.nan)
+        course = one["loss_change"].sel(measure=reference).values
+        at = np.append(self.starts[1:] - 1, len(course) - 1)
+        fall = -np.diff(course[at], prepend=0.0)
+        # The last value of a course is a mean over a window; the measured change is what counts.
+        fall[-1] += -float(one["measured_change"].sel(measure=reference)) - fall.sum()
+        return fall * float(one["total"] / one["scaled_total"])
+
+
+class View:
+    """A course, or a resampling of it.
+
+    Parameters
+    ----------
+    course : Course
+    random : Generator, optional
+        Draws the resampling; without it the view is the course itself.
+    """
+
+    def __init__(self, course: Course, random: np.random.Generator | None = None):
+        self.course = course
+        self._chosen: dict[int, np.ndarray] = {}
+        self._seed = None if random is None else int(random.integers(2**63))
+
+    @property
+    def resampled(self) -> bool:
+        """Whether this is a resampling."""
+        return self._seed is not None
+
+    @property
+    def layers(self) -> int:
+        """Number of Transformer layers."""
+        return self.course.layers
+
+    @property
+    def border(self) -> int | None:
+        """Number of encoder layers where a decoder follows them."""
+        return self.course.border
+
+    def chosen(self, length: int) -> np.ndarray:
+        """For each of `length` pieces of time, the piece that stands in its place."""
+        own = np.arange(length)
+        if self._seed is None:
+            return own
+        if length not in self._chosen:
+            first = own // STRETCH * STRETCH
+            span = np.minimum(STRETCH, length - first)
+            drawn = np.random.default_rng(self._seed).random(length)
+            self._chosen[length] = first + (drawn * span).astype(np.int64)
+        return self._chosen[length]
+
+    @cached_property
+    def _weights(self) -> np.ndarray:
+        length = len(self.course.starts)
+        return np.bincount(self.chosen(length), minlength=length).astype(float)
+
+    @cached_property
+    def _totals(self) -> np.ndarray:
+        pieces = self.course.contributions
+        return (self._weights @ pieces.reshape(len(pieces), -1)).reshape(pieces.shape[1:])
+
+    def profile(self, *components: str) -> np.ndarray:
+        """Contributions (layers,) of components, summed over training."""
+        inside = self._totals[self.course.inside]
+        return inside[:, self.course.columns(components)].sum(axis=1)
+
+    def measured(self) -> tuple[float, float]:
+        """Sum of all contributions, and the fall of the loss that was measured; nats."""
+        return float(self._totals.sum()), float(self._weights @ self.course.change)
+
+    def whole(self) -> np.ndarray:
+        """Contributions (pieces,) of all parameters in the order of training."""
+        return self._drawn("whole")
+
+    def series(self, *components: str) -> np.ndarray:
+        """Contributions (pieces, layers) of components in the order of training."""
+        return self._drawn("contributions", *components)
+
+    def hurts(self, *components: str) -> np.ndarray:
+        """Positive records (pieces, layers) of components, counted per layer and component."""
+        return self._drawn("positives", *components)
+
+    def hurts_outside(self, component: str) -> float:
+        """Positive records of a component over all layers."""
+        return float(self._drawn("outside", component).sum())
+
+    def curves(self, *components: str) -> np.ndarray:
+        """Contributions (SEGMENTS, layers) per equal part of training, as recorded.
+
+        (SEGMENTS, 1) of the embedding where that is asked for. Where the order matters, what is
+        made of neighbours is resampled with `chosen`, not the curve.
+        """
+        return self.course.kept("curves", components)
+
+    def times(self) -> np.ndarray:
+        """Ends (pieces,) of the pieces as shares of training."""
+        return self.course.times()
+
+    def heads(self, component: str) -> np.ndarray:
+        """Contributions (layers, heads), summed over training."""
+        blocks = self.course.kept("heads", (component,))
+        weights = np.bincount(self.chosen(len(blocks)), minlength=len(blocks)).astype(float)
+        return (weights @ blocks.reshape(len(blocks), -1)).reshape(blocks.shape[1:])
+
+    def _drawn(self, what: str, *components: str) -> np.ndarray:
+        values = self.course.kept(what, components)
+        return values if self._seed is None else values[self.chosen(len(values))]

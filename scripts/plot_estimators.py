@@ -1,0 +1,49 @@
+"""Figure E: what changes in Figure 1's profiles when the loss change is measured otherwise."""
+
+from __future__ import annotations
+
+from losschange.claims import Evidence
+from losschange.claims.agreement import REFERENCE, agreements, block_profiles
+from losschange.claims.judging import MissingData
+from losschange.cube import ESTIMATORS
+from losschange.plots.estimators import EstimatorRow, draw_estimators
+from losschange.plots.style import draw_message
+from reproduction.claims.record import group_by_model
+from reproduction.figure_files import figure_parser, make_figure
+from reproduction.files import run_script
+
+
+def rows_of(evidence):
+    """A row per model with what every estimator that it was recorded with says of it."""
+    rows = []
+    for model in evidence.summaries:
+        profiles, border = {}, None
+        for name in ESTIMATORS:
+            try:
+                border = evidence.replicates(model, name)[0][0].border
+            except MissingData:
+                continue
+            profiles[name] = block_profiles(evidence, model, name)
+        found = agreements(evidence, model, list(profiles))
+        found = [entry for entry in found if entry.first == REFERENCE]
+        if profiles:
+            rows.append(EstimatorRow(model, profiles, found, border))
+    return rows
+
+
+def draw(summaries, options):
+    """One row per model."""
+    grouped = group_by_model(summaries)
+    rows = rows_of(Evidence(grouped, {}))
+    if not rows:
+        return draw_message("Figure E has nothing to show: no model has enough records.")
+    return draw_estimators(rows)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Draw the figure that the command line describes."""
+    make_figure(figure_parser(__doc__).parse_args(arguments), draw)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,108 @@
+"""The claims as web pages that need nothing else: the matrix, and a page for each claim."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import jinja2
+
+from losschange.plots.claims import ClaimPanel, Estimate, draw_claim
+from losschange.plots.style import house_style
+from reproduction.claims.record import as_float
+from reproduction.claims.tables import (
+    COLOURS,
+    changed_claims,
+    interval_text,
+    matrix_rows,
+    value_text,
+    verdict_counts,
+)
+from reproduction.figure_files import METADATA, freeze_layout
+from reproduction.files import UserError
+
+FOLDER = Path(__file__).parent
+
+
+def matrix_page(record: dict) -> str:
+    """The page of all claims; the same record gives the same text."""
+    return _environment().get_template("claims.html.j2").render(**matrix_context(record))
+
+
+def matrix_context(record: dict) -> dict:
+    """What the matrix is drawn from, here and in the report."""
+    return {
+        "record": record,
+        "rows": matrix_rows(record),
+        "counts": verdict_counts(record),
+        "changed": changed_claims(record),
+    }
+
+
+def claim_page(record: dict, number: int) -> str:
+    """The page of one claim.
+
+    Raises
+    ------
+    UserError
+        If the record has no such claim.
+    """
+    claim = next((entry for entry in record["claims"] if entry["number"] == number), None)
+    if claim is None:
+        raise UserError(f"there is no claim {number} in claims.json; judge the claims again")
+    return (
+        _environment()
+        .get_template("claim.html.j2")
+        .render(
+            claim=claim,
+            record=record,
+            colours=COLOURS,
+            value_text=value_text,
+            interval_text=interval_text,
+            plot=plot_uri(claim, record["estimators"]),
+        )
+    )
+
+
+def plot_uri(claim: dict, estimators: list[str]) -> str | None:
+    """The plot of a claim's numbers as a data URI, None if nothing was measured."""
+    panels = claim_panels(claim, estimators)
+    if not any(panel.estimates for panel in panels):
+        return None
+    file = io.BytesIO()
+    with house_style():
+        figure = draw_claim(panels)
+        freeze_layout(figure)
+        figure.savefig(file, format="svg", metadata=METADATA["svg"])
+    return f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+
+
+def claim_panels(claim: dict, estimators: list[str]) -> list[ClaimPanel]:
+    """A panel per condition, with what every estimator measured."""
+    panels = []
+    for place, condition in enumerate(claim["conditions"]):
+        estimates = []
+        for name in estimators:
+            parts = claim["results"][name]["parts"]
+            if place < len(parts):
+                part = parts[place]
+                numbers = [as_float(part[key]) for key in ("value", "low", "high")]
+                models = {
+                    model: tuple(map(as_float, values)) for model, values in part["models"].items()
+                }
+                estimates.append(Estimate(name, *numbers, part["verdict"], models))
+        least, most = as_float(condition["least"]), as_float(condition["most"])
+        panels.append(ClaimPanel(condition["name"], condition["unit"], least, most, estimates))
+    return panels
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([FOLDER, FOLDER.parent / "report"]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
