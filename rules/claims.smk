@@ -7,8 +7,11 @@ CLAIM_TEMPLATES = ("reproduction/claims/matrix.html.j2", "reproduction/claims/cl
 
 rule judge_claims:
     input:
-        summaries=summaries_of(MODELS),
-        qualities=expand(f"{RESULTS}/models/{{model}}/quality.json", model=MODELS),
+        summaries=summaries_of(replicates_of(MODELS)),
+        # In the same order: a model that did not learn with one seed counts with the others.
+        qualities=expand(
+            f"{RESULTS}/models/{{model}}/quality.json", model=replicates_of(MODELS)
+        ),
         code=uses(
             "judge_claims",
             "reproduction/claims/claims.html.j2",
