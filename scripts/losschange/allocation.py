@@ -48,12 +48,23 @@ class CellSum:
 
     def __call__(self, row: Tensor) -> Tensor:
         """Cell sums (cells,) in float64 of a row (length,)."""
-        sums = row.view(-1, self.block).sum(dim=1).double()
+        sums = self._block_sums(row)
         if self._order is not None:
-            sums = sums[self._order]
+            sums = sums.index_select(0, self._order)
+        sums = sums.double()
         for lengths in self._levels:
             sums = torch.segment_reduce(sums, "sum", lengths=lengths, unsafe=True)
         return sums
+
+    def _block_sums(self, row: Tensor) -> Tensor:
+        blocks = row.view(-1, self.block)
+        if self.block > 4 or row.dtype == torch.bool:
+            return blocks.sum(dim=1)
+        # Of so few, halves are added faster than a reduction runs.
+        while blocks.shape[1] > 1:
+            half = blocks.shape[1] // 2
+            blocks = blocks[:, :half] + blocks[:, half:]
+        return blocks.reshape(-1)
 
 
 def _group(owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
