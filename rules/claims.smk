@@ -9,9 +9,7 @@ rule judge_claims:
     input:
         summaries=summaries_of(replicates_of(MODELS)),
         # In the same order: a model that did not learn with one seed counts with the others.
-        qualities=expand(
-            f"{RESULTS}/models/{{model}}/quality.json", model=replicates_of(MODELS)
-        ),
+        qualities=expand(f"{RESULTS}/models/{{model}}/quality.json", model=replicates_of(MODELS)),
         code=uses(
             "judge_claims",
             "reproduction/claims/claims.html.j2",
