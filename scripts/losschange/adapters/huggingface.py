@@ -10,7 +10,7 @@ all target tokens of an update, in however many batches and processes they came.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -22,7 +22,6 @@ from losschange.attachment import AttachedRecorder, attach, trainable_parameters
 from losschange.errors import RecordingError
 from losschange.measures import FreshLoss, Loss
 from losschange.partition import Schema
-from losschange.word_bins import WordBins
 
 from .gradients import ClippingWatch, gradient_norm
 from .huggingface_loss import UpdateLoss
@@ -46,19 +45,14 @@ class LossChangeCallback(TrainerCallback):
         For the parts of the cube; empty, or that of the training that goes on.
     cube : path
         Written when training ends.
-    estimators : mapping of name to stride, or iterable of names
-        Names of losschange.cube.ESTIMATORS; stride = updates between two records.
     probes : mapping of {"train", "valid"} to batch or callable (model) -> loss
         A batch is a dictionary with labels, as the model takes it.
     fresh : callable (model, update) -> loss, optional
         Loss of a batch newly drawn for that update, in nats per target token.
-    details : mapping of estimator to sequence of str, optional
-        Some of "positive", "helped", "vocabulary".
-    word_bins : WordBins, optional
-    attributes : mapping, optional
-        Global attributes of the cube, such as {"model": ..., "objective": ...}.
     valid_loss : str
         Name of the validation loss among the metrics of an evaluation.
+    options
+        Of losschange.attach: estimators, details, word_bins, simpson_tolerance, attributes.
     """
 
     def __init__(
@@ -66,23 +60,15 @@ class LossChangeCallback(TrainerCallback):
         schema: Schema,
         folder: str | os.PathLike,
         cube: str | os.PathLike,
-        estimators: Mapping[str, int] | Iterable[str] = ("batch",),
         probes: Mapping[str, Mapping[str, Tensor] | Loss] | None = None,
         fresh: FreshLoss | None = None,
-        details: Mapping[str, Sequence[str]] | None = None,
-        word_bins: WordBins | None = None,
-        attributes: Mapping[str, object] | None = None,
         valid_loss: str = "eval_loss",
+        **options,
     ):
         self._schema = schema
         self._folder = folder
         self._cube = cube
-        self._options = {
-            "estimators": estimators,
-            "details": details,
-            "word_bins": word_bins,
-            "attributes": attributes,
-        }
+        self._options = options
         self._probes = dict(probes or {})
         self._fresh = fresh
         self._valid_loss = valid_loss

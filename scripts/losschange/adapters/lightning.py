@@ -10,7 +10,7 @@ processes of an update, before they are clipped.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 from lightning.pytorch import Callback
@@ -21,7 +21,6 @@ from losschange.attachment import AttachedRecorder, attach, trainable_parameters
 from losschange.errors import RecordingError
 from losschange.measures import FreshLoss, Loss
 from losschange.partition import Schema
-from losschange.word_bins import WordBins
 
 from .gradients import ClippingWatch, gradient_norm
 
@@ -41,21 +40,16 @@ class LossChangeCallback(Callback):
         For the parts of the cube; empty, or that of the training that goes on.
     cube : path
         Written when training ends.
-    estimators : mapping of name to stride, or iterable of names
-        Names of losschange.cube.ESTIMATORS; stride = updates between two records.
     probes : mapping of {"train", "valid"} to callable (module) -> loss, optional
         Loss of a batch that never changes, on the module's device, in nats per target token.
     fresh : callable (module, update) -> loss, optional
         Loss of a batch newly drawn for that update.
-    details : mapping of estimator to sequence of str, optional
-        Some of "positive", "helped", "vocabulary".
-    word_bins : WordBins, optional
-    attributes : mapping, optional
-        Global attributes of the cube, such as {"model": ..., "objective": ...}.
     valid_loss : str
         Name under which `validation_step` logs the loss.
     tokens : callable (batch) -> int or Tensor, optional
         Number of target tokens of a batch.
+    options
+        Of losschange.attach: estimators, details, word_bins, simpson_tolerance, attributes.
     """
 
     def __init__(
@@ -63,24 +57,16 @@ class LossChangeCallback(Callback):
         schema: Schema,
         folder: str | os.PathLike,
         cube: str | os.PathLike,
-        estimators: Mapping[str, int] | Iterable[str] = ("batch",),
         probes: Mapping[str, Loss] | None = None,
         fresh: FreshLoss | None = None,
-        details: Mapping[str, Sequence[str]] | None = None,
-        word_bins: WordBins | None = None,
-        attributes: Mapping[str, object] | None = None,
         valid_loss: str = "val_loss",
         tokens: Callable[[object], int | Tensor] | None = None,
+        **options,
     ):
         self._schema = schema
         self._folder = folder
         self._cube = cube
-        self._options = {
-            "estimators": estimators,
-            "details": details,
-            "word_bins": word_bins,
-            "attributes": attributes,
-        }
+        self._options = options
         self._probes = dict(probes or {})
         self._fresh = fresh
         self._valid_loss = valid_loss
