@@ -24,7 +24,7 @@ def test_each_preset_plans_all_fifteen_models(preset, tmp_path):
     others = ("plot_conservation", "plot_estimators", "plot_distances")
     assert [jobs[name] for name in others] == [1, 1, 1]
     assert [jobs[f"make_table{number}"] for number in (1, 2, 3)] == [1] * 3
-    assert jobs["judge_claims"] == 1 and jobs["describe_claim"] == 32
+    assert jobs["judge_claims"] == 1 and jobs["describe_claims"] == 1
     assert jobs["make_report"] == 1
 
 

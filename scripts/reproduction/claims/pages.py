@@ -20,7 +20,6 @@ from reproduction.claims.tables import (
     verdict_counts,
 )
 from reproduction.figure_files import METADATA, freeze_layout
-from reproduction.files import UserError
 
 FOLDER = Path(__file__).parent
 
@@ -40,17 +39,8 @@ def matrix_context(record: dict) -> dict:
     }
 
 
-def claim_page(record: dict, number: int) -> str:
-    """The page of one claim.
-
-    Raises
-    ------
-    UserError
-        If the record has no such claim.
-    """
-    claim = next((entry for entry in record["claims"] if entry["number"] == number), None)
-    if claim is None:
-        raise UserError(f"there is no claim {number} in claims.json; judge the claims again")
+def claim_page(record: dict, claim: dict) -> str:
+    """The page of one claim of the record."""
     return (
         _environment()
         .get_template("claim.html.j2")
