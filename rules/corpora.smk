@@ -71,8 +71,10 @@ LIST_SOURCES = (
 )
 
 
+# Before anything is fetched: how much it is, and under which licences.
 onstart:
-    if "fetch" in workflow.dag_settings.targets:
+    missing = [path for path in rules.fetch.input if not Path(path).exists()]
+    if "fetch" in workflow.dag_settings.targets and missing:
         shell(LIST_SOURCES)
 
 

@@ -19,7 +19,6 @@ from reproduction.files import UserError
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tgz", ".tar.gz", ".tar")
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError)
-BLOCK = 1 << 20
 NAMES_SHOWN = 10
 
 
@@ -92,7 +91,7 @@ def list_members(archive: Path, kind: str) -> Iterator[Member]:
             with zipfile.ZipFile(archive) as opened:
                 yield from map(_zip_member, opened.infolist())
         else:
-            with tarfile.open(archive, "r|*", bufsize=BLOCK) as opened:
+            with tarfile.open(archive, "r|*") as opened:
                 for entry in tar_entries(opened):
                     yield Member(entry.name, entry.isfile(), entry.issym() or entry.islnk())
 
@@ -163,7 +162,7 @@ def open_member(archive: Path, kind: str, name: str) -> Iterator[BinaryIO]:
                 raise ArchiveError(f"{name} in {archive} is encrypted and cannot be read.")
             yield stack.enter_context(opened.open(name))
             return
-        opened = stack.enter_context(tarfile.open(archive, "r|*", bufsize=BLOCK))
+        opened = stack.enter_context(tarfile.open(archive, "r|*"))
         entry = next(entry for entry in tar_entries(opened) if entry.name == name)
         yield stack.enter_context(opened.extractfile(entry))
 

@@ -82,7 +82,7 @@ def _read_to_end(file: Path, path: str, check_size: Callable[[int], None]) -> No
         with gzip.open(file) if path.endswith("gz") else open(file, "rb") as opened:
             counted = _Counted(opened, check_size)
             if path.endswith(TAR_SUFFIXES):
-                with tarfile.open(fileobj=counted, mode="r|", bufsize=BLOCK) as archive:
+                with tarfile.open(fileobj=counted, mode="r|") as archive:
                     for _ in tar_entries(archive):
                         pass
             while counted.read(BLOCK):

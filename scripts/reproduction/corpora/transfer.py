@@ -228,7 +228,8 @@ def _append(response: requests.Response, path: Path, size: int, total: int | Non
     ):
         try:
             # Some servers call .tgz a content encoding; it is the file, so it is not undone.
-            for block in response.raw.stream(BLOCK, decode_content=False):
+            # read1 gives what there is, so nothing that came is lost where the rest stalls.
+            while block := response.raw.read1(BLOCK, decode_content=False):
                 file.write(block)
                 progress.update(len(block))
         except urllib3.exceptions.HTTPError as error:
