@@ -6,19 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     create_model,
     model_validator,
 )
 
+from .configuration_corpora import CleaningSteps, Corpus, Source
+from .configuration_fields import Count, Positive, Rate, Section, Share
 from .models import Model, parse_model
-
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Rate = Annotated[float, Field(gt=0)]
 
 
 def _model_name(name: str) -> str:
@@ -27,37 +22,6 @@ def _model_name(name: str) -> str:
 
 
 ModelName = Annotated[str, AfterValidator(_model_name)]
-
-
-class Section(BaseModel):
-    """Refuses unknown keys."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Source(Section):
-    """An archive with the two sides of a parallel text."""
-
-    url: str
-    members: dict[str, str]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-
-
-class Corpus(Section):
-    """Sources joined, cleaned and split."""
-
-    languages: Annotated[list[str], Field(min_length=2, max_length=2)]
-    sources: Annotated[list[str], Field(min_length=1)]
-    train: Count | Literal["rest"]
-    valid: Count
-    test: Count | Literal["rest"]
-
-
-class Cleaning(Section):
-    """Pairs that are dropped."""
-
-    maximum_words: Positive
-    maximum_ratio: Annotated[float, Field(ge=1)]
 
 
 class Vocabulary(Section):
@@ -210,9 +174,13 @@ class Configuration(Section):
     main_models: MainModels
     mirror: str | None
     download_retries: Positive
+    download_timeout: Rate
+    parallel_downloads: Positive
+    unpacked_limit: Rate
+    invalid_utf8_share: Annotated[float, Field(ge=0, le=1)]
     sources: dict[str, Source]
     corpora: dict[str, Corpus]
-    cleaning: Cleaning
+    cleaning: CleaningSteps
     vocabulary: Vocabulary
     training: Training
     objective_training: dict[Literal["clm", "mlm", "mt"], TrainingOverride]
