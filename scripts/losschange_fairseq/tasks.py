@@ -6,6 +6,7 @@ Each is a stock fairseq task; only the moment of the optimizer's step is looked 
 from dataclasses import dataclass, field
 from typing import Optional
 
+import torch
 from fairseq.logging import metrics
 from fairseq.tasks import register_task
 from fairseq.tasks.language_modeling import LanguageModelingConfig, LanguageModelingTask
@@ -18,6 +19,7 @@ from losschange.partition import partition_parameters
 from losschange.parts import PartStore
 from losschange.recorder import Recorder
 
+from .fast.stacks import use_fast_layers
 from .initialisation import scale_initialisation
 from .master_weights import MasterWeights
 from .recording import RecordingSettings
@@ -45,11 +47,22 @@ class RecordingTask:
         return self.args if self.cfg is None else self.cfg
 
     def build_model(self, *arguments, **options):
-        """Build the stock model, with another initialisation where the options ask for it."""
+        """Build the stock model, started and run in another way where the options ask for it."""
         model = super().build_model(*arguments, **options)
         if self.options.depth_scaled_initialisation:
             scale_initialisation(model)
+        if self.options.fast_layers:
+            use_fast_layers(model, self.options.compile_layers)
         return model
+
+    def build_criterion(self, *arguments, **options):
+        """Build the criterion, with products in bfloat16 where the options ask for it."""
+        criterion = super().build_criterion(*arguments, **options)
+        if self.options.autocast:
+            # The criterion runs the model in training, in validation and for probes alike.
+            half = torch.autocast(self.options.autocast, dtype=torch.bfloat16)
+            criterion.forward = half(criterion.forward)
+        return criterion
 
     def train_step(self, sample, model, criterion, optimizer, update_num, *arguments, **options):
         """The stock step; recording starts with the first."""
@@ -158,6 +171,16 @@ class RecordingConfig:
     depth_scaled_initialisation: bool = field(
         default=False,
         metadata={"help": "scale residual branches at the start by their number"},
+    )
+    fast_layers: bool = field(
+        default=False,
+        metadata={"help": "layers without masks, attention weights and separate projections"},
+    )
+    compile_layers: bool = field(
+        default=False, metadata={"help": "put the fast layers through torch.compile"}
+    )
+    autocast: Optional[str] = field(  # noqa: UP045
+        default=None, metadata={"help": "cpu or cuda: products in bfloat16, the rest in float32"}
     )
 
 

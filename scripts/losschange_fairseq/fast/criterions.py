@@ -1,7 +1,5 @@
 """fairseq's criterions with the output layer and the cross-entropy as one step."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from fairseq.criterions import register_criterion
@@ -41,15 +39,10 @@ class ChunkedCrossEntropy(CrossEntropyCriterion):
     def forward(self, model, sample, reduce=True):
         """Loss (nats, summed over target words), sample size, and what fairseq logs."""
         features = model(**sample["net_input"], features_only=True)[0]
-        target = sample["target"]
-        weight, bias = _output_layer(model)
+        target, layer = sample["target"], _unwrapped(model).decoder.output_projection
+        rows, words = features.flatten(0, -2), target.flatten()
         loss = linear_cross_entropy(
-            features.flatten(0, -2),
-            weight,
-            bias,
-            target.flatten(),
-            self.padding_idx,
-            self._compiled,
+            rows, layer.weight, layer.bias, words, self.padding_idx, self._compiled
         )
         size = target.size(0) if self.sentence_avg else sample["ntokens"]
         return loss, size, _logged(loss, sample, target.size(0), size)

@@ -5,8 +5,6 @@ AdamW divides by sqrt(v) / sqrt(1 - beta2^t) + eps. With eps / sqrt(1 - beta2^t)
 the two are the same.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
