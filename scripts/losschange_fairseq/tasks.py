@@ -176,6 +176,9 @@ class RecordingConfig:
         default=False,
         metadata={"help": "layers without masks, attention weights and separate projections"},
     )
+    fast_bookkeeping: bool = field(
+        default=False, metadata={"help": "settings, seeds and modes looked up once"}
+    )
     compile_layers: bool = field(
         default=False, metadata={"help": "put the fast layers through torch.compile"}
     )

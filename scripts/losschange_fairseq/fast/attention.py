@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .small_heads import attend, suits
+
 
 def self_attention(block, x: Tensor, causal: bool, seen: Tensor | None) -> Tensor:
     """Attention of a sequence to itself.
@@ -55,6 +57,8 @@ def _project(block, x: Tensor, projections) -> tuple[Tensor, ...]:
 
 def _mix(block, query: Tensor, key: Tensor, value: Tensor, causal: bool, seen) -> Tensor:
     dropout = block.dropout_module.p if block.training else 0.0
+    if not dropout and suits(query, key):
+        return block.out_proj(attend(query, key, value, causal, seen).transpose(1, 2).flatten(2))
     mixed = functional.scaled_dot_product_attention(
         query, key, value, attn_mask=seen, dropout_p=dropout, is_causal=causal
     )

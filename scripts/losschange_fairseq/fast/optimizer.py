@@ -1,4 +1,4 @@
-"""fairseq's Adam as one fused kernel over all parameters.
+"""fairseq's Adam as one fused kernel over one flat tensor of all parameters.
 
 fairseq divides by sqrt(v) + eps and multiplies by sqrt(1 - beta2^t) / (1 - beta1^t); PyTorch's
 AdamW divides by sqrt(v) / sqrt(1 - beta2^t) + eps. With eps / sqrt(1 - beta2^t) in the place of eps
@@ -50,32 +50,59 @@ class FusedAdam(torch.optim.AdamW):
 
 @register_optimizer("fused_adam", dataclass=FusedAdamConfig)
 class FairseqFusedAdam(FairseqAdam):
-    """fairseq's adam with a fused step, and its norm and factor in few calls."""
+    """fairseq's adam over a flat tensor, of which the model's parameters become views.
+
+    Parameters
+    ----------
+    cfg : FusedAdamConfig
+    params : iterable of Parameter
+        On one device and of one type.
+    """
 
     def __init__(self, cfg: FusedAdamConfig, params):
         FairseqOptimizer.__init__(self, cfg)
-        self._optimizer = FusedAdam(params, **self.optimizer_config)
+        self._held = list(params)
+        self._flat = self._held[0]
+        if len(self._held) > 1:
+            self._flat = torch.nn.Parameter(torch.cat([p.detach().flatten() for p in self._held]))
+            for parameter, view in self._views(self._flat.detach()):
+                parameter.data = view
+        if self._flat.grad is None:
+            self._flat.grad = torch.zeros_like(self._flat)
+        self._optimizer = FusedAdam([self._flat], **self.optimizer_config)
+
+    @property
+    def params(self):
+        """The model's own parameters."""
+        return iter(self._held)
+
+    def zero_grad(self):
+        """Clear all gradients; autograd adds to them in place."""
+        self._flat.grad.zero_()
+        for parameter, view in self._views(self._flat.grad):
+            if parameter.grad is not view:
+                parameter.grad = view
 
     def multiply_grads(self, c):
         """Multiply all gradients by a number or a scalar tensor."""
-        gradients = self._gradients()
-        if gradients:
-            torch._foreach_mul_(gradients, c.to(gradients[0].device) if torch.is_tensor(c) else c)
+        self._flat.grad.mul_(c.to(self._flat.device) if torch.is_tensor(c) else c)
 
     def clip_grad_norm(self, max_norm, aggregate_norm_fn=None):
         """Norm of all gradients, clipped to `max_norm` where it is above 0."""
+        norm = torch.linalg.vector_norm(self._flat.grad)
         if aggregate_norm_fn is not None:
-            return super().clip_grad_norm(max_norm, aggregate_norm_fn)
-        gradients = self._gradients()
-        if not gradients:
-            return torch.tensor(0.0)
-        norm = torch.nn.utils.get_total_norm(gradients)
+            norm = aggregate_norm_fn(norm)
         if max_norm > 0:
             # fairseq's own factor
-            torch._foreach_mul_(gradients, (max_norm / (norm + 1e-6)).clamp_(max=1))
+            self._flat.grad.mul_((max_norm / (norm + 1e-6)).clamp_(max=1))
         return norm
 
-    def _gradients(self) -> list[torch.Tensor]:
+    def _views(self, flat: torch.Tensor):
+        """Every parameter with its piece of a flat tensor."""
+        if len(self._held) == 1:
+            return [(self._flat, flat)]
+        pieces = flat.split([parameter.numel() for parameter in self._held])
         return [
-            p.grad for group in self.param_groups for p in group["params"] if p.grad is not None
+            (parameter, piece.view(parameter.shape))
+            for parameter, piece in zip(self._held, pieces, strict=True)
         ]

@@ -6,7 +6,6 @@ import torch
 from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase
 
 from . import layers
-from .modes import remember_modes
 
 
 def use_fast_layers(model, compiled: bool = False) -> None:
@@ -33,7 +32,6 @@ def use_fast_layers(model, compiled: bool = False) -> None:
             _refuse_unknown(module)
             module.__class__ = FastDecoder
             module.run_layer = _compile(layers.decoder_layer, compiled)
-    remember_modes(model)
 
 
 class FastEncoder(TransformerEncoderBase):
