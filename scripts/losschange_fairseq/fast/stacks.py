@@ -40,11 +40,7 @@ class FastEncoder(TransformerEncoderBase):
     def forward_scriptable(
         self, src_tokens, src_lengths=None, return_all_hiddens=False, token_embeddings=None
     ):
-        """What the stock encoder gives; of the hidden states only the last."""
-        if return_all_hiddens and not self.training:
-            return super().forward_scriptable(
-                src_tokens, src_lengths, return_all_hiddens, token_embeddings
-            )
+        """What the stock encoder gives, without the states between the layers."""
         padding = src_tokens.eq(self.padding_idx)
         seen = padding.logical_not()[:, None, None, :] if padding.any() else None
         x, embedding = self.forward_embedding(src_tokens, token_embeddings)
@@ -60,7 +56,7 @@ class FastEncoder(TransformerEncoderBase):
             "fc_results": [],
             "src_tokens": [],
             "src_lengths": [padding.logical_not().sum(dim=1, dtype=torch.int32).view(-1, 1)],
-            # Known here, so that the decoder need not ask the device again.
+            # Empty where nothing is padding, so that the decoder need not ask the device again.
             "seen": [] if seen is None else [seen],
         }
 
@@ -91,7 +87,8 @@ class FastDecoder(TransformerDecoderBase):
         source = seen = None
         if encoder_out is not None:
             source = encoder_out["encoder_out"][0].transpose(0, 1)
-            seen = encoder_out["seen"][0] if encoder_out["seen"] else None
+            if "seen" not in encoder_out or encoder_out["seen"]:
+                seen = encoder_out["encoder_padding_mask"][0].logical_not()[:, None, None, :]
         x = self.embed_scale * self.embed_tokens(prev_output_tokens)
         if self.project_in_dim is not None:
             x = self.project_in_dim(x)
