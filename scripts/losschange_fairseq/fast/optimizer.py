@@ -69,6 +69,7 @@ class FairseqFusedAdam(FairseqAdam):
                 parameter.data = view
         if self._flat.grad is None:
             self._flat.grad = torch.zeros_like(self._flat)
+        self._gradients = self._views(self._flat.grad)
         self._optimizer = FusedAdam([self._flat], **self.optimizer_config)
 
     @property
@@ -79,7 +80,7 @@ class FairseqFusedAdam(FairseqAdam):
     def zero_grad(self):
         """Clear all gradients; autograd adds to them in place."""
         self._flat.grad.zero_()
-        for parameter, view in self._views(self._flat.grad):
+        for parameter, view in self._gradients:
             if parameter.grad is not view:
                 parameter.grad = view
 

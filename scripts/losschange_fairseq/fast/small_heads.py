@@ -15,35 +15,36 @@ WIDEST = 16
 LONGEST = 256
 
 
-def suits(query: Tensor, key: Tensor) -> bool:
+def suits(x: Tensor, source: Tensor, width: int) -> bool:
     """Whether `attend` is the faster way.
 
     Parameters
     ----------
-    query, key : Tensor (batch, heads, length, width of a head)
+    x, source : Tensor (batch, length, width of the model)
+        Who looks, and at what.
+    width : int
+        Of a head.
     """
-    small = query.shape[-1] <= WIDEST and max(query.shape[2], key.shape[2]) <= LONGEST
-    return small and query.device.type == "cpu" and query.dtype == torch.float32
+    small = width <= WIDEST and max(x.shape[1], source.shape[1]) <= LONGEST
+    half = torch.is_autocast_enabled("cpu")
+    return small and x.device.type == "cpu" and x.dtype == torch.float32 and not half
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool, seen: Tensor | None) -> Tensor:
-    """What scaled_dot_product_attention gives, float32, without dropout.
+    """What scaled_dot_product_attention gives, transposed, in float32 and without dropout.
 
     Parameters
     ----------
-    query, key, value : Tensor (batch, heads, length, width of a head)
+    query, key, value : Tensor (batch x heads, width of a head, length)
     causal : bool
     seen : bool Tensor (batch, 1, 1, key length) or None
+        False where nobody may look.
 
     Returns
     -------
-    Tensor (batch, heads, length, width of a head)
+    Tensor (batch x heads, width of a head, length)
     """
-    batch, heads, _, width = query.shape
-    # (batch x heads, width, length)
-    rows = [part.transpose(2, 3).flatten(0, 1) for part in (query, key, value)]
-    mixed = _Attend.apply(*rows, width**-0.5, causal, seen)
-    return mixed.unflatten(0, (batch, heads)).transpose(2, 3)
+    return _Attend.apply(query, key, value, query.shape[1] ** -0.5, causal, seen)
 
 
 class _Attend(torch.autograd.Function):
