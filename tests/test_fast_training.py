@@ -186,3 +186,67 @@ def test_it_goes_on_from_its_state():
     second.load_state_dict(first.state_dict())
     go(halted, second, range(3, 6))
     assert torch.equal(halted, straight)
+
+
+def batches(objective, tokens, folder, number, updates=6):
+    """What the first updates are made of, in so many passes."""
+    model = parse_model(NAMES[objective])
+    changes = {"update_frequency": 8, "max_tokens": 96, "micro_batches": number}
+    training = tiny_training(model, **changes)
+    arguments = fairseq_arguments(model, training, tokens[objective], 1, "cpu")
+    run = ResumableTraining(arguments, folder, Intervals(UPDATES, UPDATES, UPDATES))
+    found = [samples for samples, _ in zip(run._batches(), range(updates), strict=False)]
+    return [run.task.join_samples(samples, run.trainer.get_model()) for samples in found]
+
+
+def words_of(samples):
+    """Sorted ids, and the numbers of tokens and of places that hold one, of an update."""
+    ids = sorted(number for sample in samples for number in sample["id"].tolist())
+    tokens = sum(int(sample["ntokens"]) for sample in samples)
+    sides = [s for sample in samples for s in (sample["net_input"]["src_tokens"], sample["target"])]
+    return ids, tokens, sum(int((side != 1).sum()) for side in sides)
+
+
+@pytest.mark.parametrize("objective", list(NAMES))
+@pytest.mark.parametrize("number", [1, 3])
+def test_the_same_samples_enter_an_update_in_fewer_passes(objective, number, tokens, tmp_path):
+    stock = batches(objective, tokens, tmp_path / "stock", "stock")
+    joined = batches(objective, tokens, tmp_path / "joined", number)
+    assert [len(samples) for samples in stock[:-1]] == [8] * 5
+    assert [len(samples) for samples in joined[:-1]] == [number] * 5
+    for before, after in zip(stock, joined, strict=True):
+        assert words_of(after) == words_of(before)
+        assert sum(s["nsentences"] for s in after) == sum(s["nsentences"] for s in before)
+
+
+def test_joined_translations_are_padded_little_and_keep_their_sides(tokens, tmp_path):
+    (one,), *_ = batches("mt", tokens, tmp_path / "one", 1)
+    three, *_ = batches("mt", tokens, tmp_path / "three", 3)
+    source, target = one["net_input"]["src_tokens"], one["target"]
+    padded = source.eq(1)
+    # fairseq pads a source on the left and a target on the right
+    assert padded.any() and (padded[:, 1:] <= padded[:, :-1]).all()
+    assert (target.eq(1)[:, 1:] >= target.eq(1)[:, :-1]).all()
+    places = [sum(s["target"].numel() for s in samples) for samples in ([one], three)]
+    assert places[1] < 0.9 * places[0]
+
+
+@pytest.mark.parametrize("objective", list(NAMES))
+def test_fewer_passes_make_the_same_updates(objective, tokens, tmp_path):
+    """The very same sentences: so the profile of the layers is the same too, for MT as well."""
+    small = {"update_frequency": 8, "max_tokens": 96, "total_updates": UPDATES}
+    cube, losses, _ = train(tmp_path / "stock", objective, tokens, SWITCHES, **small)
+    found, found_losses, settings = train(
+        tmp_path / "joined", objective, tokens, SWITCHES, **small, micro_batches=2
+    )
+    assert settings["micro_batches"] == "2"
+    np.testing.assert_allclose(found_losses, losses, atol=2e-3)
+    assert difference(found, cube) < 1e-3
+
+
+def test_memory_decides_how_many_passes_an_update_needs():
+    from losschange_fairseq.fast.micro_batches import passes_that_fit
+
+    assert passes_that_fit(32768, 400_000, free=80 * 10**9) == 1
+    assert passes_that_fit(32768, 400_000, free=16 * 10**9) == 2
+    assert passes_that_fit(32768, 400_000, free=10**9) == 22

@@ -47,6 +47,7 @@ def settings_as_run(cfg, model) -> dict[str, object]:
         "fast_optimizer": cfg.optimizer._name.startswith("fused_"),
         "fast_bookkeeping": hasattr(model, "_every_module"),
         "compile": bool(getattr(task, "compile_layers", False)),
+        "micro_batches": getattr(task, "micro_batches", "stock"),
         "data_workers": cfg.dataset.num_workers,
         "adam_betas": list(ast.literal_eval(str(cfg.optimizer.adam_betas))),
         "adam_epsilon": cfg.optimizer.adam_eps,

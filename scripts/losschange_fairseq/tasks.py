@@ -19,6 +19,7 @@ from losschange.partition import partition_parameters
 from losschange.parts import PartStore
 from losschange.recorder import Recorder
 
+from .fast.micro_batches import join_samples, passes_for
 from .fast.stacks import use_fast_layers
 from .initialisation import scale_initialisation
 from .master_weights import MasterWeights
@@ -71,6 +72,22 @@ class RecordingTask:
         return super().train_step(
             sample, model, criterion, optimizer, update_num, *arguments, **options
         )
+
+    def join_samples(self, samples, model) -> list:
+        """The samples of an update in as many passes as the options ask for.
+
+        Parameters
+        ----------
+        samples : list of fairseq samples
+            As fairseq's own batches come.
+        model : fairseq model
+        """
+        asked = self.options.micro_batches
+        if asked == "stock" or len(samples) == 1:
+            return samples
+        number = passes_for(model, samples) if asked == "auto" else int(asked)
+        left = getattr(self.options, "left_pad_source", False)
+        return join_samples(samples, number, self.target_dictionary.pad(), left)
 
     def optimizer_step(self, optimizer, model, update_num):
         """Let the optimizer step, and allocate the loss change of that step."""
@@ -175,6 +192,10 @@ class RecordingConfig:
     fast_layers: bool = field(
         default=False,
         metadata={"help": "layers without masks, attention weights and separate projections"},
+    )
+    micro_batches: str = field(
+        default="stock",
+        metadata={"help": "passes that make an update: a number, auto, or stock for update-freq"},
     )
     fast_bookkeeping: bool = field(
         default=False, metadata={"help": "settings, seeds and modes looked up once"}

@@ -103,6 +103,7 @@ class Training(Section):
     fast_cross_entropy: bool
     fast_optimizer: bool
     fast_bookkeeping: bool
+    micro_batches: Positive | Literal["auto", "stock"]
     compile: bool
     data_workers: Count
     validation_interval: Positive

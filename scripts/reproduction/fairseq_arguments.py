@@ -55,6 +55,7 @@ def fairseq_arguments(
         *("--dropout", str(training["dropout"])),
         *("--attention-dropout", str(training["attention_dropout"])),
         *("--activation-fn", str(training["activation"])),
+        *("--micro-batches", str(training["micro_batches"])),
         *("--num-workers", str(training["data_workers"])),
         "--skip-invalid-size-inputs-valid-test",
     ]
