@@ -7,7 +7,7 @@ PRESETS := $(wildcard presets/*.yaml)
 SNAKEMAKE := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format set-up
+.PHONY: help demo test performance check format set-up
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -17,6 +17,9 @@ demo: set-up ## small models, every figure and table, offline, on a CPU: results
 
 test: set-up ## the tests, offline, fast ones first
 	.venv/bin/python -m pytest -q
+
+performance: set-up ## on a GPU: time stock fairseq and the faster ways, fill docs/performance.md
+	.venv/bin/python benchmarks/training.py --preset paper --compile --publish docs/performance.md
 
 check: set-up ## format, style, Snakemake's lint, and a dry run of the paper and every preset
 	.venv/bin/ruff check .

@@ -4,8 +4,9 @@ Every row is a training of its own: an objective, a way (stock fairseq, its upda
 of the faster ways, or one of them alone) and what is recorded. All rows of an objective make
 the same updates in turns of a few, batches read and padded included, so that whatever else the
 machine does falls on all of them. Prints a row each: tokens and updates per second, milliseconds
-of an update, share of the peak, memory, and what the paper's 15 models would take. On a CPU times are
-the processor's own, which others on the machine disturb less. `--publish FILE` writes them as the table of that file.
+of an update, share of the peak, memory, and what the paper's 15 models would take. On a CPU times
+are the processor's own, which others on the machine disturb less. `--publish FILE` writes the rows
+as the table of that file.
 
     python benchmarks/training.py --preset demo                       # a CPU, minutes
     python benchmarks/training.py --preset paper --publish docs/performance.md   # a GPU
