@@ -36,7 +36,7 @@ sys.path.insert(0, str(SCRIPTS))
 SWITCHES = ("fast_layers", "fast_cross_entropy", "fast_optimizer", "fast_bookkeeping")
 STOCK = {**dict.fromkeys(SWITCHES, False), "compile": False, "micro_batches": "stock"}
 FAST = dict.fromkeys(SWITCHES, True)
-RECORDINGS = {"off": None, "batch": {}, "batch + probe": {"probe": 10}}
+RECORDINGS = {"off": None, "batch": {}, "batch + probe": {"probe": 1}}
 PAPER = {"clm": 4, "mlm": 4, "mt": 7}  # models of each objective
 COLUMNS = (
     "objective", "way", "LCA", "tokens/s", "updates/s", "ms", "x stock", "TFLOP/s", "of the peak",

@@ -151,6 +151,24 @@ def test_attention_of_narrow_heads_is_that_of_pytorch(causal, padded):
         torch.testing.assert_close(one, other)
 
 
+def test_dropout_drops_its_share_and_keeps_the_mean():
+    from fairseq.modules import FairseqDropout
+    from losschange_fairseq.fast.dropout import dropout
+
+    torch.manual_seed(1)
+    x = torch.ones(301, 401, requires_grad=True)
+    module = FairseqDropout(0.1)
+    found = dropout(module, x)
+    (gradient,) = torch.autograd.grad(found.sum(), x)
+    assert torch.equal(gradient, found) and found.unique().tolist()[0] == 0
+    assert float((found == 0).float().mean()) == pytest.approx(0.1, abs=0.004)
+    assert float(found.mean()) == pytest.approx(1, abs=0.004)
+    # neighbours that share a random number are independent
+    dropped = (found == 0).float()
+    assert float((dropped[:, 1:] * dropped[:, :-1]).mean()) == pytest.approx(0.01, abs=0.002)
+    assert dropout(module.eval(), x) is x
+
+
 def test_the_fused_adam_is_the_one_of_fairseq():
     from fairseq.optim.adam import Adam
 
