@@ -7,7 +7,7 @@ PRESETS := $(wildcard presets/*.yaml)
 SNAKEMAKE := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fetch test check format set-up
+.PHONY: help demo fetch test performance check format set-up
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -20,6 +20,9 @@ fetch: set-up ## list the corpora with sizes and licences, then download them (C
 
 test: set-up ## the tests, offline, fast ones first
 	.venv/bin/python -m pytest -q
+
+performance: set-up ## on a GPU: time stock fairseq and the faster ways, fill docs/performance.md
+	.venv/bin/python benchmarks/training.py --preset paper --compile --publish docs/performance.md
 
 check: set-up ## format, style, Snakemake's lint, and a dry run of the paper and every preset
 	.venv/bin/ruff check .
