@@ -21,6 +21,14 @@ ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tgz", ".tar.gz", ".tar")
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError)
 NAMES_SHOWN = 10
+LARGEST_HEADER = 1 << 20  # bytes
+FURTHER_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 
 class ArchiveError(UserError):
@@ -69,6 +77,18 @@ def _damage_reported(archive: Path) -> Iterator[None]:
         raise ArchiveError(
             f"{archive} is damaged: {error}. Delete it, so that it is fetched again."
         ) from error
+
+
+class TarEntry(tarfile.TarInfo):
+    """An entry of a tar archive; one with an endless header is refused before it is read."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "TarEntry":
+        """As in the base class; long names and other further headers are read into memory."""
+        entry = super().frombuf(buf, encoding, errors)
+        if entry.type in FURTHER_HEADERS and entry.size > LARGEST_HEADER:
+            raise tarfile.ReadError(f"an entry has a header of {entry.size} bytes")
+        return entry
 
 
 def tar_entries(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -192,8 +212,13 @@ def open_unpacked(archive: Path, path: str) -> BinaryIO:
 @contextmanager
 def open_tar(archive: Path, path: str) -> Iterator[tarfile.TarFile]:
     """Open a tar archive for `tar_entries`."""
-    with open_unpacked(archive, path) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as tar:
+    with open_unpacked(archive, path) as unpacked, stream_tar(unpacked) as tar:
         yield tar
+
+
+def stream_tar(unpacked: BinaryIO) -> tarfile.TarFile:
+    """Read a stream as a tar archive, for `tar_entries`."""
+    return tarfile.open(fileobj=unpacked, mode="r|", tarinfo=TarEntry)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Whether a fetched file is complete, and of the kind that its name says."""
 
-import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from reproduction.corpora.archives import (
     ZIP_SUFFIXES,
     ArchiveError,
     open_unpacked,
+    stream_tar,
     tar_entries,
 )
 
@@ -82,7 +82,7 @@ def _read_to_end(file: Path, path: str, check_size: Callable[[int], None]) -> No
         with open_unpacked(file, path) as opened:
             counted = _Counted(opened, check_size)
             if path.endswith(TAR_SUFFIXES):
-                with tarfile.open(fileobj=counted, mode="r|") as archive:
+                with stream_tar(counted) as archive:
                     for _ in tar_entries(archive):
                         pass
             while counted.read(BLOCK):
