@@ -42,6 +42,8 @@ rule learn_vocabulary:
         vocabulary=f"{RESULTS}/tokens/{{tokens}}/sentencepiece.vocab",
     log:
         f"{RESULTS}/logs/learn_vocabulary/{{tokens}}.log",
+    group:
+        "text"
     params:
         size=CONFIGURATION.vocabulary.size,
         sentences=CONFIGURATION.vocabulary.sentences,
@@ -70,6 +72,8 @@ for tokens in TOKENS:
             f"{RESULTS}/tokens/{tokens}/tokens.json",
         log:
             f"{RESULTS}/logs/binarise_text/{tokens}.log",
+        group:
+            "text"
         params:
             languages=list(TOKENS[tokens].languages),
             splits=[f"--split {split} {text_of(tokens, split)}" for split in token_splits(tokens)],
