@@ -133,6 +133,7 @@ for corpus in CORPORA:
         log:
             f"{RESULTS}/logs/prepare_corpus/{corpus}.log",
         resources:
+            runtime=text_minutes(CONFIGURATION, corpus),
             mem_mb=2500,
         params:
             corpus=corpus,

@@ -6,6 +6,9 @@ stopped training goes on from there.
 
 from losschange import RECORDING_VERSION
 
+# No parameter of the rule: a finished training is not made again by other workers.
+WORKERS = CONFIGURATION.resources.workers
+
 
 rule train_model:
     input:
@@ -17,9 +20,10 @@ rule train_model:
         settings=f"{RESULTS}/models/{{model}}/settings.json",
     log:
         f"{RESULTS}/logs/train_model/{{model}}.log",
-    threads: CONFIGURATION.resources.training_threads
+    threads: CONFIGURATION.resources.training_threads * WORKERS
     resources:
-        mem_mb=CONFIGURATION.resources.training_memory,
+        runtime=training_minutes,
+        mem_mb=memory_of,
         gpu=CONFIGURATION.resources.training_gpus,
     params:
         training=lambda wildcards: json.dumps(

@@ -10,6 +10,7 @@ rule summarise_cube:
     log:
         f"{RESULTS}/logs/summarise_cube/{{model}}.log",
     resources:
+        runtime=lambda wildcards: cost_of(wildcards).summary_minutes,
         mem_mb=1000,
     shell:
         "{PYTHON} {input.code[0]} --cube {input.cube} --output {output} > {log} 2>&1"
