@@ -137,6 +137,7 @@ for corpus in CORPORA:
         group:
             "text"
         resources:
+            runtime=text_minutes(CONFIGURATION, corpus),
             mem_mb=2500,
         params:
             corpus=corpus,

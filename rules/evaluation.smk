@@ -31,7 +31,9 @@ rule evaluate_model:
         f"{RESULTS}/logs/evaluate_model/{{model}}.log",
     threads: CONFIGURATION.resources.training_threads
     resources:
-        **EVALUATION_RESOURCES,
+        runtime=lambda wildcards: evaluation_minutes(CONFIGURATION, model_of(wildcards)),
+        mem_mb=memory_of,
+        gpu=min(CONFIGURATION.resources.training_gpus, 1),
     params:
         model=lambda wildcards: model_of(wildcards).name,
         tokens=lambda wildcards: f"{RESULTS}/tokens/{model_of(wildcards).tokens}",

@@ -6,6 +6,9 @@ stopped training goes on from there.
 
 from losschange import RECORDING_VERSION
 
+# No parameter of the rule: a finished training is not made again by other workers.
+WORKERS = CONFIGURATION.resources.workers
+
 
 rule train_model:
     input:
@@ -18,9 +21,11 @@ rule train_model:
     log:
         f"{RESULTS}/logs/train_model/{{model}}.log",
     retries: TRAINING_RETRIES
-    threads: CONFIGURATION.resources.training_threads
+    threads: CONFIGURATION.resources.training_threads * WORKERS
     resources:
-        **TRAINING_RESOURCES,
+        runtime=training_minutes,
+        mem_mb=memory_of,
+        gpu=CONFIGURATION.resources.training_gpus,
     params:
         training=lambda wildcards: json.dumps(
             CONFIGURATION.training_of(model_of(wildcards)).model_dump()

@@ -5,21 +5,21 @@ from reproduction.files import UserError
 
 
 def time_limit():
-    """Minutes that the queue grants a job: time_limit in the profile's default-resources."""
-    defaults = workflow.resource_settings.default_resources or {}
-    return int(defaults["time_limit"].value) if "time_limit" in defaults else None
+    """Minutes that the queue allows a job, from config.yaml or the profile; None if it does not say."""
+    named = workflow.resource_settings.default_resources or {}
+    in_profile = int(named["time_limit"].value) if "time_limit" in named else None
+    return CONFIGURATION.resources.time_limit or in_profile
 
 
 TIME_LIMIT = time_limit()
-TRAINING_RESOURCES = {
-    "mem_mb": CONFIGURATION.resources.training_memory,
-    "gpu": CONFIGURATION.resources.training_gpus,
-}
-EVALUATION_RESOURCES = dict(TRAINING_RESOURCES)
-if TIME_LIMIT:
-    TRAINING_RESOURCES["runtime"] = TIME_LIMIT
+# Tries of a training: those that the time limit makes necessary by the estimate, twice for a
+# machine that is slower, and two for a node that fails. Without a limit: what the profile says.
 # Only the process that plans repeats a job; the one that runs it in the queue would multiply them.
-TRAINING_RETRIES = 3 if TIME_LIMIT and workflow.is_main_process else None
+TRAINING_RETRIES = (
+    2 * max(cost.tries(TIME_LIMIT) for cost in COSTS.values()) + 2
+    if TIME_LIMIT and workflow.is_main_process
+    else None
+)
 
 
 onstart:
