@@ -1,0 +1,185 @@
+"""The Slurm of this session, what the runs in its queue are compared with, and cleaning up."""
+
+import csv
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import uuid
+
+import pytest
+import yaml
+from cluster import (
+    Cluster,
+    NoSlurm,
+    ask,
+    install,
+    jobs,
+    processes_with,
+    wait_until,
+)
+
+from workflow_runs import ROOT, TINY, copy_repository, snakemake
+
+PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
+VARIABLE = "LOSSCHANGE_TEST_RUN"
+LOOK_EVERY = ("--slurm-init-seconds-before-status-checks", "1")
+SHORT_SECONDS, LONG_SECONDS = 20, 75  # of updates, without starting and saving
+
+
+def pytest_addoption(parser):
+    parser.addoption("--needs-slurm", action="store_true", help="fail where it cannot be started")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory, pytestconfig):
+    """A running Slurm with two slots."""
+    partition = yaml.safe_load(PROFILE.read_text())["default-resources"]["slurm_partition"]
+    # Not below a folder that only root may enter: the second user's jobs run here too.
+    cluster = Cluster(tmp_path_factory.mktemp("slurm"), partition)
+    # The session's own end too, when it is asked to stop.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        install()
+    except NoSlurm as reason:
+        pytest.skip(f"no Slurm here: {reason}")
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def all_models(tmp_path_factory):
+    """Folder of an undisturbed local run of all 15 models, two at a time."""
+    folder = copy_repository(tmp_path_factory.mktemp("reference") / "repository")
+    settings = yaml.safe_load(TINY.read_text())
+    del settings["models"]
+    settings["run"] = "queue"
+    text = {"sources": ["synthetic:400"], "valid": 40, "test": 20}
+    news = {"sources": ["synthetic:10:news"]}
+    settings["corpora"] = {
+        **{f"europarl-en-{language}": text for language in ("de", "fi", "et")},
+        "wmt-en-de": {"sources": ["synthetic:400"], "train": "rest", "valid": 40},
+        **{f"newstest2018-en-{language}": news for language in ("de", "fi", "et")},
+    }
+    settings["resources"]["training_gpus"] = 1  # of the queue's; the trainings use the CPU
+    (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
+    done = snakemake(folder, "cubes", "--configfile", "settings.yaml", "--cores", "2")
+    assert done.returncode == 0, done.stdout
+    return folder
+
+
+@pytest.fixture(scope="session")
+def two_models(all_models, tmp_path_factory):
+    """The same of two models that train for a while: clm-de shorter, clm-en longer."""
+    folder = tmp_path_factory.mktemp("two") / "repository"
+    shutil.copytree(all_models, folder, symlinks=True)
+    for name in ("cubes", "models", "logs"):
+        shutil.rmtree(folder / "results" / "queue" / name)
+    settings = yaml.safe_load((folder / "settings.yaml").read_text())
+    settings["models"] = ["clm-en", "clm-de"]
+    settings["model_training"] = {
+        name: {
+            "total_updates": round(seconds / seconds_per_update(all_models, name)),
+            "validation_interval": 200,
+            "checkpoint_interval": 50,
+        }
+        for name, seconds in (("clm-de", SHORT_SECONDS), ("clm-en", LONG_SECONDS))
+    }
+    (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
+    done = snakemake(folder, "cubes", "--configfile", "settings.yaml", "--cores", "2")
+    assert done.returncode == 0, done.stdout
+    return folder
+
+
+def seconds_per_update(folder, model):
+    """Median over a training."""
+    with open(folder / "results" / "queue" / "models" / model / "training.csv") as file:
+        return statistics.median(float(row["seconds"]) for row in csv.DictReader(file))
+
+
+class Queue:
+    """A copy of the repository whose runs go through Slurm."""
+
+    def __init__(self, folder, mark):
+        self.folder, self.mark = folder, mark
+        self.results = folder / "results" / "queue"
+        self.started = []
+
+    def start(self, *targets, user=None, **variables):
+        """Start Snakemake with the profile as it is; the process."""
+        command = [sys.executable, "-m", "snakemake", *targets]
+        command += ["--workflow-profile", "profiles/slurm", "--cores", "all", *LOOK_EVERY]
+        command += ["--configfile", "settings.yaml"]
+        if user:
+            command = ["runuser", "-u", user, "--", *command]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        with open(self.folder / "output.txt", "w") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env={**environment, VARIABLE: self.mark, **variables},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.started.append(process)
+        return process
+
+    def finish(self, *targets, status=0, **options):
+        """Run Snakemake to its end; what it said."""
+        process = self.start(*targets, **options)
+        return self.end_of(process, status)
+
+    def end_of(self, process, status=0):
+        """Wait for the end of a run; what it said."""
+        code = process.wait(timeout=600)
+        said = (self.folder / "output.txt").read_text()
+        assert (code == 0) == (status == 0), said
+        return said
+
+    def state(self, model):
+        return self.results / "models" / model / "state"
+
+    def cube(self, model):
+        return f"results/queue/cubes/{model}.nc"
+
+
+@pytest.fixture
+def queue(cluster, tmp_path):
+    """Makes folders for runs; stops what is left of them, and looks whether anything was."""
+    mark, made = uuid.uuid4().hex, []
+
+    def make(reference, name="repository"):
+        folder = copy_repository(tmp_path / name)
+        shutil.copy(reference / "settings.yaml", folder)
+        for part in ("corpora", "tokens"):
+            shutil.copytree(
+                reference / "results" / "queue" / part, folder / "results" / "queue" / part
+            )
+        made.append(Queue(folder, mark))
+        return made[-1]
+
+    try:
+        yield make
+        # Nothing is left of a run that ended as it should.
+        wait_until(
+            lambda: not processes_with(VARIABLE, mark),
+            30,
+            "processes are left behind",
+        )
+        assert jobs() == []
+    finally:
+        for number in [job["number"] for job in jobs()]:
+            subprocess.run(["scancel", number], capture_output=True)
+        for process in [process for folder in made for process in folder.started]:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        wait_until(lambda: not ask("squeue", "-h").strip(), 60, "jobs that do not end")
+        for process in processes_with(VARIABLE, mark):
+            os.kill(process, signal.SIGKILL)
