@@ -1,4 +1,4 @@
-"""GPUs are given out one by one, to living processes only. No GPU is needed: the list is made up."""
+"""GPUs are given out one by one, to living processes only. Their list is made up here."""
 
 import os
 import signal

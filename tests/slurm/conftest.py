@@ -7,7 +7,9 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import uuid
+from pathlib import Path
 
 import pytest
 import yaml
@@ -21,24 +23,21 @@ from cluster import (
     wait_until,
 )
 
-from workflow_runs import ROOT, TINY, copy_repository, snakemake
+from workflow_runs import ROOT, TINY, copy_repository
 
 PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
 VARIABLE = "LOSSCHANGE_TEST_RUN"
 LOOK_EVERY = ("--slurm-init-seconds-before-status-checks", "1")
-SHORT_SECONDS, LONG_SECONDS = 20, 75  # of updates, without starting and saving
-
-
-def pytest_addoption(parser):
-    parser.addoption("--needs-slurm", action="store_true", help="fail where it cannot be started")
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+SHORT_SECONDS, LONG_SECONDS = 15, 75  # of updates, without starting and saving
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory, pytestconfig):
+def cluster():
     """A running Slurm with two slots."""
     partition = yaml.safe_load(PROFILE.read_text())["default-resources"]["slurm_partition"]
-    # Not below a folder that only root may enter: the second user's jobs run here too.
-    cluster = Cluster(tmp_path_factory.mktemp("slurm"), partition)
+    folder = open_folder()
+    cluster = Cluster(folder, partition)
     # The session's own end too, when it is asked to stop.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
@@ -50,6 +49,7 @@ def cluster(tmp_path_factory, pytestconfig):
         yield cluster
     finally:
         cluster.stop()
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -68,20 +68,19 @@ def all_models(tmp_path_factory):
     }
     settings["resources"]["training_gpus"] = 1  # of the queue's; the trainings use the CPU
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
-    done = snakemake(folder, "cubes", "--configfile", "settings.yaml", "--cores", "2")
-    assert done.returncode == 0, done.stdout
+    run_here(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def two_models(all_models, tmp_path_factory):
-    """The same of two models that train for a while: clm-de shorter, clm-en longer."""
+    """The same of two models that train for a while, clm-de shorter, clm-en longer; and a third."""
     folder = tmp_path_factory.mktemp("two") / "repository"
     shutil.copytree(all_models, folder, symlinks=True)
     for name in ("cubes", "models", "logs"):
         shutil.rmtree(folder / "results" / "queue" / name)
     settings = yaml.safe_load((folder / "settings.yaml").read_text())
-    settings["models"] = ["clm-en", "clm-de"]
+    settings["models"] = ["clm-en", "clm-de", "mlm-de"]
     settings["model_training"] = {
         name: {
             "total_updates": round(seconds / seconds_per_update(all_models, name)),
@@ -91,9 +90,36 @@ def two_models(all_models, tmp_path_factory):
         for name, seconds in (("clm-de", SHORT_SECONDS), ("clm-en", LONG_SECONDS))
     }
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
-    done = snakemake(folder, "cubes", "--configfile", "settings.yaml", "--cores", "2")
-    assert done.returncode == 0, done.stdout
+    run_here(folder)
     return folder
+
+
+def open_folder():
+    """A new folder that other users may enter, unlike pytest's; jobs of a second one run in it."""
+    folder = Path(tempfile.mkdtemp(prefix="losschange-slurm-"))
+    folder.chmod(0o755)
+    return folder
+
+
+def run_here(folder):
+    """Train all models of a folder on this machine, without Slurm."""
+    command = [sys.executable, "-m", "snakemake", "cubes", "--cores", "2"]
+    process = subprocess.Popen(
+        [*command, "--configfile", "settings.yaml"],
+        cwd=folder,
+        env={**os.environ, **ONE_THREAD},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said, _ = process.communicate()
+        assert process.returncode == 0, said
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def seconds_per_update(folder, model):
@@ -115,17 +141,17 @@ class Queue:
         command = [sys.executable, "-m", "snakemake", *targets]
         command += ["--workflow-profile", "profiles/slurm", "--cores", "all", *LOOK_EVERY]
         command += ["--configfile", "settings.yaml"]
-        if user:
-            command = ["runuser", "-u", user, "--", *command]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        options = {"user": user, "group": user, "extra_groups": []} if user else {}
         with open(self.folder / "output.txt", "w") as output:
             process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env={**environment, VARIABLE: self.mark, **variables},
+                env={**os.environ, **ONE_THREAD, VARIABLE: self.mark, **variables},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=0o002,  # what one user writes, the other's group may change
+                **options,
             )
         self.started.append(process)
         return process
@@ -150,12 +176,12 @@ class Queue:
 
 
 @pytest.fixture
-def queue(cluster, tmp_path):
+def queue(cluster):
     """Makes folders for runs; stops what is left of them, and looks whether anything was."""
-    mark, made = uuid.uuid4().hex, []
+    mark, made, base = uuid.uuid4().hex, [], open_folder()
 
     def make(reference, name="repository"):
-        folder = copy_repository(tmp_path / name)
+        folder = copy_repository(base / name)
         shutil.copy(reference / "settings.yaml", folder)
         for part in ("corpora", "tokens"):
             shutil.copytree(
@@ -183,3 +209,4 @@ def queue(cluster, tmp_path):
         wait_until(lambda: not ask("squeue", "-h").strip(), 60, "jobs that do not end")
         for process in processes_with(VARIABLE, mark):
             os.kill(process, signal.SIGKILL)
+        shutil.rmtree(base)

@@ -5,10 +5,14 @@ looks for those).
 """
 
 import os
+import pwd
 import re
 import shutil
 import signal
 import subprocess
+import sys
+import warnings
+from contextlib import suppress
 from datetime import datetime
 
 import pytest
@@ -71,7 +75,8 @@ def wait_for_checkpoint(queue, process, *models):
 
 def test_all_models_two_at_a_time_each_with_its_own_gpu(queue, all_models):
     here = queue(all_models)
-    shutil.rmtree(here.results)  # the text is made in the queue as well
+    for part in ("corpora/europarl-en-fi", "corpora/synthetic", "tokens/europarl-en-fi.fi"):
+        shutil.rmtree(here.results / part)  # text is made in the queue as well
     before = {number for number, *_ in finished_trainings()}
     here.finish("cubes")
     models = sorted(path.stem for path in here.results.glob("cubes/*.nc"))
@@ -109,7 +114,7 @@ def test_a_training_longer_than_the_time_limit_takes_several_tries(queue, two_mo
 
 def test_cancelled_and_requeued_trainings_go_on(queue, two_models):
     here = queue(two_models)
-    process = here.start("cubes")
+    process = here.start(here.cube("clm-en"), here.cube("clm-de"))
     wait_for_checkpoint(here, process, "clm-en", "clm-de")
     numbers = trainings()
     run("scancel", numbers["clm-de"])
@@ -144,12 +149,11 @@ def test_after_a_killed_snakemake_nothing_runs_twice(queue, two_models):
     (number,) = trainings().values()
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    run_here = {"cwd": here.folder, "capture_output": True}
-    unlock = ["snakemake", "--unlock", "--configfile", "settings.yaml", "--cores", "1"]
+    unlock = ["-m", "snakemake", "--unlock", "--configfile", "settings.yaml", "--cores", "1"]
     # A trainer started by hand is refused and told which job is first.
     with pytest.raises(HeldError, match=f"Slurm job {number} is training this model"):
         TrainingState(here.state("clm-de"), {}).__enter__()
-    subprocess.run(unlock, **run_here)
+    subprocess.run([sys.executable, *unlock], cwd=here.folder, capture_output=True)
     said = here.finish(here.cube("clm-de"), status=1)
     assert f"job {number} (RUNNING): train_model clm-de" in said
     assert f"scancel {number}" in said and "Traceback" not in said
@@ -159,3 +163,50 @@ def test_after_a_killed_snakemake_nothing_runs_twice(queue, two_models):
     assert progress_of(here.state("clm-de")) > 0
     said = here.finish(here.cube("clm-de"))
     assert_same_cubes(here, two_models, "clm-de")
+
+
+def another_user():
+    """Name of an account that can run this Python, or None."""
+    trial = [sys.executable, "-c", "import snakemake"]
+    for account in ("games", "nobody"):
+        with suppress(OSError, KeyError):
+            if subprocess.run(trial, user=account, capture_output=True).returncode == 0:
+                return account
+    return None
+
+
+def share(folder, user):
+    """Let the group of a user change a folder and all that will be in it."""
+    group = pwd.getpwnam(user).pw_gid if user else os.getgid()
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, -1, group)
+        path.chmod(path.stat().st_mode | (0o2070 if path.is_dir() else 0o060))
+
+
+def test_two_users_with_one_results_folder_do_not_undo_each_other(queue, two_models, tmp_path):
+    user = another_user()
+    if user is None:
+        said = "the second user is the first: no other account can run this Python"
+        warnings.warn(said, stacklevel=1)
+    first, second = queue(two_models, "first"), queue(two_models, "second")
+    shutil.rmtree(second.folder / "results")
+    (second.folder / "results").symlink_to(first.folder / "results")
+    share(first.folder / "results", user)
+    home = second.folder / "home"
+    home.mkdir()
+    if user:
+        for path in (second.folder, *second.folder.rglob("*")):
+            shutil.chown(path, user, user)
+    as_second = {"user": user, "HOME": str(home), "USER": user} if user else {}
+    process = first.start(first.cube("clm-de"))
+    wait_for_checkpoint(first, process, "clm-de")
+    said = second.finish(second.cube("mlm-de"), status=1, **as_second)
+    assert f"process {process.pid} of " in said and "works on this results folder" in said
+    assert "Traceback" not in said
+    first.end_of(process)
+    assert_same_cubes(first, two_models, "clm-de")
+    # What the first has finished, the second leaves alone and builds on.
+    before = (first.results / "cubes" / "clm-de.nc").stat().st_mtime_ns
+    second.finish(second.cube("mlm-de"), second.cube("clm-de"), **as_second)
+    assert_same_cubes(second, two_models, "clm-de", "mlm-de")
+    assert (first.results / "cubes" / "clm-de.nc").stat().st_mtime_ns == before
