@@ -96,10 +96,10 @@ def test_all_models_two_at_a_time_each_with_its_own_gpu(queue, all_models):
     assert at_once == 2
 
 
-def test_a_training_longer_than_the_time_limit_takes_several_tries(queue, two_models):
+def test_a_training_longer_than_the_time_limit_takes_several_tries(queue, two_models, time_limit):
     here = queue(two_models)
     profile = here.folder / "profiles" / "slurm" / "config.yaml"
-    text, edits = re.subn(r"time_limit: \d+", "time_limit: 1", profile.read_text())
+    text, edits = re.subn(r"time_limit: \d+", f"time_limit: {time_limit}", profile.read_text())
     assert edits == 1
     profile.write_text(text)
     before = {number for number, *_ in finished_trainings()}
