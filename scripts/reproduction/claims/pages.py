@@ -8,19 +8,21 @@ from pathlib import Path
 
 import jinja2
 
-from losschange.plots.claims import ClaimPanel, Estimate, draw_claim
+from losschange.claims.verdicts import Condition
+from losschange.plots.claims import ClaimPanel, draw_claim
 from losschange.plots.style import house_style
-from reproduction.claims.record import as_float
+from reproduction.claims.record import as_float, read_part
 from reproduction.claims.tables import (
     COLOURS,
+    architecture_claims,
     changed_claims,
+    column_names,
     interval_text,
     matrix_rows,
     value_text,
     verdict_counts,
 )
 from reproduction.figure_files import METADATA, freeze_layout
-from reproduction.files import UserError
 
 FOLDER = Path(__file__).parent
 
@@ -36,39 +38,34 @@ def matrix_context(record: dict) -> dict:
         "record": record,
         "rows": matrix_rows(record),
         "counts": verdict_counts(record),
+        "columns": column_names(record),
+        "estimators": list(dict.fromkeys(column["estimator"] for column in record["columns"])),
         "changed": changed_claims(record),
+        "architectures": len({column["architecture"] for column in record["columns"]}),
+        "architecture_claims": architecture_claims(record),
     }
 
 
-def claim_page(record: dict, number: int) -> str:
-    """The page of one claim.
-
-    Raises
-    ------
-    UserError
-        If the record has no such claim.
-    """
-    claim = next((entry for entry in record["claims"] if entry["number"] == number), None)
-    if claim is None:
-        raise UserError(f"there is no claim {number} in claims.json; judge the claims again")
+def claim_page(record: dict, claim: dict) -> str:
+    """The page of one claim of the record."""
     return (
         _environment()
         .get_template("claim.html.j2")
         .render(
             claim=claim,
-            record=record,
+            columns=column_names(record),
             colours=COLOURS,
             value_text=value_text,
             interval_text=interval_text,
-            plot=plot_uri(claim, record["estimators"]),
+            plot=plot_uri(claim, column_names(record)),
         )
     )
 
 
-def plot_uri(claim: dict, estimators: list[str]) -> str | None:
+def plot_uri(claim: dict, columns: list[str]) -> str | None:
     """The plot of a claim's numbers as a data URI, None if nothing was measured."""
-    panels = claim_panels(claim, estimators)
-    if not any(panel.estimates for panel in panels):
+    panels = claim_panels(claim, columns)
+    if not any(panel.parts for panel in panels):
         return None
     file = io.BytesIO()
     with house_style():
@@ -78,22 +75,17 @@ def plot_uri(claim: dict, estimators: list[str]) -> str | None:
     return f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
-def claim_panels(claim: dict, estimators: list[str]) -> list[ClaimPanel]:
-    """A panel per condition, with what every estimator measured."""
+def claim_panels(claim: dict, columns: list[str]) -> list[ClaimPanel]:
+    """A panel per condition, with what was measured for every column of the matrix."""
     panels = []
-    for place, condition in enumerate(claim["conditions"]):
-        estimates = []
-        for name in estimators:
-            parts = claim["results"][name]["parts"]
-            if place < len(parts):
-                part = parts[place]
-                numbers = [as_float(part[key]) for key in ("value", "low", "high")]
-                models = {
-                    model: tuple(map(as_float, values)) for model, values in part["models"].items()
-                }
-                estimates.append(Estimate(name, *numbers, part["verdict"], models))
-        least, most = as_float(condition["least"]), as_float(condition["most"])
-        panels.append(ClaimPanel(condition["name"], condition["unit"], least, most, estimates))
+    for place, found in enumerate(claim["conditions"]):
+        bounds = {name: as_float(found[name]) for name in ("least", "most")}
+        parts = {
+            name: read_part(claim["results"][name]["parts"][place])
+            for name in columns
+            if place < len(claim["results"][name]["parts"])
+        }
+        panels.append(ClaimPanel(Condition(found["name"], found["unit"], **bounds), parts))
     return panels
 
 
