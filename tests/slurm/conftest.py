@@ -57,19 +57,14 @@ def cluster():
 @pytest.fixture(scope="session")
 def all_models(tmp_path_factory):
     """Folder of an undisturbed local run of all 15 models, two at a time."""
-    folder = copy_repository(tmp_path_factory.mktemp("reference") / "repository")
-    settings = yaml.safe_load(TINY.read_text())
-    del settings["models"]
-    settings["run"] = "queue"
     text = {"sources": ["synthetic:400"], "valid": 40, "test": 20}
     news = {"sources": ["synthetic:10:news"]}
-    settings["corpora"] = {
+    corpora = {
         **{f"europarl-en-{language}": text for language in ("de", "fi", "et")},
         "wmt-en-de": {"sources": ["synthetic:400"], "train": "rest", "valid": 40},
         **{f"newstest2018-en-{language}": news for language in ("de", "fi", "et")},
     }
-    settings["resources"]["training_gpus"] = 1  # of the queue's; the trainings use the CPU
-    (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
+    folder = new_folder(tmp_path_factory.mktemp("all"), models=None, corpora=corpora)
     run_here(folder)
     return folder
 
@@ -85,24 +80,34 @@ def time_limit():
 
 
 @pytest.fixture(scope="session")
-def two_models(all_models, time_limit, tmp_path_factory):
+def two_models(time_limit, tmp_path_factory):
     """The same of two models that train for a while, clm-de shorter, clm-en longer; and a third."""
-    folder = tmp_path_factory.mktemp("two") / "repository"
-    shutil.copytree(all_models, folder, symlinks=True)
-    for name in ("cubes", "models", "logs"):
-        shutil.rmtree(folder / "results" / "queue" / name)
-    settings = yaml.safe_load((folder / "settings.yaml").read_text())
-    settings["models"] = ["clm-en", "clm-de", "mlm-de"]
-    settings["model_training"] = {
-        name: {
-            "total_updates": round(seconds / seconds_per_update(all_models, name)),
-            "validation_interval": 200,
-            "checkpoint_interval": 50,
-        }
-        for name, seconds in (("clm-de", SHORT_SECONDS), ("clm-en", 75 * time_limit))
-    }
-    (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
+    # A short training first: how fast is this machine?
+    trial = new_folder(tmp_path_factory.mktemp("trial"), models=["clm-en"])
+    run_here(trial)
+    folder = new_folder(
+        tmp_path_factory.mktemp("two"),
+        models=["clm-en", "clm-de", "mlm-de"],
+        model_training={
+            name: {
+                "total_updates": round(seconds / seconds_per_update(trial, "clm-en")),
+                "validation_interval": 200,
+                "checkpoint_interval": 50,
+            }
+            for name, seconds in (("clm-de", SHORT_SECONDS), ("clm-en", 75 * time_limit))
+        },
+    )
     run_here(folder)
+    return folder
+
+
+def new_folder(parent, **settings):
+    """A copy of the repository with the tiny settings; None takes the paper's value instead."""
+    folder = copy_repository(parent / "repository")
+    merged = yaml.safe_load(TINY.read_text()) | {"run": "queue"} | settings
+    merged["resources"]["training_gpus"] = 1  # of the queue's; the trainings use the CPU
+    written = {name: value for name, value in merged.items() if value is not None}
+    (folder / "settings.yaml").write_text(yaml.safe_dump(written))
     return folder
 
 
