@@ -116,6 +116,8 @@ rule generate_source:
         f"{RESULTS}/logs/generate_source/{{corpus}}.{{number}}.log",
     wildcard_constraints:
         number=r"\d+",
+    group:
+        "text"
     params:
         languages=lambda wildcards: CORPORA[wildcards.corpus].languages,
         source=lambda wildcards: synthetic_pairs(
@@ -203,8 +205,11 @@ for corpus in CORPORA:
             f"{RESULTS}/corpora/{corpus}/counts.json",
         log:
             f"{RESULTS}/logs/prepare_corpus/{corpus}.log",
+        group:
+            "text"
         threads: 2
         resources:
+            runtime=text_minutes(CONFIGURATION, corpus),
             mem_mb=2500,
         params:
             corpus=corpus,

@@ -42,6 +42,15 @@ rule learn_vocabulary:
         vocabulary=f"{RESULTS}/tokens/{{tokens}}/sentencepiece.vocab",
     log:
         f"{RESULTS}/logs/learn_vocabulary/{{tokens}}.log",
+    group:
+        "text"
+    resources:
+        runtime=lambda wildcards: text_minutes(CONFIGURATION, TOKENS[wildcards.tokens].corpus),
+        mem_mb=lambda wildcards: vocabulary_memory(
+            CONFIGURATION,
+            TOKENS[wildcards.tokens].corpus,
+            len(TOKENS[wildcards.tokens].languages),
+        ),
     params:
         size=CONFIGURATION.vocabulary.size,
         sentences=CONFIGURATION.vocabulary.sentences,
@@ -70,6 +79,11 @@ for tokens in TOKENS:
             f"{RESULTS}/tokens/{tokens}/tokens.json",
         log:
             f"{RESULTS}/logs/binarise_text/{tokens}.log",
+        group:
+            "text"
+        resources:
+            runtime=text_minutes(CONFIGURATION, TOKENS[tokens].corpus),
+            mem_mb=1000,
         params:
             languages=list(TOKENS[tokens].languages),
             splits=[f"--split {split} {text_of(tokens, split)}" for split in token_splits(tokens)],
