@@ -10,6 +10,10 @@ from losschange import RECORDING_VERSION
 rule train_model:
     input:
         lambda wildcards: token_files(model_of(wildcards).tokens, ["train", "valid"]),
+        # Said in the cube, but no reason to train again.
+        provenance=ancient(
+            lambda wildcards: f"{RESULTS}/corpora/{model_of(wildcards).corpus}/provenance.json"
+        ),
     output:
         cube=f"{RESULTS}/cubes/{{model}}.nc",
         checkpoint=f"{RESULTS}/models/{{model}}/checkpoint.pt",
@@ -34,7 +38,7 @@ rule train_model:
     shell:
         "{PYTHON} {SCRIPTS}/train_model.py --model {params.model}"
         " --training {params.training:q} --recording {params.recording:q}"
-        " --tokens {params.tokens} --seed {params.seed} --threads {threads}"
+        " --tokens {params.tokens} --provenance {input.provenance} --seed {params.seed} --threads {threads}"
         " --state {params.state} --cube {output.cube}"
         " --checkpoint {output.checkpoint} --history {output.history}"
         " --settings {output.settings} > {log} 2>&1"

@@ -102,6 +102,7 @@ def binarise(
         summary = {
             "vocabulary": processor.get_piece_size(),
             "vocabulary_sha256": hashlib.sha256(model_path.read_bytes()).hexdigest(),
+            "sentencepiece": sentencepiece.__version__,
             "code": code_digest(Path(__file__).with_name(name) for name in CODE),
             "splits": statistics,
         }

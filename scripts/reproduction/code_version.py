@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+SCRIPTS = Path(__file__).parents[1]
+
 
 def code_digest(paths: Iterable[Path]) -> str:
     """SHA-256 over the names and contents of some source files, the same in every clone.
@@ -13,11 +15,11 @@ def code_digest(paths: Iterable[Path]) -> str:
     Parameters
     ----------
     paths : iterable of path
-        Their order does not matter; names count without their folders.
+        Below the folder scripts/; their order does not matter.
     """
     digest = hashlib.sha256()
-    for path in sorted(paths, key=lambda path: path.name):
+    for name, path in sorted((path.relative_to(SCRIPTS).as_posix(), path) for path in paths):
         content = path.read_bytes().replace(b"\r\n", b"\n")
-        digest.update(f"{path.name} {len(content)}\n".encode())
+        digest.update(f"{name} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()

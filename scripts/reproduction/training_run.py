@@ -23,6 +23,7 @@ from .fairseq_arguments import fairseq_arguments
 from .files import UserError, replace_when_complete
 from .models import Model
 from .progress import ProgressLine
+from .provenance import cube_provenance
 from .training_state import TrainingState
 
 PACKAGES = {"torch": "torch", "fairseq": "fairseq-fixed", "numpy": "numpy", "netCDF4": "netCDF4"}
@@ -51,6 +52,7 @@ def train_model(
     threads: int,
     state_folder: Path,
     outputs: Outputs,
+    provenance: Path | None = None,
 ) -> None:
     """Train a model and record its cube; resumes where an earlier try was stopped.
 
@@ -69,6 +71,9 @@ def train_model(
     state_folder : path
         Survives this process; removed when all outputs are in place.
     outputs : Outputs
+    provenance : path, optional
+        What the text was made from, for the cube's attributes; see reproduction.provenance. It does
+        not belong to the fingerprint: it decides no number.
 
     Raises
     ------
@@ -77,6 +82,7 @@ def train_model(
     """
     torch.set_num_threads(threads)
     stop = _stop_on_signal()
+    origin = {"provenance": cube_provenance(provenance, model.tokens)} if provenance else {}
     device = _device(training)
     tokens_digest = _digest_of(data)
     fingerprint = {
@@ -108,13 +114,13 @@ def train_model(
                     f"{model.name} was stopped at update {run.updates} of "
                     f"{training['total_updates']} and saved; run the same again to go on"
                 )
-            _put_in_place(model, training, run, state, outputs, fingerprint)
+            _put_in_place(model, training, run, state, outputs, fingerprint, origin)
         except (TrainingError, RecordingError, PartitionError, CubeError) as error:
             raise UserError(f"{model.name}: {error}") from error
         state.remove()
 
 
-def _put_in_place(model, training, run, state, outputs, fingerprint) -> None:
+def _put_in_place(model, training, run, state, outputs, fingerprint, origin) -> None:
     settings = {
         "model": model.name,
         "objective": model.objective,
@@ -123,9 +129,8 @@ def _put_in_place(model, training, run, state, outputs, fingerprint) -> None:
         "versions": _versions(),
         "parameters": sum(run.task.recorder.partition.layout.n_parameters),
     }
-    assemble_cube(
-        run.store, outputs.cube, run.updates, _cube_attributes(model, settings, fingerprint)
-    )
+    attributes = {**_cube_attributes(model, settings, fingerprint), **origin}
+    assemble_cube(run.store, outputs.cube, run.updates, attributes)
     with replace_when_complete(outputs.checkpoint) as temporary:
         run.save_model(temporary)
     state.copy_history(outputs.history)
