@@ -129,6 +129,32 @@ def test_names_that_point_nowhere():
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            {"cleaning": [{"maximum_wrods": 5}]},
+            "'maximum_wrods' is no cleaning step; the steps are:",
+        ),
+        ({"cleaning": [{"shuffle_words": 2}]}, "a number, 0 to 1, not 2"),
+        ({"cleaning": [{"maximum_words": "many"}]}, "cleaning.0.maximum_words: found 'many';"),
+        ({"cleaning": {"maximum_words": 5}}, "cleaning: allowed is a valid list"),
+        (
+            {"corpora": {"wmt-en-de": {"held_out_from": ["newstest"]}}},
+            "corpora.wmt-en-de.held_out_from: found 'newstest'; allowed are other corpora",
+        ),
+        (
+            {"sources": {"newstest2018-en-et": {"sha256": "0" * 64}}},
+            "sources.newstest2018-en-et: it has the path wmt18/translation-task/test.tgz of",
+        ),
+        ({"sources": {"commoncrawl-de-en": {"sha256": "0"}}}, "sources.commoncrawl-de-en.sha256:"),
+    ],
+)
+def test_what_is_wrong_with_sources_and_cleaning_is_told(change, expected):
+    found = mistakes(merged(values(), change))
+    assert any(expected in line for line in found), found
+
+
 def test_a_model_overrides_its_objective_and_both_override_the_rest():
     loaded = values()
     loaded["objective_training"]["mlm"] = {"learning_rate": "2e-3", "dropout": 0.2}

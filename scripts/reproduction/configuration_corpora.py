@@ -15,7 +15,11 @@ def _cleaning_steps(steps: list[dict[str, float]]) -> list[dict[str, float]]:
         check_steps(steps)
     except UserError as error:
         raise ValueError(str(error)) from None
-    return steps
+    # As they are written: 250 in the records, not 250.0.
+    return [
+        {name: int(value) if value.is_integer() else value for name, value in step.items()}
+        for step in steps
+    ]
 
 
 CleaningSteps = Annotated[

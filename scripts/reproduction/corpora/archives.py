@@ -71,34 +71,13 @@ def tar_entries(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         yield entry
 
 
-def list_members(archive: Path, kind: str) -> Iterator[Member]:
-    """List what an archive holds, in its order.
-
-    Parameters
-    ----------
-    archive
-        The file, under whatever name it was saved.
-    kind
-        "zip" or "tar", see `archive_kind`.
-
-    Raises
-    ------
-    ArchiveError
-        When the archive cannot be read to its end.
-    """
-    with _damage_reported(archive):
-        if kind == "zip":
-            with zipfile.ZipFile(archive) as opened:
-                yield from map(_zip_member, opened.infolist())
-        else:
-            with tarfile.open(archive, "r|*") as opened:
-                for entry in tar_entries(opened):
-                    yield Member(entry.name, entry.isfile(), entry.issym() or entry.islnk())
-
-
 def _zip_member(information: zipfile.ZipInfo) -> Member:
     is_link = stat.S_ISLNK(information.external_attr >> 16)
     return Member(information.filename, not information.is_dir() and not is_link, is_link)
+
+
+def _tar_member(entry: tarfile.TarInfo) -> Member:
+    return Member(entry.name, entry.isfile(), entry.issym() or entry.islnk())
 
 
 def find_members(members: Iterable[Member], wanted: Sequence[str], archive: Path) -> list[str]:
@@ -153,18 +132,48 @@ def _check_ordinary(member: Member, archive: Path) -> str:
 
 
 @contextmanager
-def open_member(archive: Path, kind: str, name: str) -> Iterator[BinaryIO]:
-    """Open one member, by its exact name in the archive, as a stream of bytes."""
-    with ExitStack() as stack:
-        if kind == "zip":
+def open_members(
+    archive: Path, path: str, wanted: Sequence[str]
+) -> Iterator[tuple[list[str], list[BinaryIO]]]:
+    """Open some members of an archive as streams of bytes.
+
+    Parameters
+    ----------
+    archive
+        The file, under whatever name it was saved.
+    path
+        The upstream path; its ending tells the kind of archive.
+    wanted
+        See `find_members`.
+
+    Yields
+    ------
+    names, streams
+        The exact name of each member, and its content.
+
+    Raises
+    ------
+    ArchiveError
+        When the archive is damaged, or a member is missing, a link or encrypted.
+    """
+    with _damage_reported(archive), ExitStack() as stack:
+        if archive_kind(path) == "zip":
             opened = stack.enter_context(zipfile.ZipFile(archive))
-            if opened.getinfo(name).flag_bits & 0x1:
-                raise ArchiveError(f"{name} in {archive} is encrypted and cannot be read.")
-            yield stack.enter_context(opened.open(name))
-            return
-        opened = stack.enter_context(tarfile.open(archive, "r|*"))
-        entry = next(entry for entry in tar_entries(opened) if entry.name == name)
-        yield stack.enter_context(opened.extractfile(entry))
+            names = find_members(map(_zip_member, opened.infolist()), wanted, archive)
+            for name in names:
+                if opened.getinfo(name).flag_bits & 0x1:
+                    raise ArchiveError(f"{name} in {archive} is encrypted and cannot be read.")
+            yield names, [stack.enter_context(opened.open(name)) for name in names]
+        else:
+            with tarfile.open(archive, "r|*") as listed:
+                names = find_members(map(_tar_member, tar_entries(listed)), wanted, archive)
+            # A stream of its own for each member: in one stream they come one after the other.
+            tars = [stack.enter_context(tarfile.open(archive, "r|*")) for _ in names]
+            yield names, [_tar_stream(tar, name) for tar, name in zip(tars, names)]
+
+
+def _tar_stream(tar: tarfile.TarFile, name: str) -> BinaryIO:
+    return tar.extractfile(next(entry for entry in tar_entries(tar) if entry.name == name))
 
 
 def read_archive_pairs(archive: Path, path: str, members: Sequence[str]) -> Iterator[LineBatch]:
@@ -191,11 +200,7 @@ def read_archive_pairs(archive: Path, path: str, members: Sequence[str]) -> Iter
         When the archive is damaged, a member is missing or a link, or the numbers of lines
         differ.
     """
-    archive = Path(archive)
-    kind = archive_kind(path)
-    names = find_members(list_members(archive, kind), members, archive)
-    with _damage_reported(archive), ExitStack() as stack:
-        streams = [stack.enter_context(open_member(archive, kind, name)) for name in names]
+    with open_members(Path(archive), path, members) as (names, streams):
         if all(name.endswith(".sgm") for name in names):
             pairs = pair_segments(*(read_segments(s, n) for s, n in zip(streams, names)), names)
             yield tuple(map(list, zip(*pairs)))
