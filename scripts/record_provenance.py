@@ -8,7 +8,8 @@ from reproduction.files import run_script
 from reproduction.provenance import record_provenance
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
+    """Write the record that the command line describes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", type=Path, required=True, help="counts.json of the corpus")
     parser.add_argument("--sources", type=json.loads, required=True, help="the sources, as JSON")
@@ -18,7 +19,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, required=True, help="to learn from")
     parser.add_argument("--seed", type=int, required=True, help="that drew these sentences")
     parser.add_argument("--output", type=Path, required=True)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     record_provenance(
         options.counts,
         options.sources,
