@@ -21,6 +21,7 @@ ARCHIVE = {
     "url": "https://example.org/a.zip",
     "bytes": 5,
     "sha256": "ab" * 32,
+    "pinned": True,
 }
 
 
