@@ -71,7 +71,7 @@ def test_every_mistake_is_told_at_once():
     expected = [
         ("training.layers: found -1;", "greater than or equal to 1"),
         ("training.learing_rate: unknown key;", "did you mean learning_rate?"),
-        ("training.precision: found False;", "allowed is 'fp16' or 'fp32'"),
+        ("training.precision: found False;", "allowed is 'fp16', 'bf16' or 'fp32'"),
         ("seed: missing", ""),
         ("vocabulary.size: found 'big';", "integer"),
         ("models.1: found 'xlm-en';", "allowed are clm-LANGUAGE"),

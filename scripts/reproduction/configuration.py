@@ -61,8 +61,15 @@ class Training(Section):
     mask_probability: Annotated[float, Field(gt=0, lt=1)]
     leave_unmasked_probability: Share
     random_token_probability: Share
-    precision: Literal["fp16", "fp32"]
+    precision: Literal["fp16", "bf16", "fp32"]
     device: Literal["auto", "cpu", "cuda"]
+    fast_layers: bool
+    fast_cross_entropy: bool
+    fast_optimizer: bool
+    fast_bookkeeping: bool
+    micro_batches: Positive | Literal["auto", "stock"]
+    compile: bool
+    data_workers: Count
     validation_interval: Positive
     checkpoint_interval: Positive
 
@@ -85,6 +92,10 @@ class Training(Section):
             problems.append(
                 f"tokens_per_sample {self.tokens_per_sample} is above max_tokens {self.max_tokens}"
             )
+        if self.fast_cross_entropy and self.label_smoothing:
+            problems.append("fast_cross_entropy knows no label_smoothing; set one of them off")
+        if self.compile and not self.fast_layers:
+            problems.append("compile needs fast_layers")
         if problems:
             raise ValueError("; ".join(problems))
         return self
