@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--history", type=Path, required=True)
     parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--provenance", type=Path, help="what the text was made from (JSON)")
     options = parser.parse_args()
     # fairseq and hydra warn about their own use of torch; nothing a user could change.
     warnings.simplefilter("ignore")
@@ -42,6 +43,7 @@ def main() -> None:
             options.threads,
             options.state,
             Outputs(options.cube, options.checkpoint, options.history, options.settings),
+            options.provenance,
         )
 
 

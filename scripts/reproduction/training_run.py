@@ -24,6 +24,7 @@ from .fairseq_arguments import fairseq_arguments
 from .files import UserError, replace_when_complete
 from .models import Model
 from .progress import ProgressLine
+from .provenance import cube_provenance
 from .slurm import seconds_left
 from .stopping import StopRequest, tries_left
 from .training_state import TrainingState
@@ -54,6 +55,7 @@ def train_model(
     threads: int,
     state_folder: Path,
     outputs: Outputs,
+    provenance: Path | None = None,
 ) -> None:
     """Train a model and record its cube; resumes where an earlier try was stopped.
 
@@ -72,6 +74,9 @@ def train_model(
     state_folder : path
         Survives this process; removed when all outputs are in place.
     outputs : Outputs
+    provenance : path, optional
+        What the text was made from, for the cube's attributes; see reproduction.provenance. It does
+        not belong to the fingerprint: it decides no number.
 
     Raises
     ------
@@ -81,6 +86,7 @@ def train_model(
     torch.set_num_threads(threads)
     limit = seconds_left()
     stop = StopRequest(limit)
+    origin = {"provenance": cube_provenance(provenance, model.tokens)} if provenance else {}
     device = _device(training)
     tokens_digest = _digest_of(data)
     fingerprint = {
@@ -118,13 +124,13 @@ def train_model(
                     f"again to go on. So far {run.updates - first} updates in this try: about "
                     f"{tries_left(left, run.updates - first)} more like it to the end"
                 )
-            _put_in_place(model, training, run, state, outputs, fingerprint)
+            _put_in_place(model, training, run, state, outputs, fingerprint, origin)
         except (TrainingError, RecordingError, PartitionError, CubeError) as error:
             raise UserError(f"{model.name}: {error}") from error
         state.remove()
 
 
-def _put_in_place(model, training, run, state, outputs, fingerprint) -> None:
+def _put_in_place(model, training, run, state, outputs, fingerprint, origin) -> None:
     settings = {
         "model": model.name,
         "objective": model.objective,
@@ -133,9 +139,8 @@ def _put_in_place(model, training, run, state, outputs, fingerprint) -> None:
         "versions": _versions(),
         "parameters": sum(run.task.recorder.partition.layout.n_parameters),
     }
-    assemble_cube(
-        run.store, outputs.cube, run.updates, _cube_attributes(model, settings, fingerprint)
-    )
+    attributes = {**_cube_attributes(model, settings, fingerprint), **origin}
+    assemble_cube(run.store, outputs.cube, run.updates, attributes)
     with replace_when_complete(outputs.checkpoint) as temporary:
         run.save_model(temporary)
     state.copy_history(outputs.history)
