@@ -18,6 +18,7 @@ include: "rules/figures.smk"
 include: "rules/tables.smk"
 include: "rules/claims.smk"
 include: "rules/report.smk"
+include: "rules/cost.smk"
 
 
 report: "captions/workflow.rst"

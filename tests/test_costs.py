@@ -20,6 +20,7 @@ from tiny_trainings import (
     values,
     write_tokens,
 )
+from workflow_runs import snakemake
 
 NAMES = ("clm-en", "mlm-en", "mt-en-de")
 SHAPES = (
@@ -180,3 +181,22 @@ def test_workers_that_cannot_share_an_update_are_refused():
         configuration(resources={"training_gpus": 2, "training_workers": 3})
     with pytest.raises(ConfigurationError, match="resources.hardware: found 'abacus'"):
         configuration(resources={"hardware": "abacus"})
+
+
+def test_the_table_tells_what_a_preset_will_cost_and_starts_nothing(tmp_path):
+    done = snakemake(
+        tmp_path,
+        *("--snakefile", str(ROOT / "Snakefile"), "--cores", "1", "cost", "--quiet", "all"),
+        *("--configfile", str(ROOT / "presets" / "demo.yaml")),
+        *("--config", "seeds=[1,2]", "models=[clm-en,mt-en-de]", "resources={time_limit: 1}"),
+    )
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    [clm] = [line.split() for line in lines if line.startswith("clm-en ")]
+    assert clm[1:5] == ["220", "512", "0.2", "0.00"]
+    assert [line for line in lines if line.startswith("4 trainings (2 models, 2 seeds; 1 worker")]
+    assert [line for line in lines if "tries of at most 1 minutes" in line]
+    assert sum("2026-11-21" in line for line in lines) == 2, "where the numbers come from"
+    made = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*") if path.is_file()}
+    kept = {str(path.relative_to(tmp_path)) for path in tmp_path.glob("results/**/*.*")}
+    assert made <= {"results", ".snakemake"} and kept == {"results/demo/logs/cost.log"}

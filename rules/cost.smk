@@ -1,0 +1,12 @@
+"""What the run will cost, before it starts: a table on the screen and in logs/."""
+
+
+# No output: the table is printed whenever it is asked for.
+rule cost:
+    log:
+        f"{RESULTS}/logs/cost.log",
+    localrule: True
+    params:
+        configuration=json.dumps(CONFIGURATION.model_dump(exclude_unset=True)),
+    shell:
+        "{PYTHON} {SCRIPTS}/estimate_cost.py --configuration {params.configuration:q} | tee {log}"

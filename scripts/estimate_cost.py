@@ -1,0 +1,19 @@
+"""Print what the trainings of a run are estimated to cost: hours, jobs, memory and disk."""
+
+import argparse
+import json
+
+from reproduction.configuration_check import load_configuration
+from reproduction.cost_table import cost_table
+from reproduction.files import run_script
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--configuration", required=True, help="all of it, as JSON")
+    options = parser.parse_args()
+    print(cost_table(load_configuration(json.loads(options.configuration))))
+
+
+if __name__ == "__main__":
+    run_script(main)
