@@ -9,6 +9,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/resources.smk"
 include: "rules/corpora.smk"
 include: "rules/tokens.smk"
 include: "rules/models.smk"

@@ -25,6 +25,7 @@ rule judge_claims:
         expand(f"{CLAIMS}/claims.{{kind}}", kind=("json", "csv", "md")),
     log:
         f"{RESULTS}/logs/judge_claims.log",
+    localrule: True
     resources:
         mem_mb=1500,
     params:
@@ -48,6 +49,7 @@ rule describe_claim:
         f"{RESULTS}/logs/describe_claim/{{number}}.log",
     wildcard_constraints:
         number="[0-9]+",
+    localrule: True
     shell:
         "{PYTHON} {input.code[0]} --claims {input.claims} --number {wildcards.number}"
         " --output {output} > {log} 2>&1"

@@ -56,7 +56,7 @@ def memory_of(wildcards):
 def training_minutes(wildcards):
     """Minutes that a training asks for: all it needs, or all that the queue allows."""
     minutes = cost_of(wildcards).minutes_to_request
-    return min(minutes, CONFIGURATION.resources.time_limit or minutes)
+    return min(minutes, TIME_LIMIT or minutes)
 
 
 def replicates_of(names):

@@ -50,6 +50,8 @@ rule generate_source:
         f"{RESULTS}/logs/generate_source/{{corpus}}.{{number}}.log",
     wildcard_constraints:
         number=r"\d+",
+    group:
+        "text"
     params:
         languages=lambda wildcards: CORPORA[wildcards.corpus].languages,
         source=lambda wildcards: synthetic_pairs(
@@ -132,6 +134,8 @@ for corpus in CORPORA:
             f"{RESULTS}/corpora/{corpus}/counts.json",
         log:
             f"{RESULTS}/logs/prepare_corpus/{corpus}.log",
+        group:
+            "text"
         resources:
             runtime=text_minutes(CONFIGURATION, corpus),
             mem_mb=2500,

@@ -50,4 +50,4 @@ rule evaluate_model:
         "{PYTHON} {SCRIPTS}/evaluate_model.py --model {params.model}"
         " --checkpoint {input.checkpoint} --tokens {params.tokens}"
         " --vocabulary {input.vocabulary} --losses {params.losses} {params.translate}"
-        " --settings {params.settings:q} --output {output} > {log} 2>&1"
+        " --settings {params.settings:q} --gpus {resources.gpu} --output {output} > {log} 2>&1"

@@ -33,6 +33,7 @@ rule plot_conservation:
         figure_files("C"),
     log:
         f"{RESULTS}/logs/plot_conservation.log",
+    localrule: True
     params:
         stem=f"{FIGURES}/figureC",
         main=MAIN_MODELS,
@@ -49,6 +50,7 @@ rule plot_figure1:
         figure_files(1),
     log:
         f"{RESULTS}/logs/plot_figure1.log",
+    localrule: True
     params:
         stem=f"{FIGURES}/figure1",
     shell:
@@ -64,6 +66,7 @@ rule plot_figure2:
         figure_files(2),
     log:
         f"{RESULTS}/logs/plot_figure2.log",
+    localrule: True
     params:
         stem=f"{FIGURES}/figure2",
     shell:
@@ -79,6 +82,7 @@ rule plot_figure3:
         figure_files(3),
     log:
         f"{RESULTS}/logs/plot_figure3.log",
+    localrule: True
     params:
         stem=f"{FIGURES}/figure3",
     shell:
@@ -94,6 +98,7 @@ rule plot_figure4:
         figure_files(4),
     log:
         f"{RESULTS}/logs/plot_figure4.log",
+    localrule: True
     params:
         stem=f"{FIGURES}/figure4",
     shell:
@@ -109,6 +114,7 @@ rule plot_figure5:
         figure_files(5),
     log:
         f"{RESULTS}/logs/plot_figure5.log",
+    localrule: True
     params:
         stem=f"{FIGURES}/figure5",
     shell:
@@ -124,6 +130,7 @@ rule plot_figure6:
         figure_files(6),
     log:
         f"{RESULTS}/logs/plot_figure6.log",
+    localrule: True
     params:
         stem=f"{FIGURES}/figure6",
     shell:
@@ -139,6 +146,7 @@ rule plot_estimators:
         figure_files("E"),
     log:
         f"{RESULTS}/logs/plot_estimators.log",
+    localrule: True
     params:
         stem=f"{FIGURES}/figureE",
     shell:
@@ -154,6 +162,7 @@ rule plot_distances:
         figure_files("D"),
     log:
         f"{RESULTS}/logs/plot_distances.log",
+    localrule: True
     params:
         stem=f"{FIGURES}/figureD",
     shell:

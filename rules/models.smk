@@ -20,6 +20,7 @@ rule train_model:
         settings=f"{RESULTS}/models/{{model}}/settings.json",
     log:
         f"{RESULTS}/logs/train_model/{{model}}.log",
+    retries: TRAINING_RETRIES
     threads: CONFIGURATION.resources.training_threads * WORKERS
     resources:
         runtime=training_minutes,
@@ -36,10 +37,11 @@ rule train_model:
         recording=json.dumps(CONFIGURATION.recording.model_dump()),
         version=RECORDING_VERSION,
     shell:
-        "{PYTHON} {SCRIPTS}/train_model.py --model {params.model}"
+        # exec: a signal of the queue reaches the training, and nothing ends before it has saved.
+        "exec {PYTHON} {SCRIPTS}/train_model.py --model {params.model}"
         " --training {params.training:q} --recording {params.recording:q}"
         " --tokens {params.tokens} --seed {params.seed} --threads {threads}"
-        " --state {params.state} --cube {output.cube}"
+        " --gpus {resources.gpu} --state {params.state} --cube {output.cube}"
         " --checkpoint {output.checkpoint} --history {output.history}"
         " --settings {output.settings} > {log} 2>&1"
 

@@ -44,6 +44,7 @@ rule make_report:
         ),
     log:
         f"{RESULTS}/logs/make_report.log",
+    localrule: True
     params:
         figures=FIGURES,
         tables=TABLES,

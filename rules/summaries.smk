@@ -9,6 +9,7 @@ rule summarise_cube:
         f"{RESULTS}/summaries/{{model}}.nc",
     log:
         f"{RESULTS}/logs/summarise_cube/{{model}}.log",
+    localrule: True
     resources:
         runtime=lambda wildcards: cost_of(wildcards).summary_minutes,
         mem_mb=1000,

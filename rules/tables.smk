@@ -26,6 +26,7 @@ rule make_table1:
         table_files(1),
     log:
         f"{RESULTS}/logs/make_table1.log",
+    localrule: True
     params:
         stem=f"{TABLES}/table1",
     shell:
@@ -41,6 +42,7 @@ rule make_table2:
         table_files(2),
     log:
         f"{RESULTS}/logs/make_table2.log",
+    localrule: True
     params:
         stem=f"{TABLES}/table2",
     shell:
@@ -56,6 +58,7 @@ rule make_table3:
         table_files(3),
     log:
         f"{RESULTS}/logs/make_table3.log",
+    localrule: True
     params:
         stem=f"{TABLES}/table3",
     shell:

@@ -42,6 +42,8 @@ rule learn_vocabulary:
         vocabulary=f"{RESULTS}/tokens/{{tokens}}/sentencepiece.vocab",
     log:
         f"{RESULTS}/logs/learn_vocabulary/{{tokens}}.log",
+    group:
+        "text"
     resources:
         runtime=lambda wildcards: text_minutes(CONFIGURATION, TOKENS[wildcards.tokens].corpus),
         mem_mb=lambda wildcards: vocabulary_memory(
@@ -77,6 +79,8 @@ for tokens in TOKENS:
             f"{RESULTS}/tokens/{tokens}/tokens.json",
         log:
             f"{RESULTS}/logs/binarise_text/{tokens}.log",
+        group:
+            "text"
         resources:
             runtime=text_minutes(CONFIGURATION, TOKENS[tokens].corpus),
             mem_mb=1000,

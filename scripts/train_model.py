@@ -6,6 +6,7 @@ import logging
 import warnings
 from pathlib import Path
 
+from reproduction.devices import claimed_devices
 from reproduction.files import run_script
 from reproduction.models import parse_model
 
@@ -18,6 +19,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=Path, required=True, help="folder of token ids")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs to claim")
     parser.add_argument("--state", type=Path, required=True, help="folder that survives a stop")
     parser.add_argument("--cube", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, required=True)
@@ -30,16 +32,17 @@ def main() -> None:
     from reproduction.training_run import Outputs, train_model
 
     logging.getLogger().setLevel(logging.WARNING)
-    train_model(
-        parse_model(options.model),
-        json.loads(options.training),
-        json.loads(options.recording),
-        options.tokens,
-        options.seed,
-        options.threads,
-        options.state,
-        Outputs(options.cube, options.checkpoint, options.history, options.settings),
-    )
+    with claimed_devices(options.gpus):
+        train_model(
+            parse_model(options.model),
+            json.loads(options.training),
+            json.loads(options.recording),
+            options.tokens,
+            options.seed,
+            options.threads,
+            options.state,
+            Outputs(options.cube, options.checkpoint, options.history, options.settings),
+        )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import signal
+import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from .fairseq_arguments import fairseq_arguments
 from .files import UserError, replace_when_complete
 from .models import Model
 from .progress import ProgressLine
+from .slurm import seconds_left
+from .stopping import StopRequest, tries_left
 from .training_state import TrainingState
 
 PACKAGES = {"torch": "torch", "fairseq": "fairseq-fixed", "numpy": "numpy", "netCDF4": "netCDF4"}
@@ -76,7 +79,8 @@ def train_model(
         When training cannot go on: which update, why, and what to do.
     """
     torch.set_num_threads(threads)
-    stop = _stop_on_signal()
+    limit = seconds_left()
+    stop = StopRequest(limit)
     device = _device(training)
     tokens_digest = _digest_of(data)
     fingerprint = {
@@ -103,10 +107,16 @@ def train_model(
                 attributes=_model_attributes(model),
             )
             state.start_history(run.updates)
-            if not run.run(_reporter(model, training, run, state), stop):
+            first = run.updates
+            _say_start(model, run, limit)
+            stop.start()
+            if not run.run(_reporter(model, training, run, state), lambda: stop() or state.lost):
+                left = training["total_updates"] - run.updates
                 raise Interrupted(
                     f"{model.name} was stopped at update {run.updates} of "
-                    f"{training['total_updates']} and saved; run the same again to go on"
+                    f"{training['total_updates']} and saved, because {stop.reason}; run the same "
+                    f"again to go on. So far {run.updates - first} updates in this try: about "
+                    f"{tries_left(left, run.updates - first)} more like it to the end"
                 )
             _put_in_place(model, training, run, state, outputs, fingerprint)
         except (TrainingError, RecordingError, PartitionError, CubeError) as error:
@@ -182,17 +192,11 @@ def _reporter(model, training, run, state) -> Callable[[int, dict], None]:
     return report
 
 
-def _stop_on_signal() -> Callable[[], bool]:
-    """Ask for a stop after the current update on SIGTERM or the first Ctrl-C."""
-    asked = []
-
-    def ask(number, frame):
-        asked.append(number)
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else ask)
-
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, ask)
-    return lambda: bool(asked)
+def _say_start(model: Model, run: ResumableTraining, limit: float | None) -> None:
+    line = f"{model.name}: goes on after update {run.updates:,}" if run.updates else model.name
+    if limit is not None:
+        line += f"; {limit / 60:,.0f} minutes until the time limit of its job"
+    print(f"{line}; GPUs: {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}", file=sys.stderr)
 
 
 def _device(training: Mapping[str, object]) -> str:
