@@ -37,22 +37,24 @@ rule judge_claims:
         " --main {params.main} --seed {params.seed} --output-stem {params.stem} > {log} 2>&1"
 
 
-rule describe_claim:
+rule describe_claims:
     input:
         claims=f"{CLAIMS}/claims.json",
         code=uses(
-            "describe_claim", "reproduction/claims/claim.html.j2", "reproduction/report/report.css"
+            "describe_claims",
+            "reproduction/claims/claim.html.j2",
+            "reproduction/report/report.css",
         ),
     output:
-        f"{CLAIMS}/claim{{number}}.html",
+        expand(f"{CLAIMS}/claim{{number}}.html", number=CLAIM_NUMBERS),
     log:
-        f"{RESULTS}/logs/describe_claim/{{number}}.log",
-    wildcard_constraints:
-        number="[0-9]+",
+        f"{RESULTS}/logs/describe_claims.log",
     localrule: True
+    params:
+        folder=CLAIMS,
     shell:
-        "{PYTHON} {input.code[0]} --claims {input.claims} --number {wildcards.number}"
-        " --output {output} > {log} 2>&1"
+        "{PYTHON} {input.code[0]} --claims {input.claims} --output-folder {params.folder}"
+        " > {log} 2>&1"
 
 
 for number in CLAIM_NUMBERS:
@@ -67,4 +69,4 @@ for number in CLAIM_NUMBERS:
 rule claims:
     input:
         rules.judge_claims.output,
-        [f"{CLAIMS}/claim{number}.html" for number in CLAIM_NUMBERS],
+        rules.describe_claims.output,

@@ -8,5 +8,7 @@ rule cost:
     localrule: True
     params:
         configuration=json.dumps(CONFIGURATION.model_dump(exclude_unset=True)),
+        limit=f"--time-limit {TIME_LIMIT}" if TIME_LIMIT else "",
     shell:
-        "{PYTHON} {SCRIPTS}/estimate_cost.py --configuration {params.configuration:q} | tee {log}"
+        "{PYTHON} {SCRIPTS}/estimate_cost.py --configuration {params.configuration:q}"
+        " {params.limit} | tee {log}"

@@ -3,6 +3,8 @@
 FIGURES = f"{RESULTS}/figures"
 FIGURE_NUMBERS = ("C", 1, 2, 3, 4, 5, 6, "E", "D")
 FORMATS = ("pdf", "png", "svg")
+# Figures 5 and D compare the paper's models with each other.
+STOCK_MODELS = [name for name, model in MODELS.items() if model.architecture == "stock"]
 MAIN_MODELS = [name for name in CONFIGURATION.main_models.model_dump().values() if name in MODELS]
 
 
@@ -108,7 +110,7 @@ rule plot_figure4:
 
 rule plot_figure5:
     input:
-        summaries=summaries_of(replicates_of(MODELS)),
+        summaries=summaries_of(replicates_of(STOCK_MODELS)),
         code=uses("plot_figure5"),
     output:
         figure_files(5),
@@ -156,7 +158,7 @@ rule plot_estimators:
 
 rule plot_distances:
     input:
-        summaries=summaries_of(MODELS),
+        summaries=summaries_of(STOCK_MODELS),
         code=uses("plot_distances"),
     output:
         figure_files("D"),

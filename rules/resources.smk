@@ -24,7 +24,8 @@ TRAINING_RETRIES = (
 
 onstart:
     # The process that plans, in a real run. Two of them in one folder would undo each other's work.
-    if workflow.is_main_process:
+    # A look at the cost may be taken while another one runs.
+    if workflow.is_main_process and set(workflow.dag_settings.targets) != {"cost"}:
         try:
             take_results(
                 Path(RESULTS),

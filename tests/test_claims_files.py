@@ -6,12 +6,13 @@ import re
 
 import pytest
 
-import describe_claim
+import describe_claims
 import judge_claims
 from losschange.claims import CLAIMS, FAILS, HOLDS, UNKNOWN, Evidence, judge_claim, main_models
 from losschange.summaries import summarise_cube, write_summary
+from reproduction.claims.pages import matrix_page
 from reproduction.claims.record import as_json, judge_run
-from reproduction.claims.tables import changed_claims, claims_csv, matrix_rows
+from reproduction.claims.tables import architecture_claims, changed_claims, claims_csv, matrix_rows
 from reproduction.files import UserError
 from synthetic_cubes import write_cube
 from synthetic_summaries import make_summary, paper_like_run
@@ -55,7 +56,7 @@ def record_of(folder):
 
 def test_every_claim_has_a_verdict_under_every_estimator(folder):
     record = record_of(folder)
-    assert record["estimators"] == ["batch", "probe"]
+    assert [column["name"] for column in record["columns"]] == ["batch", "probe"]
     assert [claim["number"] for claim in record["claims"]] == sorted(CLAIMS)
     for claim in record["claims"]:
         for result in claim["results"].values():
@@ -96,17 +97,9 @@ def test_csv_and_markdown_hold_what_the_record_holds(folder):
 
 
 def test_pages_are_self_contained(folder):
-    describe_claim.main(
-        [
-            "--claims",
-            str(folder / "claims.json"),
-            "--number",
-            "2",
-            "--output",
-            str(folder / "2.html"),
-        ]
-    )
-    for name in ("claims.html", "2.html"):
+    describe_claims.main(["--claims", str(folder / "claims.json"), "--output-folder", str(folder)])
+    assert len(list(folder.glob("claim[0-9]*.html"))) == len(CLAIMS)
+    for name in ("claims.html", "claim2.html"):
         page = Page((folder / name).read_text(encoding="utf-8"))
         own = re.compile(r"data:|#|claims?\d*\.html$")
         assert all(own.match(address) for address in page.addresses), page.addresses
@@ -114,13 +107,12 @@ def test_pages_are_self_contained(folder):
     assert any(address.startswith("data:image/svg+xml;base64,") for address in page.addresses)
 
 
-def test_an_unknown_claim_and_a_missing_record_are_refused(folder, tmp_path):
-    output = ["--output", str(tmp_path / "x.html")]
-    with pytest.raises(UserError, match="no claim 99"):
-        describe_claim.main(["--claims", str(folder / "claims.json"), "--number", "99", *output])
+def test_a_missing_record_is_refused(tmp_path):
     with pytest.raises(UserError, match="no file at"):
-        describe_claim.main(["--claims", str(tmp_path / "none.json"), "--number", "1", *output])
-    assert not (tmp_path / "x.html").exists()
+        describe_claims.main(
+            ["--claims", str(tmp_path / "none.json"), "--output-folder", str(tmp_path / "pages")]
+        )
+    assert not list(tmp_path.glob("**/*.html"))
 
 
 def test_replicates_are_pooled_and_disagreement_widens_the_interval():
@@ -163,12 +155,61 @@ def test_a_model_of_other_depth_is_not_judged_by_layers_that_it_lacks(tmp_path):
 
 
 def test_claims_whose_verdict_changes_with_the_estimator_are_listed():
-    def claim(number, *verdicts):
-        results = {str(place): {"verdict": verdict} for place, verdict in enumerate(verdicts)}
-        return {"number": number, "results": results}
+    record = record_of_columns(
+        ["batch", "probe"], {1: (HOLDS, FAILS), 2: (HOLDS, UNKNOWN), 3: (FAILS, FAILS)}
+    )
+    assert changed_claims(record) == [1] and architecture_claims(record) == []
 
-    record = {"claims": [claim(1, HOLDS, FAILS), claim(2, HOLDS, UNKNOWN), claim(3, FAILS, FAILS)]}
-    assert changed_claims(record) == [1]
+
+def test_claims_whose_verdict_changes_with_the_architecture_are_listed():
+    record = record_of_columns(
+        ["batch", "batch, matched"], {1: (HOLDS, FAILS), 2: (UNKNOWN, HOLDS), 3: (FAILS, HOLDS)}
+    )
+    assert architecture_claims(record) == [1, 3] and changed_claims(record) == []
+
+
+def record_of_columns(names, verdicts):
+    """A record of nothing but verdicts, aligned with the columns."""
+    columns = [
+        {
+            "name": name,
+            "estimator": name.split(",")[0],
+            "architecture": "matched" if "matched" in name else "stock",
+        }
+        for name in names
+    ]
+    claims = [
+        {"number": number, "results": dict(zip(names, ({"verdict": v} for v in found)))}
+        for number, found in verdicts.items()
+    ]
+    return {"columns": columns, "claims": claims}
+
+
+def test_matched_models_are_judged_beside_the_stock_ones_and_never_with_them():
+    run = paper_like_run()
+    stock = [make_summary(run[model]) for model in MODELS]
+    alone = judge_run(stock, MODELS, {}, seed=1)
+    # Upside down: what the stock models do, these do not.
+    for model in MODELS:
+        for name, values in run[model].profile.items():
+            run[model].profile[name] = values[::-1].copy()
+    matched = [
+        make_summary(run[model]).assign_attrs(model=f"{model}.matched", architecture="matched")
+        for model in MODELS
+    ]
+    both = judge_run([*stock, *matched], MODELS, {"mlm-en.matched": ["did not learn"]}, seed=1)
+    assert [column["name"] for column in both["columns"]] == ["batch", "batch, matched"]
+    assert both["main_models"] == [*MODELS, *(f"{model}.matched" for model in MODELS)]
+    for before, after in zip(alone["claims"], both["claims"], strict=True):
+        assert after["results"]["batch"] == before["results"]["batch"]
+        found = after["results"]["batch, matched"]
+        assert all(model.endswith(".matched") for model in found["models"])
+        if "mlm-en.matched" in found["models"]:
+            assert "mlm-en.matched did not learn" in found["reason"]
+    assert architecture_claims(both)
+    rows = list(csv.DictReader(claims_csv(both).splitlines()))
+    assert {row["architecture"] for row in rows} == {"stock", "matched"}
+    assert "matched" in matrix_page(both)
 
 
 def test_infinite_and_undefined_numbers_are_written_as_words():

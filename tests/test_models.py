@@ -23,6 +23,12 @@ def test_a_name_says_it_all(name, objective, source, target, corpus, tokens):
     assert (model.corpus, model.tokens) == (corpus, tokens)
 
 
+def test_a_matched_model_is_a_model_of_its_own_on_the_same_text():
+    stock, matched = parse_model("mt-en-de"), parse_model("mt-en-de.matched")
+    assert (stock.architecture, matched.architecture) == ("stock", "matched")
+    assert matched.name == "mt-en-de.matched" and matched.tokens == stock.tokens
+
+
 def test_the_two_directions_of_a_pair_share_their_tokens():
     assert parse_model("mt-en-fi").tokens == parse_model("mt-fi-en").tokens
     assert parse_model("mt-fi-en").languages == ("en", "fi")

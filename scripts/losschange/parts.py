@@ -213,8 +213,9 @@ class PartStore:
         CubeError
             If the parts do not hold every update from 1 to `update` exactly once.
         """
-        later = [path for _, last, path in self.parts() if last > update]
-        self._check([part for part in self.parts() if part[1] <= update], update)
+        parts = self.parts()
+        later = [path for _, last, path in parts if last > update]
+        self._check([part for part in parts if part[1] <= update], update)
         if self.folder.is_dir():
             for path in [*self.folder.glob(".*.tmp"), *later]:
                 path.unlink()

@@ -87,7 +87,8 @@ class Recorder:
         self.store = store
         self.updates = updates
         self.attributes = dict(attributes or {})
-        self.strides = {"batch": 1, **(strides or {})} | {"batch": 1}
+        others = {name: every for name, every in (strides or {}).items() if name != "batch"}
+        self.strides = {"batch": 1, **others}
         details = dict(details or {})
         check_estimators(self.strides, list(probes or {}), fresh is not None, details)
         check_word_bins(partition, details, word_bins)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from fairseq.modules import SinusoidalPositionalEmbedding
+from fairseq.modules import LearnedPositionalEmbedding, SinusoidalPositionalEmbedding
 
 RESIDUAL_OUTPUTS = ("out_proj.weight", "fc2.weight")
 
@@ -16,8 +16,8 @@ def scale_initialisation(model) -> None:
     initialisation, a model of 12 layers and width 64 stays at the unigram entropy for thousands
     of updates. RoBERTa's normal draw with deviation 0.02 is made for widths of about 768; its
     matrices are drawn first as fairseq's other Transformers draw theirs: Xavier-uniform in the
-    layers, normal with deviation width^-1/2 for tokens. Its learned positions start as the
-    sinusoids that the other models keep, so that neighbours are related from the start.
+    layers, normal with deviation width^-1/2 for tokens. Learned positions start as the sinusoids
+    that the other models keep, so that neighbours are related from the start.
 
     Parameters
     ----------
@@ -27,8 +27,10 @@ def scale_initialisation(model) -> None:
     stacks = [module for module in model.modules() if _is_stack(module)]
     redraw = hasattr(getattr(model, "encoder", None), "sentence_encoder")
     if redraw:
-        _draw_embeddings(stacks[0].embed_tokens, stacks[0].embed_positions)
+        _draw_tokens(stacks[0].embed_tokens)
     for stack in stacks:
+        if isinstance(stack.embed_positions, LearnedPositionalEmbedding):
+            _draw_positions(stack.embed_positions)
         matrices = [(name, p) for name, p in stack.layers.named_parameters() if p.dim() == 2]
         outputs = [p for name, p in matrices if name.endswith(RESIDUAL_OUTPUTS)]
         if redraw:
@@ -38,15 +40,17 @@ def scale_initialisation(model) -> None:
             matrix.mul_(len(outputs) ** -0.5)
 
 
-def _draw_embeddings(tokens, positions) -> None:
-    deviation = tokens.embedding_dim**-0.5
-    torch.nn.init.normal_(tokens.weight, std=deviation)
+def _draw_tokens(tokens) -> None:
+    torch.nn.init.normal_(tokens.weight, std=tokens.embedding_dim**-0.5)
     tokens.weight[tokens.padding_idx].zero_()
+
+
+def _draw_positions(positions) -> None:
     sinusoids = SinusoidalPositionalEmbedding.get_embedding(
         positions.num_embeddings, positions.embedding_dim, positions.padding_idx
     )
     # A sinusoid has a root mean square of 2^-1/2; bring it to the tokens' deviation.
-    positions.weight.copy_(sinusoids * (2**0.5 * deviation))
+    positions.weight.copy_(sinusoids * (2 / positions.embedding_dim) ** 0.5)
 
 
 def _is_stack(module) -> bool:

@@ -12,6 +12,7 @@ from fairseq import utils
 from fairseq.data import indexed_dataset
 from torch import Tensor
 
+from losschange.attachment import trainable_parameters
 from losschange.isolation import isolated, placed
 from losschange.tracks import Gradients
 
@@ -35,7 +36,7 @@ class BatchGradient:
 
     def __init__(self, model, criterion, optimizer):
         self._model, self._criterion, self._optimizer = model, criterion, optimizer
-        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._parameters = [parameter for _, parameter in trainable_parameters(model)]
 
     def __call__(
         self,

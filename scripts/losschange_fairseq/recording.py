@@ -69,20 +69,20 @@ class RecordingSettings:
         """
         strides = {name: stride for name, stride in self.strides.items() if stride}
         gradient = BatchGradient(model, criterion, optimizer)
-
-        def source(split: str) -> SampleSource:
-            return SampleSource(task, split, model, self.seed, self.max_tokens)
-
-        splits = sorted({PROBES[name] for name in strides if name in PROBES})
+        probed = sorted({PROBES[name] for name in strides if name in PROBES})
+        read = {*probed, "train"} if "fresh" in strides else probed
+        sources = {
+            split: SampleSource(task, split, model, self.seed, self.max_tokens) for split in read
+        }
         probes = {
             split: ProbeText(
-                gradient, source(split).draw(self.probe_tokens, (SEED_OF_SPLIT[split],))
+                gradient, sources[split].draw(self.probe_tokens, (SEED_OF_SPLIT[split],))
             )
-            for split in splits
+            for split in probed
         }
         fresh = None
         if "fresh" in strides:
-            fresh = FreshText(gradient, source("train"), self.fresh_tokens)
+            fresh = FreshText(gradient, sources["train"], self.fresh_tokens)
         return {
             "strides": strides,
             "probes": probes,
@@ -98,5 +98,5 @@ class RecordingSettings:
         words = len(task.target_dictionary)
         shapes = zip(partition.names, partition.shapes, strict=True)
         matrices = [name for name, shape in shapes if len(shape) == 2 and shape[0] == words]
-        counts = word_counts(Path(task.cfg.data if task.cfg else task.args.data), words)
+        counts = word_counts(Path(task.options.data), words)
         return bin_words(counts, matrices, self.vocabulary_bins, self.vocabulary_division)

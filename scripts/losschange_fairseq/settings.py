@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 
+from fairseq.modules import LearnedPositionalEmbedding
+
 
 def settings_as_run(cfg, model) -> dict[str, object]:
     """Settings of a training under the names of the paper's Table 2.
@@ -17,6 +19,7 @@ def settings_as_run(cfg, model) -> dict[str, object]:
     sides = [getattr(model, side, None) for side in ("encoder", "decoder")]
     stacks = [getattr(side, "sentence_encoder", side) for side in sides if side is not None]
     layer = stacks[0].layers[0]
+    learned = isinstance(stacks[0].embed_positions, LearnedPositionalEmbedding)
     options, optimization, task = cfg.model, cfg.optimization, cfg.task
     settings = {
         "layers": sum(len(stack.layers) for stack in stacks),
@@ -25,6 +28,8 @@ def settings_as_run(cfg, model) -> dict[str, object]:
         "feed_forward_dimension": layer.fc1.out_features,
         "activation": options.activation_fn,
         "norm": "pre" if layer.normalize_before else "post",
+        "positions": "learned" if learned else "sinusoidal",
+        "embedding_norm": stacks[0].layernorm_embedding is not None,
         "dropout": layer.dropout_module.p,
         "attention_dropout": layer.self_attn.dropout_module.p,
         "update_frequency": optimization.update_freq[0],

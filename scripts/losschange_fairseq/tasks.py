@@ -13,6 +13,7 @@ from fairseq.tasks.masked_lm import MaskedLMConfig, MaskedLMTask
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch.distributed import get_rank, is_initialized
 
+from losschange.attachment import trainable_parameters
 from losschange.partition import partition_parameters
 from losschange.parts import PartStore
 from losschange.recorder import Recorder
@@ -39,20 +40,20 @@ class RecordingTask:
     _describing = False
 
     @property
-    def _options(self):
-        # Older tasks of fairseq keep their options as `args` and leave `cfg` empty.
+    def options(self):
+        """The task's options; older tasks of fairseq keep them as `args` and leave `cfg` empty."""
         return self.args if self.cfg is None else self.cfg
 
     def build_model(self, *arguments, **options):
         """Build the stock model, with another initialisation where the options ask for it."""
         model = super().build_model(*arguments, **options)
-        if self._options.depth_scaled_initialisation:
+        if self.options.depth_scaled_initialisation:
             scale_initialisation(model)
         return model
 
     def train_step(self, sample, model, criterion, optimizer, update_num, *arguments, **options):
         """The stock step; recording starts with the first."""
-        if self._options.lca_parts and not self._started:
+        if self.options.lca_parts and not self._started:
             self.start_recording(optimizer, model, update_num, criterion)
         return super().train_step(
             sample, model, criterion, optimizer, update_num, *arguments, **options
@@ -96,11 +97,11 @@ class RecordingTask:
             return
         while hasattr(model, "module"):
             model = model.module
-        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        named = trainable_parameters(model)
         partition = partition_parameters(((name, p.shape) for name, p in named), schema_for(model))
-        store = PartStore(self._options.lca_parts)
+        store = PartStore(self.options.lca_parts)
         self._master_weights = MasterWeights(optimizer, named)
-        settings = RecordingSettings.parse(self._options.lca_recording)
+        settings = RecordingSettings.parse(self.options.lca_recording)
         self.recorder = Recorder(
             partition,
             store,

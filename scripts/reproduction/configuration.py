@@ -79,6 +79,7 @@ class Training(Section):
     attention_dropout: Share
     tied_embeddings: bool
     norm: Literal["stock", "pre", "post"]
+    embedding_layer: Literal["stock", "roberta"]
     initialisation: Literal["stock", "depth_scaled"]
     optimizer: Literal["adam"]
     adam_betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
@@ -222,6 +223,7 @@ class Configuration(Section):
     seeds: Annotated[list[Annotated[int, Field(ge=1, lt=2**31)]], Field(min_length=1)]
     models: Annotated[list[ModelName], Field(min_length=1)]
     wmt_language_models: bool
+    matched_architecture: bool
     main_models: MainModels
     mirror: str | None
     download_retries: Positive
@@ -232,16 +234,20 @@ class Configuration(Section):
     training: Training
     objective_training: dict[Literal["clm", "mlm", "mt"], TrainingOverride]
     model_training: dict[ModelName, TrainingOverride]
+    matched_training: TrainingOverride
     recording: Recording
     evaluation: Evaluation
     resources: Resources
 
     def trained_models(self) -> list[Model]:
         """The models of this run, in the order of the configuration."""
-        names = list(dict.fromkeys(self.models))
+        names = list(self.models)
         if self.wmt_language_models:
-            names += [name for name in ("clm-en-wmt", "mlm-en-wmt") if name not in names]
-        return [parse_model(name) for name in names]
+            names += ["clm-en-wmt", "mlm-en-wmt"]
+        if self.matched_architecture:
+            main = self.main_models.model_dump().values()
+            names += [f"{name}.matched" for name in main if name in names]
+        return [parse_model(name) for name in dict.fromkeys(names)]
 
     def replicates(self) -> dict[str, tuple[Model, int]]:
         """Every training of this run: its name to model and seed.
@@ -260,6 +266,7 @@ class Configuration(Section):
         merged = self.training.model_dump()
         for override in (
             self.objective_training.get(model.objective),
+            self.matched_training if model.architecture == "matched" else None,
             self.model_training.get(model.name),
         ):
             if override is not None:

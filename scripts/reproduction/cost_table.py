@@ -26,13 +26,23 @@ COLUMNS = (
 ALIGNMENT = ("left", *["right"] * (len(COLUMNS) - 1))
 
 
-def cost_table(configuration: Configuration) -> str:
-    """Every training of a run and their sum, and where the numbers come from, as plain text."""
+def cost_table(configuration: Configuration, time_limit: int | None = None) -> str:
+    """Every training of a run and their sum, and where the numbers come from, as plain text.
+
+    Parameters
+    ----------
+    configuration : Configuration
+    time_limit : int, optional
+        Minutes that the queue allows a job.
+    """
     costs = {model: training_cost(configuration, model) for model in configuration.trained_models()}
-    limit = configuration.resources.time_limit
-    rows = [_row(model.name, cost, limit) for model, cost in costs.items()]
+    rows = [_row(model.name, cost, time_limit) for model, cost in costs.items()]
     table = tabulate(rows, headers=COLUMNS, disable_numparse=True, colalign=ALIGNMENT)
-    parts = [table, "\n".join(_totals(configuration, costs)), "\n".join(_sources(configuration))]
+    parts = [
+        table,
+        "\n".join(_totals(configuration, costs, time_limit)),
+        "\n".join(_sources(configuration)),
+    ]
     return "\n\n".join(parts)
 
 
@@ -52,7 +62,9 @@ def _row(name: str, cost: TrainingCost, limit: int | None) -> list[str]:
     ]
 
 
-def _totals(configuration: Configuration, costs: dict[Model, TrainingCost]) -> list[str]:
+def _totals(
+    configuration: Configuration, costs: dict[Model, TrainingCost], time_limit: int | None
+) -> list[str]:
     resources, seeds = configuration.resources, len(set(configuration.seeds))
     trainings = seeds * len(costs)
     seconds = seeds * sum(cost.seconds for cost in costs.values())
@@ -74,9 +86,9 @@ def _totals(configuration: Configuration, costs: dict[Model, TrainingCost]) -> l
         f"hold more than is drawn from them), {_size(ids)} of token ids, and {_size(running)} for "
         "every training while it runs.",
     ]
-    if resources.time_limit:
+    if time_limit:
         lines.append(
-            f"Jobs: tries of at most {resources.time_limit} minutes, should a training take "
+            f"Jobs: tries of at most {time_limit} minutes, should a training take "
             f"{TIME_MARGIN} times as long as estimated."
         )
     return lines

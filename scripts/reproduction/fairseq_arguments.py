@@ -8,6 +8,8 @@ from pathlib import Path
 
 from .models import Model
 
+# What fairseq's roberta always does with its token vectors.
+ROBERTA_EMBEDDINGS = ("--layernorm-embedding", "--no-scale-embedding")
 PLUGIN = Path(__file__).resolve().parent.parent / "losschange_fairseq"
 
 
@@ -87,6 +89,8 @@ def _causal_lm(model: Model, training: Mapping[str, object]) -> list[str]:
     ]
     if training["tied_embeddings"]:
         arguments.append("--share-decoder-input-output-embed")
+    if training["embedding_layer"] == "roberta":
+        arguments += ["--decoder-learned-pos", *ROBERTA_EMBEDDINGS]
     # fairseq does not apply its pre-norm defaults for language models to the plain transformer_lm.
     if training["norm"] == "pre":
         arguments.append("--decoder-normalize-before")
@@ -120,6 +124,8 @@ def _translation(model: Model, training: Mapping[str, object]) -> list[str]:
     ]
     if training["tied_embeddings"]:
         arguments.append("--share-all-embeddings")
+    if training["embedding_layer"] == "roberta":
+        arguments += ["--encoder-learned-pos", "--decoder-learned-pos", *ROBERTA_EMBEDDINGS]
     if training["norm"] == "pre":
         arguments += ["--encoder-normalize-before", "--decoder-normalize-before"]
     return arguments

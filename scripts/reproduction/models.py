@@ -12,12 +12,13 @@ OBJECTIVE_TITLES = {
     "mt": "machine translation",
 }
 ALLOWED_NAMES = (
-    "clm-LANGUAGE, mlm-LANGUAGE or mt-SOURCE-TARGET, with -wmt added for text of WMT "
-    "(for example clm-en, mt-de-en, mt-en-de-wmt)"
+    "clm-LANGUAGE, mlm-LANGUAGE or mt-SOURCE-TARGET, with -wmt added for text of WMT and .matched "
+    "for the architecture that all objectives share (for example clm-en, mt-de-en, mt-en-de-wmt)"
 )
 
 _NAME = re.compile(
     r"(?P<objective>clm|mlm|mt)-(?P<first>[a-z]{2,3})(-(?P<second>[a-z]{2,3}))??(?P<wmt>-wmt)?"
+    r"(?P<matched>\.matched)?"
 )
 
 
@@ -34,6 +35,8 @@ class Model:
         Languages; the same for a language model.
     corpus : str
         Name of the corpus that it is trained on.
+    architecture : {"stock", "matched"}
+        fairseq's own for its objective, or the one that all objectives can share.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Model:
     source: str
     target: str
     corpus: str
+    architecture: str = "stock"
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -75,4 +79,6 @@ def parse_model(name: str) -> Model:
         raise ValueError(f"{name!r} does not translate from or into English (en)")
     other = next((language for language in (source, target) if language != "en"), "de")
     collection = "wmt" if match["wmt"] else "europarl"
-    return Model(name, match["objective"], source, target, f"{collection}-en-{other}")
+    corpus = f"{collection}-en-{other}"
+    architecture = "matched" if match["matched"] else "stock"
+    return Model(name, match["objective"], source, target, corpus, architecture)

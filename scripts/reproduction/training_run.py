@@ -166,6 +166,7 @@ def _model_attributes(model: Model) -> dict[str, object]:
         "source_language": model.source,
         "target_language": model.target,
         "corpus": model.corpus,
+        "architecture": model.architecture,
     }
 
 

@@ -13,14 +13,15 @@ from losschange.plots.style import house_style
 from reproduction.claims.record import as_float
 from reproduction.claims.tables import (
     COLOURS,
+    architecture_claims,
     changed_claims,
+    column_names,
     interval_text,
     matrix_rows,
     value_text,
     verdict_counts,
 )
 from reproduction.figure_files import METADATA, freeze_layout
-from reproduction.files import UserError
 
 FOLDER = Path(__file__).parent
 
@@ -36,38 +37,33 @@ def matrix_context(record: dict) -> dict:
         "record": record,
         "rows": matrix_rows(record),
         "counts": verdict_counts(record),
+        "columns": column_names(record),
+        "estimators": list(dict.fromkeys(column["estimator"] for column in record["columns"])),
         "changed": changed_claims(record),
+        "architectures": len({column["architecture"] for column in record["columns"]}),
+        "architecture_claims": architecture_claims(record),
     }
 
 
-def claim_page(record: dict, number: int) -> str:
-    """The page of one claim.
-
-    Raises
-    ------
-    UserError
-        If the record has no such claim.
-    """
-    claim = next((entry for entry in record["claims"] if entry["number"] == number), None)
-    if claim is None:
-        raise UserError(f"there is no claim {number} in claims.json; judge the claims again")
+def claim_page(record: dict, claim: dict) -> str:
+    """The page of one claim of the record."""
     return (
         _environment()
         .get_template("claim.html.j2")
         .render(
             claim=claim,
-            record=record,
+            columns=column_names(record),
             colours=COLOURS,
             value_text=value_text,
             interval_text=interval_text,
-            plot=plot_uri(claim, record["estimators"]),
+            plot=plot_uri(claim, column_names(record)),
         )
     )
 
 
-def plot_uri(claim: dict, estimators: list[str]) -> str | None:
+def plot_uri(claim: dict, columns: list[str]) -> str | None:
     """The plot of a claim's numbers as a data URI, None if nothing was measured."""
-    panels = claim_panels(claim, estimators)
+    panels = claim_panels(claim, columns)
     if not any(panel.estimates for panel in panels):
         return None
     file = io.BytesIO()
@@ -78,12 +74,12 @@ def plot_uri(claim: dict, estimators: list[str]) -> str | None:
     return f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
-def claim_panels(claim: dict, estimators: list[str]) -> list[ClaimPanel]:
-    """A panel per condition, with what every estimator measured."""
+def claim_panels(claim: dict, columns: list[str]) -> list[ClaimPanel]:
+    """A panel per condition, with what was measured for every column of the matrix."""
     panels = []
     for place, condition in enumerate(claim["conditions"]):
         estimates = []
-        for name in estimators:
+        for name in columns:
             parts = claim["results"][name]["parts"]
             if place < len(parts):
                 part = parts[place]

@@ -12,14 +12,22 @@ import xarray as xr
 from losschange.claims import CLAIMS, Claim, Evidence, Result, judge_claim, main_models
 from losschange.claims.agreement import Agreement, agreements, positive_share
 from losschange.claims.distances import FACTORS, model_distances, neighbour_accuracy, permanova
-from losschange.claims.judging import INTERVAL, MissingData
+from losschange.claims.judging import DRAWS, INTERVAL, MissingData
 from losschange.cube import ESTIMATORS
 from reproduction.report.quality import judge as judge_quality
 from reproduction.table_files import read_record
 
 INFINITE = "infinite"
 DIGITS = 6
-PARTS = ("estimators", "main_models", "draws", "agreement", "positive_shares", "grouping", "claims")
+STOCK, MATCHED = "stock", "matched"
+
+
+def group_by_architecture(summaries: Sequence[xr.Dataset]) -> dict[str, list[xr.Dataset]]:
+    """Summaries of every architecture that the run has, stock first."""
+    found: dict[str, list[xr.Dataset]] = {}
+    for summary in summaries:
+        found.setdefault(str(summary.attrs.get("architecture", STOCK)), []).append(summary)
+    return {name: found[name] for name in (STOCK, MATCHED) if name in found}
 
 
 def group_by_model(summaries: Sequence[xr.Dataset]) -> dict[str, list[xr.Dataset]]:
@@ -63,33 +71,49 @@ def judge_run(
     seed : int
         Draws the resamplings.
     """
-    grouped = group_by_model(summaries)
-    chosen = main_models(grouped) | main_models({m: grouped[m] for m in main if m in grouped})
-    evidence = Evidence(grouped, chosen, learned, seed=seed)
-    recorded = {str(name) for summary in summaries for name in summary["estimator"].values}
-    estimators = [name for name in ESTIMATORS if name in recorded]
-    results: dict[int, list[Result]] = {number: [] for number in sorted(CLAIMS)}
-    for name in estimators:
-        for claim_number, found in results.items():
-            found.append(judge_claim(CLAIMS[claim_number], evidence, name))
-        evidence.forget()  # resamplings of one estimator at a time fit in memory
-    return {
-        "estimators": estimators,
-        "main_models": chosen,
-        "draws": evidence.draws,
+    record = {
+        "columns": [],
+        "main_models": [],
         "interval": list(INTERVAL),
+        "draws": DRAWS,
         "seed": seed,
-        "agreement": [
-            _agreement_record(found)
-            for model in chosen.values()
-            for found in agreements(evidence, model, estimators)
-        ],
-        "positive_shares": _positive_shares(evidence, list(chosen.values()), estimators),
-        "grouping": [_grouping_record(grouped, name, seed) for name in estimators],
-        "claims": [
-            _claim_record(CLAIMS[claim_number], found) for claim_number, found in results.items()
-        ],
+        "agreement": [],
+        "positive_shares": {},
+        "grouping": [],
+        "claims": [_claim_record(CLAIMS[number]) for number in sorted(CLAIMS)],
     }
+    for architecture, members in group_by_architecture(summaries).items():
+        grouped = group_by_model(members)
+        chosen = main_models(grouped) | main_models({m: grouped[m] for m in main if m in grouped})
+        evidence = Evidence(grouped, chosen, learned, seed=seed)
+        _judge_architecture(record, evidence, architecture)
+    return record
+
+
+def _judge_architecture(record: dict, evidence: Evidence, architecture: str) -> None:
+    """Add a column per estimator to the record, and what is told of single models."""
+    grouped, chosen = evidence.summaries, evidence.main
+    recorded = {
+        str(name)
+        for replicates in grouped.values()
+        for summary in replicates
+        for name in summary["estimator"].values
+    }
+    estimators = [name for name in ESTIMATORS if name in recorded]
+    for estimator in estimators:
+        column = estimator if architecture == STOCK else f"{estimator}, {architecture}"
+        record["columns"].append(
+            {"name": column, "estimator": estimator, "architecture": architecture}
+        )
+        for claim in record["claims"]:
+            result = judge_claim(CLAIMS[claim["number"]], evidence, estimator)
+            claim["results"][column] = _result_record(result)
+        record["grouping"].append(_grouping_record(grouped, column, estimator, record["seed"]))
+        evidence.forget()  # resamplings of one estimator at a time fit in memory
+    record["main_models"] += chosen.values()
+    for model in chosen.values():
+        record["agreement"] += map(_agreement_record, agreements(evidence, model, estimators))
+    record["positive_shares"] |= _positive_shares(evidence, list(chosen.values()), estimators)
 
 
 def _agreement_record(found: Agreement) -> dict:
@@ -114,11 +138,11 @@ def _positive_shares(evidence: Evidence, models: Sequence[str], estimators: Sequ
 
 
 def _grouping_record(
-    grouped: Mapping[str, Sequence[xr.Dataset]], estimator: str, seed: int
+    grouped: Mapping[str, Sequence[xr.Dataset]], column: str, estimator: str, seed: int
 ) -> dict:
     """What the profiles of all models group by under one estimator."""
     found = model_distances(grouped, estimator)
-    record = {"estimator": estimator, "models": found.models if found else [], "factors": {}}
+    record = {"column": column, "models": found.models if found else [], "factors": {}}
     for factor in FACTORS if found else ():
         labels = [label[factor] for label in found.labels]
         ratio, explained, p = permanova(found.distances, labels, seed=seed)
@@ -129,7 +153,8 @@ def _grouping_record(
     return record
 
 
-def _claim_record(claim: Claim, results: Sequence[Result]) -> dict:
+def _claim_record(claim: Claim) -> dict:
+    """A claim that has not been judged yet: its results are empty."""
     return {
         "number": claim.number,
         "section": claim.section,
@@ -146,7 +171,7 @@ def _claim_record(claim: Claim, results: Sequence[Result]) -> dict:
             }
             for condition in claim.conditions
         ],
-        "results": {result.estimator: _result_record(result) for result in results},
+        "results": {},
     }
 
 
@@ -204,6 +229,4 @@ def read_claims(path: Path) -> dict:
     UserError
         If it is missing, no JSON, or lacks what the pages need.
     """
-    return read_record(
-        path, ("estimators", "claims", "main_models", "draws", "agreement", "grouping")
-    )
+    return read_record(path, ("columns", "claims", "main_models", "draws", "agreement", "grouping"))

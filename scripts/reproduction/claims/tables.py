@@ -26,13 +26,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One claim and its cells, aligned with the record's estimators."""
+    """One claim and its cells, aligned with the record's columns."""
 
     number: int
     section: str
     statement: str
     criterion: str
     cells: list[Cell]
+
+
+def column_names(record: dict) -> list[str]:
+    """Columns of the matrix: the estimators, and those of the matched architecture after them."""
+    return [column["name"] for column in record["columns"]]
 
 
 def matrix_rows(record: dict) -> list[Row]:
@@ -43,16 +48,16 @@ def matrix_rows(record: dict) -> list[Row]:
             claim["section"],
             claim["statement"],
             claim["criterion"],
-            [_cell(claim["results"][name]) for name in record["estimators"]],
+            [_cell(claim["results"][name]) for name in column_names(record)],
         )
         for claim in record["claims"]
     ]
 
 
 def verdict_counts(record: dict) -> list[tuple[str, dict[str, int]]]:
-    """Per estimator, how many claims have each verdict."""
+    """Per column, how many claims have each verdict."""
     counts = []
-    for name in record["estimators"]:
+    for name in column_names(record):
         verdicts = [claim["results"][name]["verdict"] for claim in record["claims"]]
         counts.append((name, {verdict: verdicts.count(verdict) for verdict in MARKS}))
     return counts
@@ -60,12 +65,27 @@ def verdict_counts(record: dict) -> list[tuple[str, dict[str, int]]]:
 
 def changed_claims(record: dict) -> list[int]:
     """Claims that hold under one estimator and do not hold under another."""
-    changed = []
-    for claim in record["claims"]:
-        verdicts = {result["verdict"] for result in claim["results"].values()}
-        if {HOLDS, FAILS} <= verdicts:
-            changed.append(claim["number"])
-    return changed
+    return _disagreements(record, "architecture")
+
+
+def architecture_claims(record: dict) -> list[int]:
+    """Claims that hold of one architecture and not of the other, under the same estimator."""
+    return _disagreements(record, "estimator")
+
+
+def _disagreements(record: dict, same: str) -> list[int]:
+    """Claims that hold in one column and do not in another with the same value of `same`."""
+    groups: dict[str, list[str]] = {}
+    for column in record["columns"]:
+        groups.setdefault(column[same], []).append(column["name"])
+    return [
+        claim["number"]
+        for claim in record["claims"]
+        if any(
+            {HOLDS, FAILS} <= {claim["results"][name]["verdict"] for name in names}
+            for names in groups.values()
+        )
+    ]
 
 
 def value_text(value: float | str | None) -> str:
@@ -85,16 +105,17 @@ def interval_text(part: dict) -> str:
 
 
 def claims_csv(record: dict) -> str:
-    """A row per claim, estimator, condition and model; "all" is what the verdict is about."""
-    columns = ["claim", "section", "statement", "estimator", "verdict", "reason", "condition"]
-    columns += ["range", "unit", "model", "value", "low", "high", "condition_verdict"]
+    """A row per claim, column, condition and model; "all" is what the verdict is about."""
+    columns = ["claim", "section", "statement", "estimator", "architecture", "verdict", "reason"]
+    columns += ["condition", "range", "unit", "model", "value", "low", "high", "condition_verdict"]
     columns += ["models", "replicates"]
     rows = []
     for claim in record["claims"]:
         start = [str(claim["number"]), claim["section"], claim["statement"]]
-        for name in record["estimators"]:
-            result = claim["results"][name]
-            head = [*start, name, result["verdict"], result["reason"]]
+        for column in record["columns"]:
+            result = claim["results"][column["name"]]
+            head = [*start, column["estimator"], column["architecture"]]
+            head += [result["verdict"], result["reason"]]
             tail = [" ".join(result["models"]), str(result["replicates"])]
             if not result["parts"]:
                 rows.append([*head, *[MISSING] * 8, *tail])
@@ -119,7 +140,7 @@ def claims_markdown(record: dict) -> str:
         f"{record['draws']} resamplings."
     )
     return as_markdown(
-        Table("The paper's claims", ["claim", "§", "statement", *record["estimators"]], rows, notes)
+        Table("The paper's claims", ["claim", "§", "statement", *column_names(record)], rows, notes)
     )
 
 

@@ -8,7 +8,7 @@ import jinja2
 
 from losschange.claims.agreement import ZHU_KENDALL
 from reproduction.claims.pages import FOLDER as CLAIM_TEMPLATES
-from reproduction.claims.pages import matrix_context
+from reproduction.claims.pages import matrix_context, plot_uri
 from reproduction.claims.tables import interval_text, value_text
 from reproduction.report import conservation, overview, provenance, quality
 from reproduction.report.illustrations import (
@@ -90,7 +90,7 @@ def render_report(
         "distance_figure": read_figure(DISTANCE_FIGURE, figures, captions, run),
         "figures": read_figures(figures, captions, run),
         "tables": read_tables(tables, captions),
-        "claims": matrix_context(claims) if claims else None,
+        "claims": _claims_context(claims) if claims else None,
         "zhu_kendall": ZHU_KENDALL,
         "value_text": value_text,
         "interval_text": interval_text,
@@ -98,6 +98,13 @@ def render_report(
     }
     context |= _credibility(run) | _origin(run)
     return environment.get_template("report.html.j2").render(context)
+
+
+def _claims_context(record: dict) -> dict:
+    """The matrix of the claims and a plot for each of them."""
+    context = matrix_context(record)
+    plots = {claim["number"]: plot_uri(claim, context["columns"]) for claim in record["claims"]}
+    return context | {"plots": plots}
 
 
 def _credibility(run: Run) -> dict:
