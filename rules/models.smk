@@ -41,7 +41,7 @@ rule train_model:
         "exec {PYTHON} {SCRIPTS}/train_model.py --model {params.model}"
         " --training {params.training:q} --recording {params.recording:q}"
         " --tokens {params.tokens} --seed {params.seed} --threads {threads}"
-        " --gpus {resources.gpu} --state {params.state} --cube {output.cube}"
+        " --workers {WORKERS} --gpus {resources.gpu} --state {params.state} --cube {output.cube}"
         " --checkpoint {output.checkpoint} --history {output.history}"
         " --settings {output.settings} > {log} 2>&1"
 
