@@ -7,7 +7,7 @@ PRESETS := $(wildcard presets/*.yaml)
 SNAKEMAKE := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo cost test check format set-up
+.PHONY: help demo cost status test check format set-up
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -17,6 +17,9 @@ demo: set-up ## small models, every figure and table, offline, on a CPU: results
 
 cost: set-up ## what the trainings will cost, before they start (PRESET=presets/demo.yaml)
 	@$(SNAKEMAKE) --quiet all --nolock --cores 1 $(if $(PRESET),--configfile $(PRESET)) cost
+
+status: ## where the trainings stand, while a run goes on (RUN=results/demo)
+	@.venv/bin/python scripts/show_status.py $(RUN)
 
 test: set-up ## the tests, offline, fast ones first
 	.venv/bin/python -m pytest -q

@@ -2,6 +2,7 @@
 
 from reproduction.earlier_runs import take_results
 from reproduction.files import UserError
+from reproduction.status import write_plan
 
 
 def time_limit():
@@ -31,6 +32,13 @@ onstart:
                 Path(RESULTS),
                 [Path(f"{RESULTS}/models/{name}/state") for name in REPLICATES],
                 Path.cwd(),
+            )
+            write_plan(
+                Path(RESULTS),
+                {
+                    name: CONFIGURATION.training_of(model).total_updates
+                    for name, (model, _) in REPLICATES.items()
+                },
             )
         except UserError as error:
             raise WorkflowError(str(error))

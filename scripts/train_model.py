@@ -9,6 +9,8 @@ from pathlib import Path
 from reproduction.devices import claimed_devices
 from reproduction.files import run_script
 from reproduction.models import parse_model
+from reproduction.training_state import Outputs
+from reproduction.workers import run_workers
 
 
 def main() -> None:
@@ -29,11 +31,6 @@ def main() -> None:
     options = parser.parse_args()
     # fairseq and hydra warn about their own use of torch; nothing a user could change.
     warnings.simplefilter("ignore")
-    # Imported late: this takes seconds, and a wrong command line should not.
-    from reproduction.training_run import Outputs, train_model
-    from reproduction.workers import run_workers
-
-    logging.getLogger().setLevel(logging.WARNING)
     arguments = (
         parse_model(options.model),
         json.loads(options.training),
@@ -45,10 +42,14 @@ def main() -> None:
         Outputs(options.cube, options.checkpoint, options.history, options.settings),
     )
     with claimed_devices(options.gpus):
-        if options.workers == 1:
-            train_model(*arguments)
-        else:
+        if options.workers > 1:
             run_workers(options.workers, arguments)
+            return
+        # Imported late: this takes seconds, and a wrong command line should not.
+        from reproduction.training_run import train_model
+
+        logging.getLogger().setLevel(logging.WARNING)
+        train_model(*arguments)
 
 
 if __name__ == "__main__":

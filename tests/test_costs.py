@@ -11,6 +11,7 @@ from reproduction.costs import looks_per_update, records_per_update, training_co
 from reproduction.model_size import model_size
 from reproduction.models import parse_model
 from reproduction.speeds import hardware_names, measurements, seconds_per_batch
+from reproduction.training_state import Outputs
 from tiny_trainings import (
     RECORDING,
     ROOT,
@@ -82,7 +83,7 @@ def test_parameters_and_cells_are_those_of_the_model_that_fairseq_builds(name, t
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.usefixtures("one_thread")
 def test_a_cube_holds_as_many_numbers_as_estimated(tokens, tmp_path):
-    from reproduction.training_run import Outputs, train_model
+    from reproduction.training_run import train_model
 
     model = parse_model("mt-en-de")
     training = tiny_training(model)

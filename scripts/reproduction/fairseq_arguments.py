@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from .files import UserError
 from .models import Model
 
 # What fairseq's roberta always does with its token vectors.
@@ -41,12 +42,12 @@ def fairseq_arguments(
 
     Raises
     ------
-    ValueError
+    UserError
         If the micro-batches of an update cannot be shared evenly.
     """
     rank, workers = worker
     if training["update_frequency"] % workers:
-        raise ValueError(
+        raise UserError(
             f"update_frequency {training['update_frequency']} does not divide among {workers} "
             "workers"
         )

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -27,7 +26,7 @@ from .models import Model
 from .progress import ProgressLine
 from .slurm import seconds_left
 from .stopping import StopRequest, tries_left
-from .training_state import TrainingState
+from .training_state import Outputs, TrainingState
 from .workers import Worker
 
 PACKAGES = {"torch": "torch", "fairseq": "fairseq-fixed", "numpy": "numpy", "netCDF4": "netCDF4"}
@@ -35,16 +34,6 @@ PACKAGES = {"torch": "torch", "fairseq": "fairseq-fixed", "numpy": "numpy", "net
 
 class Interrupted(UserError):
     """The training was asked to stop and has saved its state."""
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where the results of one training go."""
-
-    cube: Path
-    checkpoint: Path
-    history: Path
-    settings: Path
 
 
 def train_model(
@@ -122,9 +111,7 @@ def train_model(
         _say_start(model, run, limit)
         stop.start()
         asked = worker.agreed(lambda: stop() or state.lost)
-        complete = run.run(_reporter(model, training, run, state), asked)
-        worker.leave()
-        if not complete:
+        if not run.run(_reporter(model, training, run, state), asked):
             left = training["total_updates"] - run.updates
             raise Interrupted(
                 f"{model.name} was stopped at update {run.updates} of "
@@ -135,6 +122,7 @@ def train_model(
             )
         _put_in_place(model, training, run, state, outputs, fingerprint)
         state.remove()
+    worker.leave()
 
 
 @contextmanager

@@ -77,7 +77,7 @@ class Worker:
         return ask
 
     def leave(self) -> None:
-        """Part from the others, at the same point of the training."""
+        """Part from the others once nothing is left to do with them."""
         if self.count > 1:
             from torch import distributed
 
