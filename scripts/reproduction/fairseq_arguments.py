@@ -74,6 +74,8 @@ def fairseq_arguments(
         # fairseq would count the GPUs of the machine. One exchange of gradients per update.
         *("--distributed-world-size", str(workers), "--distributed-rank", str(rank)),
         *("--device-id", str(rank), "--distributed-no-spawn", "--ddp-backend", "legacy_ddp"),
+        # torch >= 2.6 refuses what fairseq would send to the others.
+        "--load-checkpoint-on-all-dp-ranks",
         "--skip-invalid-size-inputs-valid-test",
     ]
     if training["initialisation"] == "depth_scaled":
