@@ -7,13 +7,16 @@ PRESETS := $(wildcard presets/*.yaml)
 SNAKEMAKE := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo cost status test check format set-up
+.PHONY: help demo fetch cost status test check format set-up
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 demo: set-up ## small models, every figure and table, offline, on a CPU: results/demo/ (CORES=all)
 	$(SNAKEMAKE) --configfile presets/demo.yaml --cores $(CORES)
+
+fetch: set-up ## list the corpora with sizes and licences, then download them (CONFIG="mirror=DIR_OR_URL")
+	$(SNAKEMAKE) fetch --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
 cost: set-up ## what the trainings will cost, before they start (PRESET=presets/demo.yaml)
 	@$(SNAKEMAKE) --quiet all --nolock --cores 1 $(if $(PRESET),--configfile $(PRESET)) cost

@@ -175,8 +175,7 @@ def make_summary(training: Training, seed: int = 0, scale: float = 1.0) -> xr.Da
             "total": ("estimator", [np.nansum(total) * scale]),
             "scaled_total": ("estimator", [np.nansum(total) * scale]),
             "reference": ("estimator", ["validation"]),
-            "loss_change": (("measure", "bin"), course[None]),
-            "measured_change": ("measure", course[-1:]),
+            "binned_change": (("estimator", "bin"), np.diff(course, prepend=0.0)[None]),
         },
         coords={
             "estimator": estimator,

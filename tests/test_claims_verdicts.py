@@ -108,3 +108,25 @@ def test_permuting_layers_breaks_the_claims_about_layers():
     }
     # Curves of whole models stay as alike as they were, and so does their roughness in sum.
     assert kept <= {19, 20, 31}, kept
+
+
+def test_a_noisy_loss_that_every_record_accounts_for_gives_an_exact_ratio():
+    """The change over the records of a bin is resampled together with their LCA."""
+    run = paper_like_run()
+    for training in run.values():
+        training.noise = 3.0
+    summaries = {model: [make_summary(training)] for model, training in run.items()}
+    for (summary,) in summaries.values():
+        conserved = summary["binned_total"].sum(("layer", "component"))
+        summary["binned_change"] = conserved
+        # One record in four bins: it ends in the last of them.
+        for name in ("binned_total", "binned_change"):
+            summary[name] = summary[name].where(summary["bin"] // 10 % 4 == 0, 0.0)
+        summary["binned_records"] = (
+            (summary["bin"] // 10 % 4 == 0).astype(int).expand_dims("estimator")
+        )
+    result = judge_claim(
+        CLAIMS[1], Evidence(summaries, main_models(summaries), draws=DRAWS), "batch"
+    )
+    ratio = result.parts[0]
+    assert (ratio.low, ratio.high) == pytest.approx((1.0, 1.0))

@@ -165,6 +165,17 @@ def test_the_measured_course_ends_at_the_measured_change(whole, summary):
     assert course.sel(measure="training", bin=100).item() == pytest.approx(expected)
 
 
+def test_a_bin_holds_the_measured_change_of_the_records_that_end_in_it(whole, summary):
+    found = summary["binned_change"]
+    change = whole["probe_loss"].values - whole["probe_loss_before"].values
+    expected = np.zeros(STEPS)
+    expected[whole["step_probe"].values - 1] = change
+    np.testing.assert_allclose(found.sel(estimator="probe"), expected)
+    # Without a probe of its own: the course of the reference.
+    expected = summary["measured_change"].sel(measure="training_probe")
+    np.testing.assert_allclose(found.sel(estimator=["batch", "fresh"]).sum("bin"), expected)
+
+
 def test_without_probes_their_measures_are_unknown(tmp_path):
     write_cube(tmp_path / "c.nc", steps=40, layers=2, heads=2)
     summary = summarise_cube(tmp_path / "c.nc")
@@ -177,9 +188,16 @@ def test_without_probes_their_measures_are_unknown(tmp_path):
 def test_every_number_has_a_unit_and_a_meaning(summary, tmp_path):
     write_summary(summary, tmp_path / "s.nc")
     with open_summary(tmp_path / "s.nc") as written:
-        assert written.attrs["summary_format"] == 3
+        assert written.attrs["summary_format"] == 4
         assert written["reference"].values.tolist() == summary["reference"].values.tolist()
-        names = ("total", "scaled_total", "cumulative", "loss_change", "measured_change")
+        names = (
+            "total",
+            "scaled_total",
+            "cumulative",
+            "loss_change",
+            "measured_change",
+            "binned_change",
+        )
         for name in (*names, "over_count", "conservation_error", "rms_interval_error"):
             assert written[name].attrs["units"] in ("nats", "1") and written[name].long_name
 

@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import set_up  # noqa: E402  (tools/ is no package: it runs before there is an environment)
+import machine_checks  # noqa: E402  (tools/ is no package: it runs before there is an environment)
+import set_up  # noqa: E402
+from machine_checks import SetUpError  # noqa: E402
 
 
 def fake_python(folder, name, version, venv=True, headers=None):
@@ -39,7 +41,8 @@ def fake_compiler(folder, name, status):
 def clone(tmp_path):
     """A folder with what the set-up reads, and an empty folder to use as PATH."""
     (tmp_path / "tools").mkdir()
-    shutil.copy(ROOT / "tools" / "set_up.py", tmp_path / "tools")
+    for name in ("set_up.py", "machine_checks.py"):
+        shutil.copy(ROOT / "tools" / name, tmp_path / "tools")
     shutil.copy(ROOT / "requirements.lock", tmp_path)
     (tmp_path / "bin").mkdir()
     return tmp_path
@@ -53,8 +56,8 @@ def run_set_up(clone, *arguments, **variables):
 
 def test_a_wrong_python_is_named_with_its_version(tmp_path):
     wrong = fake_python(tmp_path, "python3", [3, 13, 0])
-    with pytest.raises(set_up.SetUpError) as error:
-        set_up.choose_python([wrong, str(tmp_path / "python3.12")])
+    with pytest.raises(SetUpError) as error:
+        machine_checks.choose_python([wrong, str(tmp_path / "python3.12")])
     assert str(error.value).startswith(
         "Python 3.11 or 3.12 is needed (python3 is 3.13.0, python3.12 does not run)"
     )
@@ -63,7 +66,7 @@ def test_a_wrong_python_is_named_with_its_version(tmp_path):
 def test_another_python_on_the_path_is_taken_instead_of_a_wrong_one(tmp_path):
     wrong = fake_python(tmp_path, "python3", [3, 9, 2])
     right = fake_python(tmp_path, "python3.11", [3, 11, 4])
-    assert set_up.choose_python([wrong, right])["executable"] == right
+    assert machine_checks.choose_python([wrong, right])["executable"] == right
 
 
 def test_an_interpreter_that_only_fails_is_passed_over(tmp_path):
@@ -72,45 +75,45 @@ def test_an_interpreter_that_only_fails_is_passed_over(tmp_path):
     broken.write_text("#!/bin/sh\nexit 127\n")
     broken.chmod(0o755)
     right = fake_python(tmp_path, "python3.11", [3, 11, 4])
-    assert set_up.choose_python([str(broken), right])["executable"] == right
+    assert machine_checks.choose_python([str(broken), right])["executable"] == right
 
 
 def test_the_running_python_is_supported():
-    assert tuple(set_up.choose_python([sys.executable])["version"]) == sys.version_info[:3]
+    assert tuple(machine_checks.choose_python([sys.executable])["version"]) == sys.version_info[:3]
 
 
 def test_a_python_without_venv_is_refused(tmp_path):
-    python = set_up.probe(fake_python(tmp_path, "python3", [3, 12, 1], venv=False))
-    with pytest.raises(set_up.SetUpError, match="python3.12-venv"):
-        set_up.check_python_parts(python)
+    python = machine_checks.probe(fake_python(tmp_path, "python3", [3, 12, 1], venv=False))
+    with pytest.raises(SetUpError, match="python3.12-venv"):
+        machine_checks.check_python_parts(python)
 
 
 def test_a_python_without_headers_is_refused(tmp_path):
-    python = set_up.probe(fake_python(tmp_path, "python3", [3, 11, 2]))
-    with pytest.raises(set_up.SetUpError, match=r"Python\.h is not in .*python3\.11-dev"):
-        set_up.check_python_parts(python)
+    python = machine_checks.probe(fake_python(tmp_path, "python3", [3, 11, 2]))
+    with pytest.raises(SetUpError, match=r"Python\.h is not in .*python3\.11-dev"):
+        machine_checks.check_python_parts(python)
 
 
 def test_a_compiler_is_found_by_name_or_by_cxx(tmp_path):
     fake_compiler(tmp_path, "clang++", 0)
     fake_compiler(tmp_path, "my-compiler", 0)
     path = {"PATH": str(tmp_path)}
-    assert set_up.find_compiler(path).endswith("clang++")
-    assert set_up.find_compiler({**path, "CXX": "my-compiler -O2"}).endswith("my-compiler")
-    with pytest.raises(set_up.SetUpError, match="looked for absent"):
-        set_up.find_compiler({**path, "CXX": "absent"})
+    assert machine_checks.find_compiler(path).endswith("clang++")
+    assert machine_checks.find_compiler({**path, "CXX": "my-compiler -O2"}).endswith("my-compiler")
+    with pytest.raises(SetUpError, match="looked for absent"):
+        machine_checks.find_compiler({**path, "CXX": "absent"})
 
 
 def test_a_compiler_that_cannot_compile_is_refused(tmp_path):
     fake_compiler(tmp_path, "g++", 1)
-    with pytest.raises(set_up.SetUpError, match="cannot compile a file that includes <vector>"):
-        set_up.find_compiler({"PATH": str(tmp_path)})
+    with pytest.raises(SetUpError, match="cannot compile a file that includes <vector>"):
+        machine_checks.find_compiler({"PATH": str(tmp_path)})
 
 
 def test_too_little_disk_is_refused(tmp_path):
-    set_up.check_disk(tmp_path, 0.0)
-    with pytest.raises(set_up.SetUpError, match=r"GB are free .* but 1000000000\.0 GB are needed"):
-        set_up.check_disk(tmp_path, 1e9)
+    machine_checks.check_disk(tmp_path, 0.0)
+    with pytest.raises(SetUpError, match=r"GB are free .* but 1000000000\.0 GB are needed"):
+        machine_checks.check_disk(tmp_path, 1e9)
 
 
 def test_only_cuda_home_is_kept_from_the_build():
@@ -131,7 +134,7 @@ def test_a_failing_stage_shows_its_own_last_lines(tmp_path):
     log = tmp_path / "set-up.log"
     log.write_text("of an earlier stage\n")
     program = "for n in range(20): print('line', n)\nraise SystemExit(3)"
-    with pytest.raises(set_up.SetUpError) as error:
+    with pytest.raises(SetUpError) as error:
         set_up.run_stage("Building", [sys.executable, "-c", program], log, dict(os.environ))
     message = str(error.value)
     assert "Building: ended with status 3" in message and "line 19" in message
@@ -198,5 +201,5 @@ def test_an_interrupted_environment_is_emptied_but_a_linked_folder_stays(tmp_pat
 def test_a_lock_line_that_is_no_pin_is_named(tmp_path):
     lock = tmp_path / "requirements.lock"
     lock.write_text("# pins\ntorch==2.13.0\nnumpy>=2\n")
-    with pytest.raises(set_up.SetUpError, match=r"requirements\.lock, line 3: .*'numpy>=2'"):
+    with pytest.raises(SetUpError, match=r"requirements\.lock, line 3: .*'numpy>=2'"):
         set_up.read_lock(lock)

@@ -124,7 +124,27 @@ def add_conservation(
         [reference_measure(name, known) for name in streamed],
         {"long_name": "measure that the estimator is held against"},
     )
+    summary["binned_change"] = (
+        ("estimator", "bin"),
+        np.stack([_binned_change(summary, name, probes.get(name)) for name in streamed]),
+        {
+            "units": "nats",
+            "long_name": "change of the reference loss over the intervals of the records that end "
+            "in the bin; without a probe of its own, over the bin",
+        },
+    )
     _add_errors(summary, streamed, probes)
+
+
+def _binned_change(summary: xr.Dataset, name: str, losses: ProbeLosses | None) -> np.ndarray:
+    """Measured change (bins,) that the LCA of an estimator's records is to add up to."""
+    if losses is not None:
+        bins = np.searchsorted(summary["bin"].values, losses.steps)
+        return np.bincount(bins, losses.after - losses.before, minlength=summary.sizes["bin"])
+    reference = str(summary["reference"].sel(estimator=name).values)
+    if reference == "none":
+        return np.full(summary.sizes["bin"], np.nan)
+    return np.diff(summary["loss_change"].sel(measure=reference).values, prepend=0.0)
 
 
 def reference_measure(estimator: str, measured: list[str]) -> str:

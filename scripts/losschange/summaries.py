@@ -16,7 +16,7 @@ from losschange.conservation import MEASURES, add_conservation, add_losses
 from losschange.cube import COMPONENTS, CubeError, CubeLayout, estimators_of, layout_of, open_cube
 from losschange.streaming import READINGS, Plan, StreamedEstimator, plan_for, stream_estimator
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 GROUP = ("estimator", "layer", "component")
 READ_GROUP = ("estimator", "reading", "layer", "component")

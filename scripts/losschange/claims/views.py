@@ -53,7 +53,9 @@ class Course:
         self.positives = self._pieces(one["binned_positive_count"].values)
         self.records = self._pieces(records.astype(float))
         self.head_blocks = -one["block_total"].values[..., 1:]
-        self.change = self._measured_change(one)
+        # Measured over all updates; the LCA of a sample of them stands for its share.
+        share = float(one["total"] / one["scaled_total"])
+        self.change = -share * np.add.reduceat(one["binned_change"].values, self.starts)
         self._kept: dict[tuple, np.ndarray] = {}
 
     def kept(self, what: str, components: tuple[str, ...]) -> np.ndarray:
@@ -105,18 +107,6 @@ class Course:
 
     def _pieces(self, values: np.ndarray) -> np.ndarray:
         return np.add.reduceat(np.nan_to_num(values), self.starts, axis=0)
-
-    def _measured_change(self, one: xr.Dataset) -> np.ndarray:
-        """Fall of the loss that was measured, per piece, over the share of updates recorded."""
-        reference = str(one["reference"].values)
-        if reference == "none":
-            return np.full(len(self.starts), np.nan)
-        course = one["loss_change"].sel(measure=reference).values
-        at = np.append(self.starts[1:] - 1, len(course) - 1)
-        fall = -np.diff(course[at], prepend=0.0)
-        # The last value of a course is a mean over a window; the measured change is what counts.
-        fall[-1] += -float(one["measured_change"].sel(measure=reference)) - fall.sum()
-        return fall * float(one["total"] / one["scaled_total"])
 
 
 class View:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import jinja2
 
-from losschange.plots.claims import ClaimPanel, Estimate, draw_claim
+from losschange.claims.verdicts import Condition
+from losschange.plots.claims import ClaimPanel, draw_claim
 from losschange.plots.style import house_style
-from reproduction.claims.record import as_float
+from reproduction.claims.record import as_float, read_part
 from reproduction.claims.tables import (
     COLOURS,
     architecture_claims,
@@ -64,7 +65,7 @@ def claim_page(record: dict, claim: dict) -> str:
 def plot_uri(claim: dict, columns: list[str]) -> str | None:
     """The plot of a claim's numbers as a data URI, None if nothing was measured."""
     panels = claim_panels(claim, columns)
-    if not any(panel.estimates for panel in panels):
+    if not any(panel.parts for panel in panels):
         return None
     file = io.BytesIO()
     with house_style():
@@ -77,19 +78,14 @@ def plot_uri(claim: dict, columns: list[str]) -> str | None:
 def claim_panels(claim: dict, columns: list[str]) -> list[ClaimPanel]:
     """A panel per condition, with what was measured for every column of the matrix."""
     panels = []
-    for place, condition in enumerate(claim["conditions"]):
-        estimates = []
-        for name in columns:
-            parts = claim["results"][name]["parts"]
-            if place < len(parts):
-                part = parts[place]
-                numbers = [as_float(part[key]) for key in ("value", "low", "high")]
-                models = {
-                    model: tuple(map(as_float, values)) for model, values in part["models"].items()
-                }
-                estimates.append(Estimate(name, *numbers, part["verdict"], models))
-        least, most = as_float(condition["least"]), as_float(condition["most"])
-        panels.append(ClaimPanel(condition["name"], condition["unit"], least, most, estimates))
+    for place, found in enumerate(claim["conditions"]):
+        bounds = {name: as_float(found[name]) for name in ("least", "most")}
+        parts = {
+            name: read_part(claim["results"][name]["parts"][place])
+            for name in columns
+            if place < len(claim["results"][name]["parts"])
+        }
+        panels.append(ClaimPanel(Condition(found["name"], found["unit"], **bounds), parts))
     return panels
 
 

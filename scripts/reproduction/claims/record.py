@@ -13,6 +13,7 @@ from losschange.claims import CLAIMS, Claim, Evidence, Result, judge_claim, main
 from losschange.claims.agreement import Agreement, agreements, positive_share
 from losschange.claims.distances import FACTORS, model_distances, neighbour_accuracy, permanova
 from losschange.claims.judging import DRAWS, INTERVAL, MissingData
+from losschange.claims.verdicts import Part
 from losschange.cube import ESTIMATORS
 from reproduction.report.quality import judge as judge_quality
 from reproduction.table_files import read_record
@@ -182,20 +183,21 @@ def _result_record(result: Result) -> dict:
         "models": list(result.models),
         "replicates": result.replicates,
         "deciding": result.deciding,
-        "parts": [
-            {
-                "value": number(part.value),
-                "low": number(part.low),
-                "high": number(part.high),
-                "verdict": part.verdict,
-                "models": {
-                    model: [number(value) for value in values]
-                    for model, values in part.models.items()
-                },
-            }
-            for part in result.parts
-        ],
+        "parts": [_part_record(part) for part in result.parts],
     }
+
+
+def _part_record(part: Part) -> dict:
+    numbers = {name: number(getattr(part, name)) for name in ("value", "low", "high")}
+    models = {model: [number(value) for value in found] for model, found in part.models.items()}
+    return {**numbers, "verdict": part.verdict, "models": models}
+
+
+def read_part(record: dict) -> Part:
+    """The part that a record in claims.json was made from, up to its rounding."""
+    numbers = [as_float(record[name]) for name in ("value", "low", "high")]
+    models = {model: tuple(map(as_float, found)) for model, found in record["models"].items()}
+    return Part(*numbers, record["verdict"], models)
 
 
 def number(value: float) -> float | str | None:
