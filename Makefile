@@ -7,10 +7,10 @@ PRESETS := $(wildcard presets/*.yaml)
 SNAKEMAKE := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fetch cost status test check format set-up
+.PHONY: help demo fetch cost status test test-slurm check format set-up
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 19
 
 demo: set-up ## small models, every figure and table, offline, on a CPU: results/demo/ (CORES=all)
 	$(SNAKEMAKE) --configfile presets/demo.yaml --cores $(CORES)
@@ -26,6 +26,9 @@ status: ## where the trainings stand, while a run goes on (RUN=results/demo)
 
 test: set-up ## the tests, offline, fast ones first
 	.venv/bin/python -m pytest -q
+
+test-slurm: set-up ## runs through a real Slurm, which it installs, starts and stops: needs root and apt
+	.venv/bin/python -m pytest -q -rs tests/slurm
 
 check: set-up ## format, style, Snakemake's lint, and a dry run of the paper and every preset
 	.venv/bin/ruff check .

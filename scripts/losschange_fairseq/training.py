@@ -225,8 +225,7 @@ class ResumableTraining:
             epoch = self._epochs.next_epoch_itr(shuffle=True)
             self.trainer.begin_epoch(self._epochs.epoch)
             for samples in iterators.GroupedIterator(epoch, frequency):
-                # At the end of an epoch some workers have a batch less: an empty one stands in.
-                # Next to others it would only spoil fairseq's count of their tokens.
+                # An empty batch, where a worker has one less, would spoil the others' token counts.
                 yield [sample for sample in samples if sample] or samples[:1]
             self.trainer.lr_step(self._epochs.epoch)
             self._epochs = self.trainer.get_train_iterator(
@@ -288,9 +287,8 @@ class ResumableTraining:
         return sorted(found, key=lambda path: int(_CHECKPOINT.fullmatch(path.name)[1]))
 
     def _newest_checkpoint(self) -> Path | None:
-        if self._writes:
-            for unfinished in self.checkpoints.glob("*.tmp"):
-                unfinished.unlink()
+        for unfinished in self.checkpoints.glob("*.tmp") if self._writes else ():
+            unfinished.unlink()
         found = self._checkpoints()
         return found[-1] if found else None
 

@@ -60,6 +60,8 @@ def install():
     written = CONFIGURATION / "slurm.conf"
     if written.exists() and not written.read_text().startswith(MARK):
         raise NoSlurm(f"{written} belongs to a Slurm of this machine, which is left alone")
+    if written.exists() and " is UP" in ask("scontrol", "ping"):
+        raise NoSlurm("another make test-slurm runs on this machine")
     if all(map(shutil.which, PROGRAMS)):
         return
     if shutil.which("apt-get") is None:
