@@ -6,6 +6,8 @@ rule cost:
     log:
         f"{RESULTS}/logs/cost.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         configuration=json.dumps(CONFIGURATION.model_dump(exclude_unset=True)),
         limit=f"--time-limit {TIME_LIMIT}" if TIME_LIMIT else "",

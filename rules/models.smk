@@ -21,6 +21,8 @@ rule train_model:
     log:
         f"{RESULTS}/logs/train_model/{{model}}.log",
     retries: TRAINING_RETRIES
+    conda:
+        "../envs/training.yaml"
     threads: CONFIGURATION.resources.training_threads * WORKERS
     resources:
         runtime=training_minutes,

@@ -23,6 +23,7 @@ TRAINING_RETRIES = (
 )
 
 
+# Snakemake runs one of these, the last; what other stages do first is called here.
 onstart:
     # The process that plans, in a real run. Two of them in one folder would undo each other's work.
     # A look at the cost may be taken while another one runs.
@@ -42,3 +43,4 @@ onstart:
             )
         except UserError as error:
             raise WorkflowError(str(error))
+    list_missing_sources()

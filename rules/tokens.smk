@@ -44,6 +44,8 @@ rule learn_vocabulary:
         f"{RESULTS}/logs/learn_vocabulary/{{tokens}}.log",
     group:
         "text"
+    conda:
+        "../envs/corpora.yaml"
     resources:
         runtime=lambda wildcards: text_minutes(CONFIGURATION, TOKENS[wildcards.tokens].corpus),
         mem_mb=lambda wildcards: vocabulary_memory(
@@ -81,6 +83,8 @@ for tokens in TOKENS:
             f"{RESULTS}/logs/binarise_text/{tokens}.log",
         group:
             "text"
+        conda:
+            "../envs/training.yaml"
         resources:
             runtime=text_minutes(CONFIGURATION, TOKENS[tokens].corpus),
             mem_mb=1000,

@@ -18,7 +18,13 @@ ENVIRONMENTS = ROOT / "envs"
 PYTHON = "3.11"
 # Scripts of each toolset; "figures" has all others.
 TOOLSETS = {
-    "corpora": ("fetch_source", "generate_source", "prepare_corpus", "learn_vocabulary"),
+    "corpora": (
+        "list_sources",
+        "fetch_source",
+        "generate_source",
+        "prepare_corpus",
+        "learn_vocabulary",
+    ),
     "training": ("binarise_text", "train_model", "evaluate_model"),
     "figures": (),
 }
