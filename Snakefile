@@ -19,6 +19,7 @@ include: "rules/figures.smk"
 include: "rules/tables.smk"
 include: "rules/claims.smk"
 include: "rules/report.smk"
+include: "rules/cost.smk"
 
 
 report: "captions/workflow.rst"

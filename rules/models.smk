@@ -25,6 +25,8 @@ rule train_model:
     log:
         f"{RESULTS}/logs/train_model/{{model}}.log",
     retries: TRAINING_RETRIES
+    conda:
+        "../envs/training.yaml"
     threads: CONFIGURATION.resources.training_threads * WORKERS
     resources:
         runtime=training_minutes,
@@ -45,7 +47,8 @@ rule train_model:
         "exec {PYTHON} {SCRIPTS}/train_model.py --model {params.model}"
         " --training {params.training:q} --recording {params.recording:q}"
         " --tokens {params.tokens} --provenance {input.provenance} --seed {params.seed}"
-        " --threads {threads} --gpus {resources.gpu} --state {params.state} --cube {output.cube}"
+        " --threads {threads} --workers {WORKERS} --gpus {resources.gpu}"
+        " --state {params.state} --cube {output.cube}"
         " --checkpoint {output.checkpoint} --history {output.history}"
         " --settings {output.settings} > {log} 2>&1"
 

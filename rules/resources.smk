@@ -2,6 +2,7 @@
 
 from reproduction.earlier_runs import take_results
 from reproduction.files import UserError
+from reproduction.status import write_plan
 
 
 def time_limit():
@@ -22,14 +23,24 @@ TRAINING_RETRIES = (
 )
 
 
+# Snakemake runs one of these, the last; what other stages do first is called here.
 onstart:
     # The process that plans, in a real run. Two of them in one folder would undo each other's work.
-    if workflow.is_main_process:
+    # A look at the cost may be taken while another one runs.
+    if workflow.is_main_process and set(workflow.dag_settings.targets) != {"cost"}:
         try:
             take_results(
                 Path(RESULTS),
                 [Path(f"{RESULTS}/models/{name}/state") for name in REPLICATES],
                 Path.cwd(),
             )
+            write_plan(
+                Path(RESULTS),
+                {
+                    name: CONFIGURATION.training_of(model).total_updates
+                    for name, (model, _) in REPLICATES.items()
+                },
+            )
         except UserError as error:
             raise WorkflowError(str(error))
+    list_missing_sources()

@@ -44,6 +44,8 @@ rule learn_vocabulary:
         f"{RESULTS}/logs/learn_vocabulary/{{tokens}}.log",
     group:
         "text"
+    conda:
+        "../envs/corpora.yaml"
     threads: 2
     resources:
         runtime=lambda wildcards: text_minutes(CONFIGURATION, TOKENS[wildcards.tokens].corpus),
@@ -82,6 +84,8 @@ for tokens in TOKENS:
             f"{RESULTS}/logs/binarise_text/{tokens}.log",
         group:
             "text"
+        conda:
+            "../envs/training.yaml"
         threads: 4
         resources:
             runtime=text_minutes(CONFIGURATION, TOKENS[tokens].corpus),
