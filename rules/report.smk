@@ -10,6 +10,8 @@ rule write_configuration:
     log:
         f"{RESULTS}/logs/write_configuration.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         configuration=json.dumps(CONFIGURATION.model_dump()),
     shell:
@@ -45,6 +47,9 @@ rule make_report:
         ),
     log:
         f"{RESULTS}/logs/make_report.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         figures=FIGURES,
         tables=TABLES,

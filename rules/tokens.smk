@@ -42,9 +42,18 @@ rule learn_vocabulary:
         vocabulary=f"{RESULTS}/tokens/{{tokens}}/sentencepiece.vocab",
     log:
         f"{RESULTS}/logs/learn_vocabulary/{{tokens}}.log",
+    group:
+        "text"
+    conda:
+        "../envs/corpora.yaml"
     threads: 2
     resources:
-        mem_mb=2000,
+        runtime=lambda wildcards: text_minutes(CONFIGURATION, TOKENS[wildcards.tokens].corpus),
+        mem_mb=lambda wildcards: vocabulary_memory(
+            CONFIGURATION,
+            TOKENS[wildcards.tokens].corpus,
+            len(TOKENS[wildcards.tokens].languages),
+        ),
     params:
         size=CONFIGURATION.vocabulary.size,
         sentences=CONFIGURATION.vocabulary.sentences,
@@ -73,8 +82,13 @@ for tokens in TOKENS:
             f"{RESULTS}/tokens/{tokens}/tokens.json",
         log:
             f"{RESULTS}/logs/binarise_text/{tokens}.log",
+        group:
+            "text"
+        conda:
+            "../envs/training.yaml"
         threads: 4
         resources:
+            runtime=text_minutes(CONFIGURATION, TOKENS[tokens].corpus),
             mem_mb=1000,
         params:
             languages=list(TOKENS[tokens].languages),

@@ -160,9 +160,26 @@ class Evaluation(Section):
 class Resources(Section):
     """What one training asks of the machine."""
 
+    hardware: Literal["auto", "h100", "v100"]
+    time_limit: Positive | None
     training_threads: Positive
     training_gpus: Count
-    training_memory: Positive
+    training_workers: Positive | None
+    training_memory: Positive | None
+
+    @property
+    def workers(self) -> int:
+        """Processes that share every update of a training."""
+        return self.training_workers or max(self.training_gpus, 1)
+
+    @model_validator(mode="after")
+    def _a_worker_per_gpu(self) -> Resources:
+        if self.training_gpus and self.training_workers not in (None, self.training_gpus):
+            raise ValueError(
+                f"training_workers {self.training_workers} should be null or training_gpus "
+                f"{self.training_gpus}: every worker has one GPU"
+            )
+        return self
 
 
 class MainModels(Section):

@@ -143,9 +143,16 @@ def _shared_paths(configuration: Configuration) -> Iterator[str]:
 
 def _broken_trainings(configuration: Configuration) -> Iterator[str]:
     """Overrides that do not fit together with the rest of a model's hyper-parameters."""
+    workers = configuration.resources.workers
     for model in configuration.trained_models():
         try:
-            configuration.training_of(model)
+            frequency = configuration.training_of(model).update_frequency
+            if frequency % workers:
+                yield (
+                    f"training of {model.name}: update_frequency {frequency} does not divide among "
+                    f"{workers} workers (resources.training_workers, or one per GPU); multiply "
+                    "update_frequency and divide max_tokens by the same number"
+                )
         except ValidationError as error:
             for problem in error.errors():
                 yield f"training of {model.name}: {_describe(problem).lstrip(': ')}"
