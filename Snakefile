@@ -9,6 +9,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/resources.smk"
 include: "rules/corpora.smk"
 include: "rules/tokens.smk"
 include: "rules/models.smk"
@@ -18,6 +19,7 @@ include: "rules/figures.smk"
 include: "rules/tables.smk"
 include: "rules/claims.smk"
 include: "rules/report.smk"
+include: "rules/cost.smk"
 
 
 report: "captions/workflow.rst"

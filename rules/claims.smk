@@ -25,6 +25,9 @@ rule judge_claims:
         expand(f"{CLAIMS}/claims.{{kind}}", kind=("json", "csv", "md")),
     log:
         f"{RESULTS}/logs/judge_claims.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     resources:
         mem_mb=1500,
     params:
@@ -48,6 +51,9 @@ rule describe_claims:
         expand(f"{CLAIMS}/claim{{number}}.html", number=CLAIM_NUMBERS),
     log:
         f"{RESULTS}/logs/describe_claims.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         folder=CLAIMS,
     shell:

@@ -12,19 +12,24 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from reproduction.configuration import synthetic_pairs
 from reproduction.configuration_check import ConfigurationError, load_configuration
+from reproduction.corpus_costs import text_minutes, vocabulary_memory
+from reproduction.costs import evaluation_minutes, training_cost
 
 try:
     CONFIGURATION = load_configuration(config)
 except ConfigurationError as error:
     raise WorkflowError(str(error))
 
-PYTHON = sys.executable
+# This process's own interpreter, but in an environment that a job has for itself the one there.
+PYTHON = "python" if workflow.deployment_settings.deployment_method else sys.executable
 SCRIPTS = Path(os.path.relpath(Path(workflow.basedir) / "scripts"))
 RESULTS = f"results/{CONFIGURATION.run}"
 MODELS = {model.name: model for model in CONFIGURATION.trained_models()}
 # Every training by name: a model's first seed goes by the name of the model.
 REPLICATES = CONFIGURATION.replicates()
 CORPORA = {model.corpus: CONFIGURATION.corpora[model.corpus] for model in MODELS.values()}
+# What each model is estimated to take; jobs ask for it.
+COSTS = {model.name: training_cost(CONFIGURATION, model) for model in MODELS.values()}
 NEWS_TEST = "newstest2018"
 
 
@@ -37,6 +42,22 @@ wildcard_constraints:
 def model_of(wildcards):
     """The model that a training is of."""
     return REPLICATES[wildcards.model][0]
+
+
+def cost_of(wildcards):
+    """The estimated cost of a training."""
+    return COSTS[model_of(wildcards).name]
+
+
+def memory_of(wildcards):
+    """Megabytes that a job asks for that holds a model."""
+    return CONFIGURATION.resources.training_memory or cost_of(wildcards).host_memory
+
+
+def training_minutes(wildcards):
+    """Minutes that a training asks for: all it needs, or all that the queue allows."""
+    minutes = cost_of(wildcards).minutes_to_request
+    return min(minutes, TIME_LIMIT or minutes)
 
 
 def replicates_of(names):

@@ -29,10 +29,13 @@ rule evaluate_model:
         f"{RESULTS}/models/{{model}}/quality.json",
     log:
         f"{RESULTS}/logs/evaluate_model/{{model}}.log",
+    conda:
+        "../envs/training.yaml"
     threads: CONFIGURATION.resources.training_threads
     resources:
-        mem_mb=CONFIGURATION.resources.training_memory,
-        gpu=CONFIGURATION.resources.training_gpus,
+        runtime=lambda wildcards: evaluation_minutes(CONFIGURATION, model_of(wildcards)),
+        mem_mb=memory_of,
+        gpu=min(CONFIGURATION.resources.training_gpus, 1),
     params:
         model=lambda wildcards: model_of(wildcards).name,
         tokens=lambda wildcards: f"{RESULTS}/tokens/{model_of(wildcards).tokens}",
@@ -49,4 +52,4 @@ rule evaluate_model:
         "{PYTHON} {SCRIPTS}/evaluate_model.py --model {params.model}"
         " --checkpoint {input.checkpoint} --tokens {params.tokens}"
         " --vocabulary {input.vocabulary} --losses {params.losses} {params.translate}"
-        " --settings {params.settings:q} --output {output} > {log} 2>&1"
+        " --settings {params.settings:q} --gpus {resources.gpu} --output {output} > {log} 2>&1"

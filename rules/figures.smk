@@ -35,6 +35,9 @@ rule plot_conservation:
         figure_files("C"),
     log:
         f"{RESULTS}/logs/plot_conservation.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figureC",
         main=MAIN_MODELS,
@@ -51,6 +54,9 @@ rule plot_figure1:
         figure_files(1),
     log:
         f"{RESULTS}/logs/plot_figure1.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figure1",
     shell:
@@ -66,6 +72,9 @@ rule plot_figure2:
         figure_files(2),
     log:
         f"{RESULTS}/logs/plot_figure2.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figure2",
     shell:
@@ -81,6 +90,9 @@ rule plot_figure3:
         figure_files(3),
     log:
         f"{RESULTS}/logs/plot_figure3.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figure3",
     shell:
@@ -96,6 +108,9 @@ rule plot_figure4:
         figure_files(4),
     log:
         f"{RESULTS}/logs/plot_figure4.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figure4",
     shell:
@@ -111,6 +126,9 @@ rule plot_figure5:
         figure_files(5),
     log:
         f"{RESULTS}/logs/plot_figure5.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figure5",
     shell:
@@ -126,6 +144,9 @@ rule plot_figure6:
         figure_files(6),
     log:
         f"{RESULTS}/logs/plot_figure6.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figure6",
     shell:
@@ -141,6 +162,9 @@ rule plot_estimators:
         figure_files("E"),
     log:
         f"{RESULTS}/logs/plot_estimators.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figureE",
     shell:
@@ -156,6 +180,9 @@ rule plot_distances:
         figure_files("D"),
     log:
         f"{RESULTS}/logs/plot_distances.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figureD",
     shell:

@@ -6,10 +6,17 @@ stopped training goes on from there.
 
 from losschange import RECORDING_VERSION
 
+# No parameter of the rule: a finished training is not made again by other workers.
+WORKERS = CONFIGURATION.resources.workers
+
 
 rule train_model:
     input:
         lambda wildcards: token_files(model_of(wildcards).tokens, ["train", "valid"]),
+        # Said in the cube, but no reason to train again.
+        provenance=ancient(
+            lambda wildcards: f"{RESULTS}/corpora/{model_of(wildcards).corpus}/provenance.json"
+        ),
     output:
         cube=f"{RESULTS}/cubes/{{model}}.nc",
         checkpoint=f"{RESULTS}/models/{{model}}/checkpoint.pt",
@@ -17,9 +24,13 @@ rule train_model:
         settings=f"{RESULTS}/models/{{model}}/settings.json",
     log:
         f"{RESULTS}/logs/train_model/{{model}}.log",
-    threads: CONFIGURATION.resources.training_threads
+    retries: TRAINING_RETRIES
+    conda:
+        "../envs/training.yaml"
+    threads: CONFIGURATION.resources.training_threads * WORKERS
     resources:
-        mem_mb=CONFIGURATION.resources.training_memory,
+        runtime=training_minutes,
+        mem_mb=memory_of,
         gpu=CONFIGURATION.resources.training_gpus,
     params:
         training=lambda wildcards: json.dumps(
@@ -32,9 +43,11 @@ rule train_model:
         recording=json.dumps(CONFIGURATION.recording.model_dump()),
         version=RECORDING_VERSION,
     shell:
-        "{PYTHON} {SCRIPTS}/train_model.py --model {params.model}"
+        # exec: a signal of the queue reaches the training, and nothing ends before it has saved.
+        "exec {PYTHON} {SCRIPTS}/train_model.py --model {params.model}"
         " --training {params.training:q} --recording {params.recording:q}"
-        " --tokens {params.tokens} --seed {params.seed} --threads {threads}"
+        " --tokens {params.tokens} --provenance {input.provenance} --seed {params.seed}"
+        " --threads {threads} --workers {WORKERS} --gpus {resources.gpu}"
         " --state {params.state} --cube {output.cube}"
         " --checkpoint {output.checkpoint} --history {output.history}"
         " --settings {output.settings} > {log} 2>&1"

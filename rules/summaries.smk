@@ -9,7 +9,11 @@ rule summarise_cube:
         f"{RESULTS}/summaries/{{model}}.nc",
     log:
         f"{RESULTS}/logs/summarise_cube/{{model}}.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     resources:
+        runtime=lambda wildcards: cost_of(wildcards).summary_minutes,
         mem_mb=1000,
     shell:
         "{PYTHON} {input.code[0]} --cube {input.cube} --output {output} > {log} 2>&1"

@@ -26,6 +26,9 @@ rule make_table1:
         table_files(1),
     log:
         f"{RESULTS}/logs/make_table1.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{TABLES}/table1",
     shell:
@@ -41,6 +44,9 @@ rule make_table2:
         table_files(2),
     log:
         f"{RESULTS}/logs/make_table2.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{TABLES}/table2",
     shell:
@@ -56,6 +62,9 @@ rule make_table3:
         table_files(3),
     log:
         f"{RESULTS}/logs/make_table3.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{TABLES}/table3",
     shell:

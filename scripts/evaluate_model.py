@@ -7,31 +7,15 @@ import warnings
 from itertools import islice
 from pathlib import Path
 
+from reproduction.devices import claimed_devices
 from reproduction.files import replace_when_complete, run_script
 from reproduction.models import parse_model
 
 MEASURES = {"clm": "perplexity", "mlm": "masked-token loss", "mt": "translation"}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--tokens", type=Path, required=True, help="folder of token ids")
-    parser.add_argument("--vocabulary", type=Path, required=True, help="SentencePiece model")
-    parser.add_argument("--losses", nargs="*", default=["valid", "test"], help="splits")
-    parser.add_argument(
-        "--translate",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("SPLIT", "REFERENCE"),
-        help="split to translate and its reference text; may be repeated",
-    )
-    parser.add_argument("--settings", required=True, help="beam, length penalty ... as JSON")
-    parser.add_argument("--output", type=Path, required=True)
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
+def measure(options: argparse.Namespace) -> None:
+    """Measure one model and write its quality."""
     # Imported late: this takes seconds, and a wrong command line should not.
     import sentencepiece
 
@@ -66,6 +50,30 @@ def main() -> None:
             quality["translation"][split] = translation_scores(translations, references)
     with replace_when_complete(options.output) as temporary:
         temporary.write_text(json.dumps(quality, indent=1, sort_keys=True) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--tokens", type=Path, required=True, help="folder of token ids")
+    parser.add_argument("--vocabulary", type=Path, required=True, help="SentencePiece model")
+    parser.add_argument("--losses", nargs="*", default=["valid", "test"], help="splits")
+    parser.add_argument(
+        "--translate",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("SPLIT", "REFERENCE"),
+        help="split to translate and its reference text; may be repeated",
+    )
+    parser.add_argument("--settings", required=True, help="beam, length penalty ... as JSON")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs to claim")
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    with claimed_devices(options.gpus):
+        measure(options)
 
 
 if __name__ == "__main__":

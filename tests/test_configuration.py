@@ -93,6 +93,9 @@ def test_numbers_that_yaml_reads_as_text():
     configuration = load_configuration(values(learning_rate="5e-4"))
     assert configuration.training.learning_rate == 5e-4
     assert mistakes(values(learning_rate="fast"))[0].startswith("training.learning_rate: found")
+    steps = [{"maximum_words": "250"}, {"shuffle_words": "0.5"}]
+    configuration = load_configuration({**values(), "cleaning": steps})
+    assert configuration.cleaning == [{"maximum_words": 250}, {"shuffle_words": 0.5}]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +130,33 @@ def test_names_that_point_nowhere():
         "sources.europarl-v8-en-fi.members: no member for fi of europarl-en-fi",
         "models: mt-en-sv needs the corpus europarl-en-sv, which corpora does not have",
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            {"cleaning": [{"maximum_wrods": 5}]},
+            "'maximum_wrods' is no cleaning step; the steps are:",
+        ),
+        ({"cleaning": [{"shuffle_words": 2}]}, "a number, 0 to 1, not 2"),
+        ({"cleaning": [{"maximum_words": "many"}]}, "cleaning.0.maximum_words: found 'many';"),
+        ({"cleaning": [{"maximum_words": True}]}, "found True; allowed is a number"),
+        ({"cleaning": {"maximum_words": 5}}, "cleaning: allowed is a valid list"),
+        (
+            {"corpora": {"wmt-en-de": {"held_out_from": ["newstest"]}}},
+            "corpora.wmt-en-de.held_out_from: found 'newstest'; allowed are other corpora",
+        ),
+        (
+            {"sources": {"newstest2018-en-et": {"sha256": "0" * 64}}},
+            "sources.newstest2018-en-et: it has the path wmt18/translation-task/test.tgz of",
+        ),
+        ({"sources": {"commoncrawl-de-en": {"sha256": "0"}}}, "sources.commoncrawl-de-en.sha256:"),
+    ],
+)
+def test_what_is_wrong_with_sources_and_cleaning_is_told(change, expected):
+    found = mistakes(merged(values(), change))
+    assert any(expected in line for line in found), found
 
 
 def test_a_model_overrides_its_objective_and_both_override_the_rest():

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import random
 import resource
 import signal
@@ -97,8 +98,7 @@ def wait_for_update(process, folder, update):
 
 def test_all_outputs_and_nothing_else(straight):
     objective, folder = straight
-    # The lock stays beside the state: removing it would let two processes hold it.
-    assert sorted(p.name for p in folder.iterdir()) == sorted([*OUTPUTS, "state.lock"])
+    assert sorted(p.name for p in folder.iterdir()) == sorted(OUTPUTS)
     rows = (folder / "history").read_text().splitlines()
     assert rows[0] == "update,loss,tokens,seconds"
     assert [int(row.split(",")[0]) for row in rows[1:]] == list(range(1, UPDATES + 1))
@@ -237,6 +237,21 @@ def test_sigterm_saves_and_says_so(objective, tokens, tmp_path, request):
     other = command(tmp_path, objective, tokens, checkpoint_interval=3, total_updates=401)
     message = run(other, status=1)
     assert "total_updates: 400 in the state, 401 now" in message and "Traceback" not in message
+
+
+def test_tries_of_a_job_that_is_over_make_an_update_each_and_end_in_the_same_cube(
+    straight, tokens, tmp_path
+):
+    objective, folder = straight
+    arguments = command(tmp_path, objective, tokens)
+    over = {**os.environ, "SLURM_JOB_ID": "1", "SLURM_JOB_END_TIME": str(int(time.time()) - 1)}
+    for update in (1, 2):
+        said = run(arguments, status=1, env=over)
+        assert f"was stopped at update {update} of {UPDATES} and saved" in said
+        assert "because its job ends in 0 s" in said
+        assert f"about {UPDATES - update} more like it to the end" in said
+    assert "goes on after update 2" in run(arguments)
+    assert (tmp_path / "cube").read_bytes() == (folder / "cube").read_bytes()
 
 
 @pytest.mark.parametrize("objective", list(NAMES))

@@ -42,7 +42,9 @@ def holder(tmp_path):
 
 def test_a_second_trainer_is_refused_and_told_who_is_first(holder, tmp_path):
     with (
-        pytest.raises(UserError, match=f"process {holder.pid} on .*, Slurm job 77 is training"),
+        pytest.raises(
+            UserError, match=f"process {holder.pid} of .*, Slurm job 77 is training.* scancel 77"
+        ),
         TrainingState(tmp_path / "state", FINGERPRINT),
     ):
         pass

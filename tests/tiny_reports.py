@@ -63,7 +63,10 @@ def configuration():
         "wmt_language_models": False,
         "main_models": {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"},
         "mirror": "/data/private/mirror",
-        "sources": {"s": {"url": f"https://example.org/{SHARP}"}},
+        "sources": {
+            "s": {"url": f"https://example.org/{SHARP}"},
+            "pinned-one": {"licence": "CC0", "sha256": DIGEST},
+        },
         "corpora": {"europarl-en-de": {"sources": ["s", "synthetic:10"]}},
         "vocabulary": {"size": 100, "sentences": 0},
         "training": training | {"update_frequency": 2, "dropout": 0.1},
@@ -133,6 +136,28 @@ def make_run(folder):
             "dropped": {"duplicate": 11, SHARP: 2},
             "kept": 1997,
             "splits": {"train": 1900, "valid": 50, "test": 47},
+            "sources": {
+                "s": {
+                    "dropped": {"duplicate": 11, SHARP: 2},
+                    "splits": {"train": 1890, "valid": 50, "test": 47},
+                },
+                "synthetic:10": {"dropped": {}, "splits": {"train": 10}},
+            },
+            "changed": {"shuffle_words": 1234},
+        },
+    )
+    write(
+        folder / "corpora/europarl-en-de/provenance.json",
+        {
+            "corpus": "europarl-en-de",
+            "sources": [
+                {"name": "s", "licence": f"free {SHARP}", "citation": "Somebody 2012"},
+                {"name": "synthetic:10", "generated": True},
+            ],
+            "code": "c0de" * 16,
+            "vocabularies": {
+                "europarl-en-de.en": {"sha256": DIGEST, "sentences": 0, "code": "70ce" * 16}
+            },
         },
     )
     for name, pinned in (("pinned-one", True), ("loose-one", False)):
@@ -181,6 +206,7 @@ def arguments(folder, output):
         *("--settings", *files(folder, "models/*/settings.json")),
         *("--counts", *files(folder, "corpora/*/counts.json")),
         *("--source-records", *files(folder, "corpora/archives/*.json")),
+        *("--provenance", *files(folder, "corpora/*/provenance.json")),
         *("--tokens", *files(folder, "tokens/*/tokens.json")),
         *("--histories", *files(folder, "models/*/training.csv")),
         *("--summaries", *files(folder, "summaries/*.nc")),

@@ -6,19 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     create_model,
     model_validator,
 )
 
+from .configuration_corpora import CleaningSteps, Corpus, Source
+from .configuration_fields import Count, Positive, Rate, Section, Share
 from .models import Model, parse_model
-
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Rate = Annotated[float, Field(gt=0)]
 
 
 def _model_name(name: str) -> str:
@@ -27,37 +22,6 @@ def _model_name(name: str) -> str:
 
 
 ModelName = Annotated[str, AfterValidator(_model_name)]
-
-
-class Section(BaseModel):
-    """Refuses unknown keys."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Source(Section):
-    """An archive with the two sides of a parallel text."""
-
-    url: str
-    members: dict[str, str]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-
-
-class Corpus(Section):
-    """Sources joined, cleaned and split."""
-
-    languages: Annotated[list[str], Field(min_length=2, max_length=2)]
-    sources: Annotated[list[str], Field(min_length=1)]
-    train: Count | Literal["rest"]
-    valid: Count
-    test: Count | Literal["rest"]
-
-
-class Cleaning(Section):
-    """Pairs that are dropped."""
-
-    maximum_words: Positive
-    maximum_ratio: Annotated[float, Field(ge=1)]
 
 
 class Vocabulary(Section):
@@ -196,9 +160,26 @@ class Evaluation(Section):
 class Resources(Section):
     """What one training asks of the machine."""
 
+    hardware: Literal["auto", "h100", "v100"]
+    time_limit: Positive | None
     training_threads: Positive
     training_gpus: Count
-    training_memory: Positive
+    training_workers: Positive | None
+    training_memory: Positive | None
+
+    @property
+    def workers(self) -> int:
+        """Processes that share every update of a training."""
+        return self.training_workers or max(self.training_gpus, 1)
+
+    @model_validator(mode="after")
+    def _a_worker_per_gpu(self) -> Resources:
+        if self.training_gpus and self.training_workers not in (None, self.training_gpus):
+            raise ValueError(
+                f"training_workers {self.training_workers} should be null or training_gpus "
+                f"{self.training_gpus}: every worker has one GPU"
+            )
+        return self
 
 
 class MainModels(Section):
@@ -221,9 +202,13 @@ class Configuration(Section):
     main_models: MainModels
     mirror: str | None
     download_retries: Positive
+    download_timeout: Rate
+    parallel_downloads: Positive
+    unpacked_limit: Rate
+    invalid_utf8_share: Annotated[float, Field(ge=0, le=1)]
     sources: dict[str, Source]
     corpora: dict[str, Corpus]
-    cleaning: Cleaning
+    cleaning: CleaningSteps
     vocabulary: Vocabulary
     training: Training
     objective_training: dict[Literal["clm", "mlm", "mt"], TrainingOverride]

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from .configuration import Configuration, synthetic_pairs
+from .configuration_corpora import Source
 from .models import parse_model
 
 
@@ -38,7 +39,11 @@ def load_configuration(values: Mapping[str, Any]) -> Configuration:
         problems = [_describe(problem) for problem in error.errors()]
         problems += list(_broken_references(values))
     else:
-        problems = [*_broken_references(values), *_broken_trainings(configuration)]
+        problems = [
+            *_broken_references(values),
+            *_shared_paths(configuration),
+            *_broken_trainings(configuration),
+        ]
     if problems:
         problems = list(dict.fromkeys(problems))
         count = f"{len(problems)} mistake{'s' if len(problems) > 1 else ''}"
@@ -112,6 +117,9 @@ def _broken_references(values: Mapping[str, Any]) -> Iterator[str]:
                 for language in corpus.get("languages") or []:
                     if language not in members:
                         yield f"sources.{source}.members: no member for {language} of {name}"
+        for other in corpus.get("held_out_from") or []:
+            if other not in corpora or other == name:
+                yield f"corpora.{name}.held_out_from: found {other!r}; allowed are other corpora"
     for name in values.get("models") or []:
         try:
             model = parse_model(str(name))
@@ -121,11 +129,30 @@ def _broken_references(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"models: {name} needs the corpus {model.corpus}, which corpora does not have"
 
 
+def _shared_paths(configuration: Configuration) -> Iterator[str]:
+    """Sources that would be the same file, but have another address or digest."""
+    by_path: dict[str, tuple[str, Source]] = {}
+    for name, source in configuration.sources.items():
+        other, first = by_path.setdefault(source.mirror_path(), (name, source))
+        if (source.url, source.sha256) != (first.url, first.sha256):
+            yield (
+                f"sources.{name}: it has the path {source.mirror_path()} of {other}, but another "
+                "url or sha256; give both the same, or one of them another path"
+            )
+
+
 def _broken_trainings(configuration: Configuration) -> Iterator[str]:
     """Overrides that do not fit together with the rest of a model's hyper-parameters."""
+    workers = configuration.resources.workers
     for model in configuration.trained_models():
         try:
-            configuration.training_of(model)
+            frequency = configuration.training_of(model).update_frequency
+            if frequency % workers:
+                yield (
+                    f"training of {model.name}: update_frequency {frequency} does not divide among "
+                    f"{workers} workers (resources.training_workers, or one per GPU); multiply "
+                    "update_frequency and divide max_tokens by the same number"
+                )
         except ValidationError as error:
             for problem in error.errors():
                 yield f"training of {model.name}: {_describe(problem).lstrip(': ')}"

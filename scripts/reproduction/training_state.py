@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import socket
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 from .files import UserError, replace_when_complete
+from .ownership import Ownership
 
 HISTORY_COLUMNS = ("update", "loss", "tokens", "seconds")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the results of one training go."""
+
+    cube: Path
+    checkpoint: Path
+    history: Path
+    settings: Path
 
 
 class TrainingState:
     """State that survives a killed training; nobody else trains the model meanwhile.
 
-    Use it as a context manager: the lock is held inside the `with` block and falls with the
-    process, however it ends.
+    Use it as a context manager: the folder is held inside the `with` block, and a process that
+    is killed in it holds nothing any more.
 
     Parameters
     ----------
@@ -40,33 +48,25 @@ class TrainingState:
     def __init__(self, folder: Path, fingerprint: Mapping[str, object]):
         self.folder = folder
         self.fingerprint = dict(fingerprint)
-        self._lock = filelock.FileLock(folder.with_name(f"{folder.name}.lock"))
+        self._ownership = Ownership(folder, "is training this model")
         self._rows: list[tuple] = []
 
     def __enter__(self) -> TrainingState:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise UserError(
-                f"{self.folder}: {self._owner()} is training this model now. Wait until it ends, "
-                "or stop it"
-            ) from None
+        self._ownership.acquire()
         try:
             self._check_fingerprint()
-            owner = {
-                "host": socket.gethostname(),
-                "process": os.getpid(),
-                "job": os.environ.get("SLURM_JOB_ID"),
-            }
-            (self.folder / "owner.json").write_text(json.dumps(owner))
         except BaseException:
-            self._lock.release()
+            self._ownership.release()
             raise
         return self
 
     def __exit__(self, *_) -> None:
-        self._lock.release()
+        self._ownership.release()
+
+    @property
+    def lost(self) -> bool:
+        """Whether another process took the state over; `save_history` would refuse."""
+        return self._ownership.lost
 
     def start_history(self, updates: int) -> None:
         """Drop what the history holds after `updates`, and time from now on."""
@@ -84,7 +84,14 @@ class TrainingState:
         self._clock = now
 
     def save_history(self) -> None:
-        """Append the updates noted since the last call."""
+        """Append the updates noted since the last call; called before a checkpoint is written.
+
+        Raises
+        ------
+        HeldError
+            If another process took the state over: its checkpoints must not be mixed with ours.
+        """
+        self._ownership.check()
         with open(self._history, "a", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows(self._rows)
         self._rows = []
@@ -113,14 +120,6 @@ class TrainingState:
         with open(self._history, encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file))[1:]
         return [row for row in rows if len(row) == len(HISTORY_COLUMNS) and row[0].isdigit()]
-
-    def _owner(self) -> str:
-        try:
-            owner = json.loads((self.folder / "owner.json").read_text())
-        except (OSError, ValueError):
-            return "another process"
-        job = f", Slurm job {owner['job']}" if owner.get("job") else ""
-        return f"process {owner['process']} on {owner['host']}{job}"
 
     def _check_fingerprint(self) -> None:
         path = self.folder / "fingerprint.json"

@@ -23,6 +23,7 @@ PACKAGES = {
     "numpy": ("numpy",),
 }
 REASONS = {
+    "invalid_utf8": "a side is not UTF-8",
     "empty": "a side is empty",
     "duplicate": "exact duplicate of an earlier pair",
     "held_out": "in the validation or test text of another corpus",
@@ -42,6 +43,7 @@ class Source:
     bytes: str
     sha256: str
     pinned: bool
+    licence: str
 
 
 def corpus_table(run: Run) -> Grid | None:
@@ -67,26 +69,48 @@ def drop_table(run: Run) -> Grid | None:
 
 
 def origin_table(run: Run) -> Grid | None:
-    """Pairs read per corpus and source; None without counts."""
+    """Pairs read, dropped and drawn per corpus and source; None without counts."""
+    rows = []
+    for record in run.counts:
+        for source, number in record["read"].items():
+            part = (record.get("sources") or {}).get(source, {"dropped": {}, "splits": {}})
+            dropped = sum(part["dropped"].values())
+            splits = [count(part["splits"].get(split)) for split in ("train", "valid", "test")]
+            rows.append([record["corpus"], source, count(number), count(dropped), *splits])
+    columns = ["corpus", "source", "pairs read", "dropped", "train", "valid", "test"]
+    return make_grid(columns, rows) if rows else None
+
+
+def change_table(run: Run) -> Grid | None:
+    """Training sentences that a cleaning step changed, per corpus; None where none was."""
     rows = [
-        [record["corpus"], source, count(number)]
+        [record["corpus"], step.replace("_", " "), count(number)]
         for record in run.counts
-        for source, number in record["read"].items()
+        for step, number in (record.get("changed") or {}).items()
     ]
-    return make_grid(["corpus", "source", "pairs read"], rows) if rows else None
+    return make_grid(["corpus", "step", "sentences changed"], rows) if rows else None
 
 
 def source_list(run: Run) -> list[Source]:
     """The archives, one entry for each, with all sources that share it."""
     names: dict[tuple, list[str]] = {}
     for record in run.sources:
-        key = (record["url"], record["bytes"], record["sha256"], record["pinned"])
+        settings = (run.configuration.get("sources") or {}).get(record["source"], {})
+        # A digest that came into the configuration after the download vouches for it, too.
+        pinned = record["pinned"] or settings.get("sha256") == record["sha256"]
+        licence = settings.get("licence") or ""
+        key = (record["url"], record["bytes"], record["sha256"], pinned, licence)
         names.setdefault(key, []).append(record["source"])
     return [
         Source(
-            ", ".join(dict.fromkeys(shared)), str(portable(url)), count(size), digest, bool(pinned)
+            ", ".join(dict.fromkeys(shared)),
+            str(portable(url)),
+            count(size),
+            digest,
+            bool(pinned),
+            licence,
         )
-        for (url, size, digest, pinned), shared in names.items()
+        for (url, size, digest, pinned, licence), shared in names.items()
     ]
 
 
@@ -112,6 +136,23 @@ def token_table(run: Run) -> Grid | None:
                 rows.append([*row, nats(numbers.get("unigram_entropy"))])
     columns = ["tokens", "vocabulary", "split", "language", "sentences", "tokens", "unknown"]
     return make_grid([*columns, "unigram entropy (nats)"], rows) if rows else None
+
+
+def making_table(run: Run) -> Grid | None:
+    """What text and vocabularies were made with, by digest; None without any record."""
+    rows = []
+    for record in run.provenance:
+        rows.append([record["corpus"], "text", "", "", _short(record["code"])])
+        for name, made in record["vocabularies"].items():
+            drawn = count(made["sentences"]) if made["sentences"] else "all"
+            row = [record["corpus"], f"vocabulary and ids of {name}", drawn]
+            rows.append([*row, _short(made["sha256"]), _short(made["code"])])
+    columns = ["corpus", "made", "learnt from sentences", "sha256 of the vocabulary"]
+    return make_grid([*columns, "sha256 of the code"], rows) if rows else None
+
+
+def _short(digest: str) -> str:
+    return digest[:16]
 
 
 def seed_table(run: Run) -> Grid:

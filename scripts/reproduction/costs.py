@@ -1,0 +1,220 @@
+"""What a run will cost before it starts: time, memory and disk of every training.
+
+All numbers are estimates: times from throughputs.csv (see `speeds`), memory and disk from the
+sizes of models and cubes. tests/test_costs.py says how near they are to real runs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .configuration import Configuration, Recording, Resources, Training
+from .model_size import ModelSize, model_size
+from .models import Model
+from .speeds import FILLED, sample_length, seconds_per_batch
+
+# What recording `batch` adds to an update; on an H100 1.5 % were measured.
+RECORDING_SHARE = 0.03
+# Looks of Simpson's rule between the ends of an interval: one, or more where intervals are split.
+SIMPSON_LOOKS, SIMPSON_LOOKS_WITH_TOLERANCE = 1, 3
+# Imports, token ids, the first and last validation.
+START_UP_SECONDS = 60
+# Minutes that a job asks for in addition, for a slow file system or a busy machine.
+SPARE_MINUTES = 5
+# Requested over estimated time: machines differ, and a job that is cut off has to start again.
+TIME_MARGIN = 1.5
+# Megabytes of a process with PyTorch and fairseq and no model; with CUDA an assumption.
+PROCESS_MEMORY = {"cpu": 600, "cuda": 4000}
+MEMORY_MARGIN = 1.5
+# Bytes per cell and record of a compressed cube; 4.3 to 4.6 in runs of the preset sample.
+BYTES_PER_CELL = 4.5
+# Checkpoints that a training keeps while it runs.
+CHECKPOINTS = 2
+# Numbers of a cube summarised per second, and seconds to translate a sentence: slower than was
+# seen on one core with the preset sample (2,000,000 and 0.1).
+SUMMARISED_PER_SECOND = 500_000
+TRANSLATION_SECONDS = 0.2
+TEST_SENTENCES = 3000
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """Estimates for one training.
+
+    Attributes
+    ----------
+    updates : int
+    tokens_per_update : float
+        Target tokens.
+    parameters : int
+    operations : float
+        Floating point operations of all updates, without recording.
+    seconds_plain, seconds : float
+        Of the training alone, and with everything that is recorded.
+    host_memory, device_memory : int
+        Megabytes; device_memory is of one GPU, 0 on a CPU.
+    cube_numbers : float
+        Numbers in its cube.
+    disk_running, disk_kept : int
+        Megabytes while it runs, beside those kept afterwards; and those.
+    """
+
+    updates: int
+    tokens_per_update: float
+    parameters: int
+    operations: float
+    seconds_plain: float
+    seconds: float
+    host_memory: int
+    device_memory: int
+    cube_numbers: float
+    disk_running: int
+    disk_kept: int
+
+    @property
+    def summary_minutes(self) -> int:
+        """Minutes that a job should ask for to summarise the cube."""
+        return 5 + math.ceil(self.cube_numbers / SUMMARISED_PER_SECOND / 60)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Target tokens per second with everything that is recorded."""
+        return self.updates * self.tokens_per_update / self.seconds
+
+    @property
+    def minutes_to_request(self) -> int:
+        """Minutes that a job should ask for to finish in one try."""
+        return SPARE_MINUTES + math.ceil((TIME_MARGIN * self.seconds + START_UP_SECONDS) / 60)
+
+    def tries(self, time_limit: int | None) -> int:
+        """Jobs needed where each may take `time_limit` minutes; every one starts anew."""
+        if time_limit is None:
+            return 1
+        usable = max(60 * time_limit - START_UP_SECONDS, 1)
+        return math.ceil(TIME_MARGIN * self.seconds / usable)
+
+
+def hardware_of(resources: Resources, training: Training) -> str:
+    """The machine that is estimated for: a name of throughputs.csv.
+
+    "auto" is a CPU where trainings ask for no GPU, else the paper's own and the slowest, V100.
+    """
+    if resources.training_gpus == 0 or training.device == "cpu":
+        return "cpu"
+    return "v100" if resources.hardware == "auto" else resources.hardware
+
+
+def training_cost(configuration: Configuration, model: Model) -> TrainingCost:
+    """Estimate one training of a configuration."""
+    training, resources = configuration.training_of(model), configuration.resources
+    settings, recording = training.model_dump(), configuration.recording
+    vocabulary = configuration.vocabulary.size
+    hardware = hardware_of(resources, training)
+    size = model_size(
+        model.objective, settings, vocabulary, sample_length(model.objective, settings)
+    )
+    batch_tokens = FILLED[model.objective] * training.max_tokens
+
+    def seconds(tokens: float) -> float:
+        return seconds_per_batch(hardware, model.objective, settings, vocabulary, tokens)
+
+    batches = training.update_frequency / resources.workers
+    update = batches * seconds(batch_tokens)
+    recorded = update * (1 + RECORDING_SHARE)
+    for tokens, looks in looks_per_update(recording):
+        whole, rest = divmod(tokens, training.max_tokens)
+        recorded += looks * (whole * seconds(training.max_tokens) + bool(rest) * seconds(rest))
+    host, device = _memory(hardware, training, recording, size)
+    running, kept = _disk(hardware, training, recording, size)
+    return TrainingCost(
+        updates=training.total_updates,
+        tokens_per_update=training.update_frequency * batch_tokens,
+        parameters=size.parameters,
+        operations=training.total_updates
+        * training.update_frequency
+        * batch_tokens
+        * size.operations,
+        seconds_plain=training.total_updates * update,
+        seconds=training.total_updates * recorded,
+        host_memory=host * resources.workers,
+        device_memory=device,
+        cube_numbers=training.total_updates * records_per_update(recording, size),
+        disk_running=running,
+        disk_kept=kept,
+    )
+
+
+def evaluation_minutes(configuration: Configuration, model: Model) -> int:
+    """Minutes that a job should ask for to measure a model's quality."""
+    test_sets = 2 if model.objective == "mt" else 0
+    sentences = test_sets * (configuration.evaluation.sentences or TEST_SENTENCES)
+    return 10 + math.ceil(TRANSLATION_SECONDS * sentences / 60)
+
+
+def looks_per_update(recording: Recording) -> list[tuple[int, float]]:
+    """Tokens of every further forward and backward pass that is recorded, and its share of updates.
+
+    An interval's end is the next one's beginning, and both rules share it.
+    """
+    strides = recording.estimators
+    found = []
+    if strides.fresh:
+        found.append((recording.fresh_tokens, 1 / strides.fresh))
+    inner = SIMPSON_LOOKS if recording.simpson_tolerance is None else SIMPSON_LOOKS_WITH_TOLERANCE
+    for trapezoid, simpson in (
+        (strides.probe, strides.simpson),
+        (strides.probe_valid, strides.simpson_valid),
+    ):
+        ends = sum(1 / stride for stride in (trapezoid, simpson) if stride)
+        if trapezoid and simpson:
+            ends -= 1 / math.lcm(trapezoid, simpson)
+        looks = ends + (inner / simpson if simpson else 0)
+        if looks:
+            found.append((recording.probe_tokens, looks))
+    return found
+
+
+def records_per_update(recording: Recording, size: ModelSize) -> float:
+    """Numbers that a cube gains with every update."""
+    strides = {"batch": 1, **recording.estimators.model_dump()}
+    numbers = 0.0
+    for name, stride in strides.items():
+        if not stride:
+            continue
+        details = recording.details.get(name, [])
+        per_cell = 1 + len(set(details) - {"vocabulary"})
+        words = size.embedding_matrices * recording.vocabulary_bins
+        numbers += (per_cell * size.cells + ("vocabulary" in details) * words) / stride
+    return numbers
+
+
+def _memory(
+    hardware: str, training: Training, recording: Recording, size: ModelSize
+) -> tuple[int, int]:
+    """Megabytes of the host and of one device."""
+    probes = any(name != "fresh" and n for name, n in recording.estimators.model_dump().items())
+    # The recorder's copies of the parameters, and the gradient of a probe or fresh batch.
+    recorder = 4 * (4 if probes else 2 if recording.estimators.fresh else 1)
+    if hardware == "cpu":
+        # Parameters, gradients and Adam's two moments in float32; a checkpoint on its way out.
+        held = size.parameters * (16 + recorder + 12) + 4 * size.activations * training.max_tokens
+        return round(MEMORY_MARGIN * (PROCESS_MEMORY["cpu"] + held / 1e6)), 0
+    # Weights and gradients in half and single precision, Adam's two moments.
+    fixed = 20 if training.precision == "fp16" else 16
+    width = 2 if training.precision == "fp16" else 4
+    device = size.parameters * (fixed + recorder) + width * size.activations * training.max_tokens
+    # A checkpoint on its way out, and probes' gradients that are kept on the host.
+    host = PROCESS_MEMORY["cuda"] + size.parameters * (14 + 8) / 1e6
+    return round(MEMORY_MARGIN * host), round(MEMORY_MARGIN * device / 1e6)
+
+
+def _disk(
+    hardware: str, training: Training, recording: Recording, size: ModelSize
+) -> tuple[int, int]:
+    """Megabytes while a training runs and after it."""
+    cube = training.total_updates * records_per_update(recording, size) * BYTES_PER_CELL
+    weight = 2 if training.precision == "fp16" and hardware != "cpu" else 4
+    # Parts until the cube is complete; weights and Adam's moments in every checkpoint.
+    running = cube + CHECKPOINTS * size.parameters * (weight + 8)
+    return math.ceil(running / 1e6), math.ceil((cube + weight * size.parameters) / 1e6)

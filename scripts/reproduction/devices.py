@@ -1,0 +1,111 @@
+"""Which of a machine's GPUs a process uses. Snakemake only counts them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from .files import UserError
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+_PAUSE = 1.0  # seconds between two looks for a device that has become free
+
+
+@contextmanager
+def claimed_devices(count: int, folder: Path | None = None) -> Iterator[str | None]:
+    """Let this process, and those that it starts, see `count` GPUs that nobody else has claimed.
+
+    Under Slurm the job's own GPUs are taken as they are. Elsewhere the first free ones are taken
+    of those that CUDA_VISIBLE_DEVICES names, or of all; a claim falls with its process. Waits
+    while too few are free. Call it before CUDA is used.
+
+    Parameters
+    ----------
+    count : int
+        0 leaves everything as it is.
+    folder : path, optional
+        Of the locks; one per user and machine if not given.
+
+    Yields
+    ------
+    str or None
+        Value of CUDA_VISIBLE_DEVICES in the block; None if it is not set.
+
+    Raises
+    ------
+    UserError
+        If this process may see some GPUs, but fewer than `count`.
+    """
+    names = [] if count == 0 or "SLURM_JOB_ID" in os.environ else visible_devices()
+    if not names:
+        yield os.environ.get(VISIBLE)
+        return
+    if len(names) < count:
+        raise UserError(
+            f"{count} GPUs are asked for, but only {', '.join(names)} can be seen; lower "
+            f"resources.training_gpus, or see {VISIBLE}"
+        )
+    folder = folder or _lock_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    before = os.environ.get(VISIBLE)
+    with ExitStack() as claims:
+        os.environ[VISIBLE] = ",".join(_claim(names, count, folder, claims))
+        try:
+            yield os.environ[VISIBLE]
+        finally:
+            if before is None:
+                del os.environ[VISIBLE]
+            else:
+                os.environ[VISIBLE] = before
+
+
+def visible_devices() -> list[str]:
+    """Names of the GPUs that this process may use: as CUDA_VISIBLE_DEVICES has them, or UUIDs."""
+    if VISIBLE in os.environ:
+        return [name.strip() for name in os.environ[VISIBLE].split(",") if name.strip()]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True)
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+def _claim(names: list[str], count: int, folder: Path, claims: ExitStack) -> list[str]:
+    said = False
+    while True:
+        with ExitStack() as attempt:
+            mine = []
+            for name in names:
+                # Not held across a fork: the claim is this process's.
+                lock = FileLock(folder / f"{name.replace('/', '_')}.lock")
+                try:
+                    attempt.enter_context(lock.acquire(timeout=0))
+                except Timeout:
+                    continue
+                mine.append(name)
+                if len(mine) == count:
+                    claims.enter_context(attempt.pop_all())
+                    return mine
+        if not said:
+            print(
+                f"Waiting for {count} free of the GPUs {', '.join(names)}: others have claimed "
+                "them. How many run at once is gpu in the profile's resources",
+                file=sys.stderr,
+                flush=True,
+            )
+            said = True
+        time.sleep(_PAUSE)
+
+
+def _lock_folder() -> Path:
+    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    return Path(base) / f"losschange-gpus-{os.getuid()}"

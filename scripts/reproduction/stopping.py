@@ -1,0 +1,58 @@
+"""When a training has to stop before its end: a signal, or the time limit of its job."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+# Seconds kept for saving before a job ends, beside what saving took so far.
+_RESERVE = 30.0
+_SAFETY = 3.0
+
+
+class StopRequest:
+    """Asked after every update whether to save and stop.
+
+    On SIGTERM (Slurm's at the time limit, by scancel and before a requeue; Snakemake's), on the
+    first Ctrl-C, and of its own accord shortly before the time limit: what is kept for saving is
+    three times the longest pause between two questions so far, which is a save or a validation.
+
+    Parameters
+    ----------
+    seconds : float, optional
+        Until the job of this process ends; None if that is not known or never.
+    """
+
+    def __init__(self, seconds: float | None = None):
+        self.reason = ""
+        self._asked = self._start = time.monotonic()
+        self._longest = 0.0
+        self._limit = seconds
+        signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, self._ask)
+
+    def __call__(self) -> bool:
+        """Whether to save and stop now; `reason` says why."""
+        now = time.monotonic()
+        self._longest = max(self._longest, now - self._asked)
+        self._asked = now
+        if not self.reason and self._limit is not None:
+            left = self._limit - (now - self._start)
+            # A short job trains for half of its time at least.
+            if left < min(_RESERVE + _SAFETY * self._longest, self._limit / 2):
+                self.reason = f"its job ends in {max(left, 0):.0f} s"
+        return bool(self.reason)
+
+    def start(self) -> None:
+        """Leave out what came before the first update: building the model takes its time."""
+        self._asked = time.monotonic()
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.reason = self.reason or f"it was asked to ({signal.Signals(number).name})"
+        if number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
+
+
+def tries_left(updates_left: int, updates_made: int) -> int:
+    """Further tries that a training needs when each makes as many updates as this one."""
+    return -(-updates_left // max(updates_made, 1))
