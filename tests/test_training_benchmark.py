@@ -1,4 +1,4 @@
-"""benchmarks/training.py and batches.py run small on a CPU, and fill the table they are asked to."""
+"""benchmarks/training.py and batches.py run small on a CPU and fill the table they are asked to."""
 
 import re
 import subprocess
