@@ -7,13 +7,16 @@ PRESETS := $(wildcard presets/*.yaml)
 SNAKEMAKE := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slurm check format set-up
+.PHONY: help demo fetch test test-slurm check format set-up
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 19
 
 demo: set-up ## small models, every figure and table, offline, on a CPU: results/demo/ (CORES=all)
 	$(SNAKEMAKE) --configfile presets/demo.yaml --cores $(CORES)
+
+fetch: set-up ## list the corpora with sizes and licences, then download them (CONFIG="mirror=DIR_OR_URL")
+	$(SNAKEMAKE) fetch --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
 test: set-up ## the tests, offline, fast ones first
 	.venv/bin/python -m pytest -q

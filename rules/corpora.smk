@@ -1,16 +1,23 @@
 """Text: fetch the sources, or generate them; clean, split and count. -> corpora/"""
 
+from reproduction.corpora.records import check_digest
+from reproduction.files import UserError
+
 # Corpora of artificial text take their sentences from places this far apart: no overlap.
 SYNTHETIC_STRIDE = 100_000_000
 
-# No parameters of the rule: what is there is not fetched again because another mirror is named.
-MIRROR = CONFIGURATION.mirror or ""
-TRIES = CONFIGURATION.download_retries
+# A corpus that another one must not overlap with belongs to the run as well.
+waiting = list(CORPORA.values())
+while waiting:
+    for other in waiting.pop().held_out_from:
+        if other not in CORPORA:
+            CORPORA[other] = CONFIGURATION.corpora[other]
+            waiting.append(CORPORA[other])
 
 
 def archive_of(source):
-    """Path of a source's archive below its host, and below corpora/archives."""
-    return urlsplit(CONFIGURATION.sources[source].url).path.lstrip("/")
+    """Path of a source's archive on a mirror, and below corpora/archives."""
+    return CONFIGURATION.sources[source].mirror_path()
 
 
 ARCHIVES = {
@@ -19,6 +26,64 @@ ARCHIVES = {
     for source in settings.sources
     if source in CONFIGURATION.sources
 }
+SOURCES_LISTED = json.dumps(
+    [
+        {
+            "name": name,
+            "url": source.url,
+            "path": source.mirror_path(),
+            "licence": source.licence,
+            "citation": source.citation,
+        }
+        for name, source in CONFIGURATION.sources.items()
+        if source.mirror_path() in ARCHIVES
+    ]
+)
+
+# No parameters of the rules: what is there is not made again because another mirror is named, or
+# because the digest that was found is now demanded.
+MIRROR = CONFIGURATION.mirror or ""
+TRIES = CONFIGURATION.download_retries
+TIMEOUT = CONFIGURATION.download_timeout
+UNPACKED_LIMIT = CONFIGURATION.unpacked_limit
+INVALID_SHARE = CONFIGURATION.invalid_utf8_share
+DIGESTS = {
+    archive: CONFIGURATION.sources[source].sha256
+    for archive, source in ARCHIVES.items()
+    if CONFIGURATION.sources[source].sha256
+}
+DIGESTS_JSON = json.dumps(DIGESTS)
+
+for archive, sha256 in DIGESTS.items():
+    place = Path(f"{RESULTS}/corpora/archives/{archive}")
+    try:
+        check_digest(ARCHIVES[archive], sha256, place, place.with_name(f"{place.name}.json"))
+    except UserError as error:
+        raise WorkflowError(str(error))
+
+# Holds where --resources downloads=N says nothing else.
+if "downloads" not in workflow.global_resources:
+    workflow.global_resources["downloads"] = CONFIGURATION.parallel_downloads
+
+LIST_SOURCES = (
+    "{PYTHON} {SCRIPTS}/list_sources.py --sources {SOURCES_LISTED:q} --mirror={MIRROR:q}"
+    " --folder {RESULTS}/corpora/archives"
+)
+
+
+# Before anything is fetched: how much it is, and under which licences.
+onstart:
+    missing = [path for path in rules.fetch.input if not Path(path).exists()]
+    if "fetch" in workflow.dag_settings.targets and missing:
+        shell(LIST_SOURCES)
+
+
+rule fetch:
+    input:
+        expand(f"{RESULTS}/corpora/archives/{{archive}}", archive=ARCHIVES),
+    localrule: True
+    shell:
+        LIST_SOURCES
 
 
 # The progress bar and the reason of a failure go to the terminal, not to the log.
@@ -31,15 +96,16 @@ rule fetch_source:
     wildcard_constraints:
         archive="|".join(map(re.escape, ARCHIVES)) or "none",
     localrule: True
+    resources:
+        downloads=1,
     params:
         source=lambda wildcards: ARCHIVES[wildcards.archive],
         url=lambda wildcards: CONFIGURATION.sources[ARCHIVES[wildcards.archive]].url,
-        sha256=lambda wildcards: CONFIGURATION.sources[ARCHIVES[wildcards.archive]].sha256 or "",
     shell:
         "{PYTHON} {SCRIPTS}/fetch_source.py --source {params.source} --url {params.url:q}"
-        " --path {wildcards.archive} --sha256={params.sha256:q} --mirror={MIRROR:q}"
-        " --retries {TRIES} --archive {output.archive} --record {output.record}"
-        " > {log}"
+        " --path {wildcards.archive} --digests {DIGESTS_JSON:q} --mirror={MIRROR:q}"
+        " --retries {TRIES} --timeout {TIMEOUT} --unpacked-limit {UNPACKED_LIMIT}"
+        " --archive {output.archive} --record {output.record} > {log}"
 
 
 rule generate_source:
@@ -67,7 +133,7 @@ rule generate_source:
 
 
 def source_files(corpus):
-    """Files that a corpus is made of, in the order of its sources."""
+    """Files that a corpus is made of: those of its sources, and what others hold out."""
     files = []
     for number, source in enumerate(CORPORA[corpus].sources):
         if source in CONFIGURATION.sources:
@@ -75,6 +141,13 @@ def source_files(corpus):
         else:
             stem = f"{RESULTS}/corpora/synthetic/{corpus}.{number}"
             files += [f"{stem}.first", f"{stem}.second"]
+    for other in CORPORA[corpus].held_out_from:
+        files += [
+            f"{RESULTS}/corpora/{other}/{split}.{language}"
+            for split in splits_of(other)
+            for language in CORPORA[corpus].languages
+            if split != "train"
+        ]
     return files
 
 
@@ -109,10 +182,8 @@ def corpus_settings(corpus):
             ],
             "splits": {split: getattr(settings, split) for split in splits_of(corpus)},
             "seed": CONFIGURATION.seed,
-            "steps": [
-                {"name": name, "value": value}
-                for name, value in CONFIGURATION.cleaning.model_dump().items()
-            ],
+            "steps": CONFIGURATION.cleaning,
+            "held_out_from": [f"{RESULTS}/corpora/{name}" for name in settings.held_out_from],
         }
     )
 
@@ -136,6 +207,7 @@ for corpus in CORPORA:
             f"{RESULTS}/logs/prepare_corpus/{corpus}.log",
         group:
             "text"
+        threads: 2
         resources:
             runtime=text_minutes(CONFIGURATION, corpus),
             mem_mb=2500,
@@ -145,7 +217,8 @@ for corpus in CORPORA:
             folder=f"{RESULTS}/corpora/{corpus}",
         shell:
             "{PYTHON} {SCRIPTS}/prepare_corpus.py --corpus {params.corpus}"
-            " --settings {params.settings:q} --output-folder {params.folder} > {log} 2>&1"
+            " --settings {params.settings:q} --output-folder {params.folder}"
+            " --processes {threads} --invalid-utf8-share {INVALID_SHARE} > {log} 2>&1"
 
 
 rule corpora:

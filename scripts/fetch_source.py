@@ -1,23 +1,35 @@
 """Fetch the archive of one source, from upstream or a mirror, and record its size and digest."""
 
 import argparse
+import json
 from pathlib import Path
 
-from reproduction.corpora.download import fetch_source
+from reproduction.corpora.download import UNPACKED_LIMIT, fetch_source
+from reproduction.corpora.transfer import Patience
 from reproduction.files import run_script
 
 
 def main() -> None:
     """Fetch the source that the command line describes."""
+    usual = Patience()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--source", required=True, help="name of the source")
     parser.add_argument("--url", required=True, help="address upstream")
     parser.add_argument("--path", required=True, help="path below the mirror")
     parser.add_argument("--mirror", help="folder, file:// or http(s):// address used instead")
-    parser.add_argument("--sha256", help="expected digest; without it any is accepted")
+    parser.add_argument(
+        "--digests",
+        type=json.loads,
+        default={},
+        help="JSON object: path to the expected sha256; what is not in it is accepted as it is",
+    )
     parser.add_argument("--archive", required=True, type=Path, help="where the file goes")
     parser.add_argument("--record", required=True, type=Path, help="where its record goes (JSON)")
-    parser.add_argument("--retries", type=int, default=5, help="tries in all (default 5)")
+    parser.add_argument("--retries", type=int, default=usual.tries, help="failed tries in a row")
+    parser.add_argument("--timeout", type=float, default=usual.timeout, help="s without a byte")
+    parser.add_argument(
+        "--unpacked-limit", type=float, default=UNPACKED_LIMIT, help="GB that it may unpack to"
+    )
     arguments = parser.parse_args()
     fetch_source(
         source=arguments.source,
@@ -25,9 +37,10 @@ def main() -> None:
         path=arguments.path,
         archive=arguments.archive,
         record=arguments.record,
-        sha256=arguments.sha256 or None,
+        sha256=arguments.digests.get(arguments.path),
         mirror=arguments.mirror or None,
-        tries=arguments.retries,
+        patience=Patience(max(arguments.retries, 1), arguments.timeout),
+        unpacked_limit=arguments.unpacked_limit,
     )
 
 

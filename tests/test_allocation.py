@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.allocation import BRANCHES, CellSum, Details, Row
+from losschange.allocation import BRANCHES, CellSum, Details, Pieces, Row
 from losschange.cube import Cell
-from losschange.partition import partition_parameters
+from losschange.partition import Rule, Schema, partition_parameters
 from small_models import transformer_schema
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -190,3 +190,24 @@ def test_first_order_is_exact_for_degree_one_and_only_that(degree, exact):
             for i, (b, a) in enumerate(zip(before, after))
         )
         assert change - total == pytest.approx(second, rel=1e-3) and second > 0.1
+
+
+def test_pieces_of_one_tensor_give_the_bits_of_separate_ones():
+    partition = make(12, 4)
+    separate = draw(partition)
+    whole = [
+        Pieces(torch.cat([one.reshape(-1) for one in tensors]), partition.shapes)
+        for tensors in separate
+    ]
+    expected, found = products(partition, *separate), products(partition, *whole)
+    assert torch.equal(expected.flat, found.flat)
+
+
+def test_pieces_are_laid_into_a_row_that_has_gaps():
+    rules = (Rule("matrix", "key", 1, "rows"), Rule("bias", "bias", 1))
+    shapes = [("bias", (5,)), ("matrix", (8, 4))]
+    partition = partition_parameters(shapes, Schema(("embedding", "decoder"), 2, rules))
+    pieces = Pieces(torch.arange(1.0, 38.0), partition.shapes)
+    row = Row(partition, "cpu").copy(pieces)
+    assert len(row.flat) > 37
+    assert row.views[0].tolist() == [1, 2, 3, 4, 5] and row.views[1][-1, -1] == 37

@@ -7,8 +7,13 @@ import zipfile
 
 import pytest
 
-from reproduction.corpora.archives import ArchiveError, read_archive_pairs, read_text_pairs
+from reproduction.corpora import lines as line_reading
+from reproduction.corpora.archives import ArchiveError, read_archive_pairs
+from reproduction.corpora.content import check_content
+from reproduction.corpora.lines import LineError, read_text_pairs, single_pairs
 from reproduction.files import UserError
+
+MEMBERS = 4_000  # of the archive with many; tried once with a million
 
 ENGLISH, GERMAN = b"One.\nTwo.\n", b"Eins.\nZwei.\n"
 
@@ -34,7 +39,7 @@ def make_tar(path, members, links=()):
 
 
 def read(archive, kind, members=("text.en", "text.de")):
-    return list(read_archive_pairs(archive, f"upstream/archive{kind}", members))
+    return list(single_pairs(read_archive_pairs(archive, f"upstream/archive{kind}", members)))
 
 
 @pytest.mark.parametrize(("kind", "make"), [(".zip", make_zip), (".tgz", make_tar)])
@@ -102,14 +107,41 @@ def test_symbolic_link_in_a_zip_is_refused(tmp_path):
 
 def test_sides_of_unequal_length_are_refused_with_both_numbers(tmp_path):
     archive = make_zip(tmp_path / "archive", {"text.en": ENGLISH + b"More\n", "text.de": GERMAN})
-    with pytest.raises(ArchiveError, match=r"text\.en has 3 lines and text\.de has 2"):
+    with pytest.raises(LineError, match=r"text\.en has 3 lines and text\.de has 2"):
         read(archive, ".zip")
+
+
+@pytest.mark.parametrize("longer", [0, 1])
+def test_lines_are_paired_whatever_the_sizes_of_the_blocks(tmp_path, monkeypatch, longer):
+    monkeypatch.setattr(line_reading, "BLOCK", 64)
+    monkeypatch.setattr(line_reading, "SMALLEST_BATCH", 5)
+    sides = [[b"%d" % n for n in range(200)], [b"x" * (n % 90) for n in range(200)]]
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path, side in zip(paths, sides):
+        path.write_bytes(b"\n".join(side))  # the last line has no line feed
+    batches = list(read_text_pairs(paths))
+    assert list(single_pairs(iter(batches))) == list(zip(*sides))
+    assert len(batches) > 10
+    with open(paths[longer], "ab") as file:
+        file.write(b"\nmore" * 300)
+    numbers = {0: "500 lines and .* 200", 1: "200 lines and .* 500"}[longer]
+    with pytest.raises(LineError, match=numbers):
+        list(read_text_pairs(paths))
+
+
+def test_a_text_without_lines_does_not_fill_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(line_reading, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(line_reading, "BLOCK", 64)
+    (tmp_path / "a").write_bytes(b"one\n" + b"\0" * 5000)
+    (tmp_path / "b").write_bytes(GERMAN)
+    with pytest.raises(LineError, match=r"a: line 2 has more than 1000 bytes"):
+        list(read_text_pairs([tmp_path / "a", tmp_path / "b"]))
 
 
 def test_only_line_feeds_end_a_line(tmp_path):
     (tmp_path / "a").write_bytes("one\u2028more\x0b\r\ntwo\x85".encode())
     (tmp_path / "b").write_bytes(b"eins\nzwei\n")
-    pairs = list(read_text_pairs([tmp_path / "a", tmp_path / "b"]))
+    pairs = list(single_pairs(read_text_pairs([tmp_path / "a", tmp_path / "b"])))
     assert len(pairs) == 2
     assert pairs[0][0] == "one\u2028more\x0b\r".encode()
 
@@ -120,6 +152,37 @@ def test_damaged_archive_is_reported(tmp_path, kind, make):
     archive.write_bytes(archive.read_bytes()[:-200])
     with pytest.raises(ArchiveError, match="is damaged"):
         read(archive, kind)
+
+
+@pytest.mark.parametrize(("kind", "make"), [(".zip", make_zip), (".tgz", make_tar)])
+def test_a_side_that_is_missing_is_named(tmp_path, kind, make):
+    archive = make(tmp_path / "archive", {"text.en": ENGLISH})
+    with pytest.raises(ArchiveError, match=r"text\.de is not in .* 1 members: text\.en"):
+        read(archive, kind)
+
+
+@pytest.mark.parametrize(("kind", "make"), [(".zip", make_zip), (".tgz", make_tar)])
+def test_very_many_small_members_are_no_trouble(tmp_path, kind, make):
+    members = {f"m/{number}": b"" for number in range(MEMBERS)}
+    archive = make(tmp_path / "archive", {**members, "text.en": ENGLISH, "text.de": GERMAN})
+    check_content(archive, f"a{kind}", "somewhere", unpacked_limit=1)
+    assert len(read(archive, kind)) == 2
+    with pytest.raises(ArchiveError, match=rf"{MEMBERS + 2} members: m/0, .*, \.\.\.\. Correct"):
+        read(archive, kind, ("text.en", "text.fi"))
+
+
+@pytest.mark.parametrize(("kind", "make"), [(".zip", make_zip), (".tgz", make_tar)])
+def test_archive_that_unpacks_to_more_than_the_limit_is_refused(tmp_path, kind, make):
+    (tmp_path / "archive").unlink(missing_ok=True)
+    if make is make_zip:
+        with zipfile.ZipFile(tmp_path / "archive", "w", zipfile.ZIP_DEFLATED) as opened:
+            opened.writestr("text.en", b"\0" * 3_000_000)
+    else:
+        make(tmp_path / "archive", {"text.en": b"\0" * 3_000_000})
+    assert (tmp_path / "archive").stat().st_size < 10_000
+    check_content(tmp_path / "archive", f"a{kind}", "somewhere", unpacked_limit=0.01)
+    with pytest.raises(ArchiveError, match=r"unpack to more than 0\.002 GB.*unpacked_limit"):
+        check_content(tmp_path / "archive", f"a{kind}", "somewhere", unpacked_limit=0.002)
 
 
 def test_unknown_kind_of_archive_is_refused(tmp_path):

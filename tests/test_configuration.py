@@ -71,7 +71,7 @@ def test_every_mistake_is_told_at_once():
     expected = [
         ("training.layers: found -1;", "greater than or equal to 1"),
         ("training.learing_rate: unknown key;", "did you mean learning_rate?"),
-        ("training.precision: found False;", "allowed is 'fp16' or 'fp32'"),
+        ("training.precision: found False;", "allowed is 'fp16', 'bf16' or 'fp32'"),
         ("seed: missing", ""),
         ("vocabulary.size: found 'big';", "integer"),
         ("models.1: found 'xlm-en';", "allowed are clm-LANGUAGE"),
@@ -127,6 +127,32 @@ def test_names_that_point_nowhere():
         "sources.europarl-v8-en-fi.members: no member for fi of europarl-en-fi",
         "models: mt-en-sv needs the corpus europarl-en-sv, which corpora does not have",
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            {"cleaning": [{"maximum_wrods": 5}]},
+            "'maximum_wrods' is no cleaning step; the steps are:",
+        ),
+        ({"cleaning": [{"shuffle_words": 2}]}, "a number, 0 to 1, not 2"),
+        ({"cleaning": [{"maximum_words": "many"}]}, "cleaning.0.maximum_words: found 'many';"),
+        ({"cleaning": {"maximum_words": 5}}, "cleaning: allowed is a valid list"),
+        (
+            {"corpora": {"wmt-en-de": {"held_out_from": ["newstest"]}}},
+            "corpora.wmt-en-de.held_out_from: found 'newstest'; allowed are other corpora",
+        ),
+        (
+            {"sources": {"newstest2018-en-et": {"sha256": "0" * 64}}},
+            "sources.newstest2018-en-et: it has the path wmt18/translation-task/test.tgz of",
+        ),
+        ({"sources": {"commoncrawl-de-en": {"sha256": "0"}}}, "sources.commoncrawl-de-en.sha256:"),
+    ],
+)
+def test_what_is_wrong_with_sources_and_cleaning_is_told(change, expected):
+    found = mistakes(merged(values(), change))
+    assert any(expected in line for line in found), found
 
 
 def test_a_model_overrides_its_objective_and_both_override_the_rest():

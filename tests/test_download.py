@@ -6,15 +6,15 @@ import json
 import resource
 import subprocess
 import sys
-import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from archive_server import archive_server
 from reproduction.corpora.archives import ArchiveError
-from reproduction.corpora.download import DownloadError, fetch_source, locate
+from reproduction.corpora.download import fetch_source, locate
+from reproduction.corpora.transfer import DownloadError, Patience
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "fetch_source.py"
 PATH = "folder/text.zip"
@@ -30,34 +30,14 @@ def content(tmp_path):
 
 @pytest.fixture
 def server():
-    """A server whose answers are put in its list `answers`: (status, headers, body)."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.server.requested.append(self.path)
-            answers = self.server.answers
-            status, headers, body = answers.pop(0) if len(answers) > 1 else answers[0]
-            self.send_response(status)
-            for name, value in {"Content-Length": len(body), **headers}.items():
-                self.send_header(name, str(value))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.answers, running.requested = [], []
-        running.url = f"http://127.0.0.1:{running.server_port}/{PATH}"
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
+    """An `ArchiveServer` with the address of one file."""
+    with archive_server() as running:
+        running.url = f"{running.base}/{PATH}"
         yield running
-        running.shutdown()
-        thread.join()
 
 
 def fetch(folder, url, **options):
-    options = {"path": PATH, "first_delay": 0.0, **options}
+    options = {"path": PATH, "patience": Patience(first_delay=0.0), **options}
     return fetch_source(
         "tiny", url, archive=folder / "out" / "archive", record=folder / "out" / "record", **options
     )
@@ -92,7 +72,7 @@ def test_server_that_fails_twice_is_tried_again(server, content, tmp_path):
 def test_server_that_keeps_failing_is_given_up(server, tmp_path):
     server.answers = [(503, {}, b"")]
     with pytest.raises(DownloadError, match=r"503.*\(3 tries\)"):
-        fetch(tmp_path, server.url, tries=3)
+        fetch(tmp_path, server.url, patience=Patience(tries=3, first_delay=0.0))
     assert left_over(tmp_path) == []
 
 

@@ -122,11 +122,19 @@ def test_the_page_says_plainly_whether_it_adds_up(run_folder, page):
     assert "Every number of probe_valid" in text
 
 
+def test_every_source_says_what_it_gave_and_what_cleaning_changed(page):
+    assert "s 2,000 13 1,890 50 47 europarl-en-de synthetic:10 10 0 10" in page.text.replace(
+        "\u00a0", ","
+    )
+    assert "each pair of all sources with the same probability" in page.text
+    assert "shuffle words 1,234" in page.text.replace("\u00a0", ",")
+
+
 def test_an_unpinned_download_is_flagged(page):
     sources = page.after("Files were fetched from a mirror", 900)
     assert "The configuration has no digest for loose-one:" in sources
     assert "loose-one UNPINNED https://example.org/loose-one.zip 123,456 bytes" in sources
-    assert "pinned-one pinned" in sources and DIGEST in sources
+    assert "pinned-one pinned" in sources and DIGEST in sources and "Licence: CC0" in sources
 
 
 def test_artificial_text_is_named_as_such(page):

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reproduction.corpora.cleaning import fold
+from reproduction.corpora.cleaning import fold_text
 from reproduction.corpora.preparation import prepare_corpus
-from reproduction.corpora.splitting import draw_order, first_occurrences
+from reproduction.corpora.splitting import are_among, draw_places, first_occurrences
 from reproduction.files import UserError
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "prepare_corpus.py"
@@ -71,7 +71,8 @@ def test_near_identical_pairs_never_straddle_two_splits(tmp_path):
     splits = {"train": "rest", "valid": 15, "test": 15}
     counts = prepare_corpus("tiny", settings(source, splits=splits), tmp_path / "out")
     folded = [
-        {tuple(map(fold, pair)) for pair in read_split(tmp_path / "out", split)} for split in splits
+        {tuple(map(fold_text, pair)) for pair in read_split(tmp_path / "out", split)}
+        for split in splits
     ]
     assert [len(part) for part in folded] == [30, 15, 15]
     assert folded[0].isdisjoint(folded[1] | folded[2]) and folded[1].isdisjoint(folded[2])
@@ -83,12 +84,17 @@ def test_counts_add_up(tmp_path):
     pairs = [*numbered(50), *numbered(10), ("", "leer"), ("a " * 9, "b")]
     source = text_source(tmp_path, pairs)
     other = text_source(tmp_path, numbered(20, 45), "other")
-    steps = [{"name": "maximum_words", "value": 8}]
+    steps = [{"maximum_words": 8}]
     chosen = settings(source, other, splits={"train": 40, "valid": 5}, steps=steps)
     counts = prepare_corpus("tiny", chosen, tmp_path / "out")
     assert counts["read"] == {"tiny": 62, "other": 20}
     assert counts["dropped"] == {"duplicate": 15, "empty": 1, "too_long": 1}
     assert counts["kept"] == 65
+    parts = counts["sources"]
+    assert parts["tiny"]["dropped"] == {"duplicate": 10, "empty": 1, "too_long": 1}
+    assert parts["other"]["dropped"] == {"duplicate": 5}
+    for split, number in counts["splits"].items():
+        assert sum(part["splits"].get(split, 0) for part in parts.values()) == number
     assert counts["words"] == {
         "train": {"en": 120, "de": 120},
         "valid": {"en": 15, "de": 15},
@@ -97,12 +103,20 @@ def test_counts_add_up(tmp_path):
     assert json.loads((tmp_path / "out" / "counts.json").read_text()) == counts
 
 
-def test_fewer_training_pairs_are_drawn_from_all_sources(tmp_path):
-    sources = [text_source(tmp_path, numbered(400, n), f"part{n}") for n in (0, 400)]
-    prepare_corpus("tiny", settings(*sources, splits={"train": 200}), tmp_path / "out")
+def test_training_pairs_are_drawn_in_proportion_to_the_sizes_of_the_sources(tmp_path):
+    sizes = {"small": 300, "large": 1200}
+    sources = [
+        text_source(tmp_path, numbered(sizes["small"]), "small"),
+        text_source(tmp_path, numbered(sizes["large"], 300), "large"),
+    ]
+    counts = prepare_corpus("tiny", settings(*sources, splits={"train": 500}), tmp_path / "out")
     drawn = [int(en[16:-1]) for en, _ in read_split(tmp_path / "out", "train")]
-    assert drawn == sorted(drawn) and len(drawn) == 200
-    assert 60 < sum(number < 400 for number in drawn) < 140
+    assert drawn == sorted(drawn) and len(drawn) == 500
+    found = {"small": sum(number < 300 for number in drawn)}
+    found["large"] = 500 - found["small"]
+    assert {name: part["splits"]["train"] for name, part in counts["sources"].items()} == found
+    # 100 are expected of the small one, with a standard deviation of 7.
+    assert 65 < found["small"] < 135
 
 
 def test_seed_decides_the_draw_and_same_seed_gives_same_bytes(tmp_path):
@@ -140,7 +154,7 @@ def test_impossible_splits_are_refused_and_leave_nothing(tmp_path, splits, messa
 def test_test_set_is_kept_complete(tmp_path):
     pairs = [("Same.", "Gleich."), ("Same.", "Gleich."), ("long " * 20, "kurz"), ("", "leer")]
     source = text_source(tmp_path, pairs)
-    steps = [{"name": "maximum_words", "value": 5}]
+    steps = [{"maximum_words": 5}, {"shuffle_words": 1}]
     chosen = settings(source, splits={"test": "rest"}, steps=steps)
     counts = prepare_corpus("tiny", chosen, tmp_path / "out")
     assert counts["splits"] == {"test": 4} and counts["dropped"] == {}
@@ -179,6 +193,7 @@ def test_failure_keeps_what_was_there(tmp_path):
         ({"sources": [{"name": "x", "kind": "web"}]}, 'should be "archive" or "text"'),
         ({"sources": [{"name": "x", "kind": "archive"}]}, "archive, members, path"),
         ({"held_out_from": ["nowhere"]}, "nowhere holds no"),
+        ({"steps": [{"maximum": 5}]}, "no cleaning step"),
     ],
 )
 def test_wrong_settings_are_refused(tmp_path, change, message):
@@ -219,6 +234,7 @@ def test_unreadable_settings_are_an_error_message(tmp_path, text):
 
 def run_script(text, folder, before=None):
     arguments = ["--corpus", "tiny", "--settings", text, "--output-folder", folder / "out"]
+    arguments += ["--processes", "2"]
     return subprocess.run(
         [sys.executable, "-B", SCRIPT, *arguments],
         capture_output=True,
@@ -238,10 +254,21 @@ def test_first_occurrences_agree_with_a_set():
     assert first_occurrences(keys[:0]).tolist() == []
 
 
-def test_draw_order_is_a_permutation_fixed_by_content():
-    keys = np.arange(100, dtype=np.uint64)
-    order = draw_order(keys, seed=3, stream=0)
-    assert sorted(order.tolist()) == list(range(100))
-    assert keys[order].tolist() == keys[::-1][draw_order(keys[::-1], 3, 0)].tolist()
-    assert order.tolist() != draw_order(keys, seed=3, stream=1).tolist()
-    assert order.tolist() != draw_order(keys, seed=4, stream=0).tolist()
+def test_a_draw_is_fixed_by_content_and_a_longer_one_starts_with_a_shorter():
+    keys = np.random.default_rng(1).integers(0, 2**63, 5000).astype(np.uint64)
+    eligible = np.arange(5000) % 3 > 0
+    places = draw_places(keys, eligible, 1000, seed=3, stream=0)
+    assert len(set(places.tolist())) == 1000 and eligible[places].all()
+    assert draw_places(keys, eligible, 10, 3, 0).tolist() == places[:10].tolist()
+    assert draw_places(keys, eligible, 0, 3, 0).tolist() == []
+    assert len(draw_places(keys, eligible, eligible.sum(), 3, 0)) == eligible.sum()
+    again = draw_places(keys[::-1], eligible[::-1], 1000, 3, 0)
+    assert keys[places].tolist() == keys[::-1][again].tolist()
+    for seed, stream in ((3, 1), (4, 0)):
+        assert places.tolist() != draw_places(keys, eligible, 1000, seed, stream).tolist()
+
+
+def test_keys_among_others_agree_with_a_set():
+    keys, wanted = np.random.default_rng(2).integers(0, 99, (2, 40)).astype(np.uint64)
+    assert are_among(keys, wanted).tolist() == [key in set(wanted) for key in keys]
+    assert not are_among(keys, wanted[:0]).any()

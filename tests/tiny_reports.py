@@ -63,7 +63,10 @@ def configuration():
         "wmt_language_models": False,
         "main_models": {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"},
         "mirror": "/data/private/mirror",
-        "sources": {"s": {"url": f"https://example.org/{SHARP}"}},
+        "sources": {
+            "s": {"url": f"https://example.org/{SHARP}"},
+            "pinned-one": {"licence": "CC0", "sha256": DIGEST},
+        },
         "corpora": {"europarl-en-de": {"sources": ["s", "synthetic:10"]}},
         "vocabulary": {"size": 100, "sentences": 0},
         "training": training | {"update_frequency": 2, "dropout": 0.1},
@@ -133,6 +136,14 @@ def make_run(folder):
             "dropped": {"duplicate": 11, SHARP: 2},
             "kept": 1997,
             "splits": {"train": 1900, "valid": 50, "test": 47},
+            "sources": {
+                "s": {
+                    "dropped": {"duplicate": 11, SHARP: 2},
+                    "splits": {"train": 1890, "valid": 50, "test": 47},
+                },
+                "synthetic:10": {"dropped": {}, "splits": {"train": 10}},
+            },
+            "changed": {"shuffle_words": 1234},
         },
     )
     for name, pinned in (("pinned-one", True), ("loose-one", False)):

@@ -80,6 +80,25 @@ def _group(owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array(lengths, dtype=np.int64), np.array(groups, dtype=np.int64)
 
 
+class Pieces(list):
+    """Tensors that are views of one flat tensor, one after the other without a gap.
+
+    What is done to all of them is then one operation, not one for each.
+
+    Parameters
+    ----------
+    whole : Tensor
+        (length,)
+    shapes : sequence of shape
+        Of the pieces, which fill it.
+    """
+
+    def __init__(self, whole: Tensor, shapes: Sequence[Sequence[int]]):
+        parts = whole.split([prod(shape) for shape in shapes])
+        super().__init__(part.view(shape) for part, shape in zip(parts, shapes, strict=True))
+        self.whole = whole
+
+
 class Row:
     """A padded row of float32 scalars, with a view per parameter.
 
@@ -98,6 +117,9 @@ class Row:
 
     def copy(self, tensors: Sequence[Tensor | None]) -> Row:
         """Take the values of a tensor per parameter; None gives 0."""
+        if self._is_like(tensors):
+            self.flat.copy_(tensors.whole)
+            return self
         present = [(v, t) for v, t in zip(self.views, tensors, strict=True) if t is not None]
         if len(present) < len(self.views):
             self.flat.zero_()
@@ -106,17 +128,26 @@ class Row:
 
     def subtract(self, tensors: Sequence[Tensor]) -> Row:
         """Subtract a tensor per parameter: theta_t - theta_{t+1}, the negative of the step."""
-        torch._foreach_sub_(self.views, list(tensors))
+        if self._is_like(tensors):
+            self.flat.sub_(tensors.whole)
+        else:
+            torch._foreach_sub_(self.views, list(tensors))
         return self
 
     def multiply(self, tensors: Sequence[Tensor | None]) -> Row:
         """Multiply by a tensor per parameter; None, a parameter without gradient, gives 0."""
-        if any(tensor is None for tensor in tensors):
+        if self._is_like(tensors):
+            self.flat.mul_(tensors.whole)
+        elif any(tensor is None for tensor in tensors):
             for view, tensor in zip(self.views, tensors, strict=True):
                 view.zero_() if tensor is None else view.mul_(tensor)
         else:
             torch._foreach_mul_(self.views, list(tensors))
         return self
+
+    def _is_like(self, tensors: Sequence[Tensor | None]) -> bool:
+        """Whether the tensors lie in memory as in this row, which then has no padding."""
+        return isinstance(tensors, Pieces) and len(tensors.whole) == len(self.flat)
 
     def point(self, after: Sequence[Tensor], share: float) -> list[Tensor]:
         """theta_{t+1} + share (theta_t - theta_{t+1}) of a row that holds theta_t - theta_{t+1}."""

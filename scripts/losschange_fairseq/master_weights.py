@@ -8,6 +8,7 @@ import torch
 from fairseq.optim.amp_optimizer import AMPOptimizer
 from torch import Tensor
 
+from losschange.allocation import Pieces
 from losschange.errors import RecordingError
 
 
@@ -94,6 +95,9 @@ class MasterWeights:
     def _split_flat(self, what) -> list[Tensor]:
         """Views into the flat tensors; within one, parameters lie in the optimizer's order."""
         flat = {device: what(copy).detach() for device, copy in self._copies.items()}
+        if len(flat) == 1 and self._order == list(range(len(self._held))):
+            (whole,) = flat.values()
+            return Pieces(whole, [parameter.shape for parameter in self._held])
         single = next(iter(flat)) if len(flat) == 1 else None
         offsets = dict.fromkeys(flat, 0)
         views = []

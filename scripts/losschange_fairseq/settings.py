@@ -6,6 +6,8 @@ import ast
 
 from fairseq.modules import LearnedPositionalEmbedding
 
+from .fast.stacks import FastDecoder, FastEncoder
+
 
 def settings_as_run(cfg, model) -> dict[str, object]:
     """Settings of a training under the names of the paper's Table 2.
@@ -33,12 +35,20 @@ def settings_as_run(cfg, model) -> dict[str, object]:
         "dropout": layer.dropout_module.p,
         "attention_dropout": layer.self_attn.dropout_module.p,
         "update_frequency": optimization.update_freq[0],
-        "precision": "fp16" if cfg.common.fp16 else "fp32",
+        "precision": _precision(cfg),
         "total_updates": int(cfg.lr_scheduler.total_num_update),
         "warmup_updates": cfg.lr_scheduler.warmup_updates,
         "learning_rate_schedule": cfg.lr_scheduler._name,
         "learning_rate": optimization.lr[0],
-        "optimizer": cfg.optimizer._name,
+        "optimizer": cfg.optimizer._name.removeprefix("fused_"),
+        # Which of the faster ways were taken, from what was built.
+        "fast_layers": isinstance(stacks[0], FastEncoder | FastDecoder),
+        "fast_cross_entropy": cfg.criterion._name.startswith("chunked_"),
+        "fast_optimizer": cfg.optimizer._name.startswith("fused_"),
+        "fast_bookkeeping": hasattr(model, "_every_module"),
+        "compile": bool(getattr(task, "compile_layers", False)),
+        "micro_batches": getattr(task, "micro_batches", "stock"),
+        "data_workers": cfg.dataset.num_workers,
         "adam_betas": list(ast.literal_eval(str(cfg.optimizer.adam_betas))),
         "adam_epsilon": cfg.optimizer.adam_eps,
         "weight_decay": cfg.optimizer.weight_decay,
@@ -53,3 +63,9 @@ def settings_as_run(cfg, model) -> dict[str, object]:
         settings["leave_unmasked_probability"] = task.leave_unmasked_prob
         settings["random_token_probability"] = task.random_token_prob
     return settings
+
+
+def _precision(cfg) -> str:
+    if cfg.common.fp16:
+        return "fp16"
+    return "bf16" if getattr(cfg.task, "autocast", None) else "fp32"

@@ -6,6 +6,7 @@ Each is a stock fairseq task; only the moment of the optimizer's step is looked 
 from dataclasses import dataclass, field
 from typing import Optional
 
+import torch
 from fairseq.logging import metrics
 from fairseq.tasks import register_task
 from fairseq.tasks.language_modeling import LanguageModelingConfig, LanguageModelingTask
@@ -18,6 +19,8 @@ from losschange.partition import partition_parameters
 from losschange.parts import PartStore
 from losschange.recorder import Recorder
 
+from .fast.micro_batches import join_samples, passes_for
+from .fast.stacks import use_fast_layers
 from .initialisation import scale_initialisation
 from .master_weights import MasterWeights
 from .recording import RecordingSettings
@@ -45,11 +48,22 @@ class RecordingTask:
         return self.args if self.cfg is None else self.cfg
 
     def build_model(self, *arguments, **options):
-        """Build the stock model, with another initialisation where the options ask for it."""
+        """Build the stock model, started and run in another way where the options ask for it."""
         model = super().build_model(*arguments, **options)
         if self.options.depth_scaled_initialisation:
             scale_initialisation(model)
+        if self.options.fast_layers:
+            use_fast_layers(model, self.options.compile_layers)
         return model
+
+    def build_criterion(self, *arguments, **options):
+        """Build the criterion, with products in bfloat16 where the options ask for it."""
+        criterion = super().build_criterion(*arguments, **options)
+        if self.options.autocast:
+            # The criterion runs the model in training, in validation and for probes alike.
+            half = torch.autocast(self.options.autocast, dtype=torch.bfloat16)
+            criterion.forward = half(criterion.forward)
+        return criterion
 
     def train_step(self, sample, model, criterion, optimizer, update_num, *arguments, **options):
         """The stock step; recording starts with the first."""
@@ -58,6 +72,22 @@ class RecordingTask:
         return super().train_step(
             sample, model, criterion, optimizer, update_num, *arguments, **options
         )
+
+    def join_samples(self, samples, model) -> list:
+        """The samples of an update in as many passes as the options ask for.
+
+        Parameters
+        ----------
+        samples : list of fairseq samples
+            As fairseq's own batches come.
+        model : fairseq model
+        """
+        asked = self.options.micro_batches
+        if asked == "stock" or len(samples) == 1:
+            return samples
+        number = passes_for(model, samples) if asked == "auto" else int(asked)
+        left = getattr(self.options, "left_pad_source", False)
+        return join_samples(samples, number, self.target_dictionary.pad(), left)
 
     def optimizer_step(self, optimizer, model, update_num):
         """Let the optimizer step, and allocate the loss change of that step."""
@@ -158,6 +188,23 @@ class RecordingConfig:
     depth_scaled_initialisation: bool = field(
         default=False,
         metadata={"help": "scale residual branches at the start by their number"},
+    )
+    fast_layers: bool = field(
+        default=False,
+        metadata={"help": "layers without masks, attention weights and separate projections"},
+    )
+    micro_batches: str = field(
+        default="stock",
+        metadata={"help": "passes that make an update: a number, auto, or stock for update-freq"},
+    )
+    fast_bookkeeping: bool = field(
+        default=False, metadata={"help": "settings, seeds and modes looked up once"}
+    )
+    compile_layers: bool = field(
+        default=False, metadata={"help": "put the fast layers through torch.compile"}
+    )
+    autocast: Optional[str] = field(  # noqa: UP045
+        default=None, metadata={"help": "cpu or cuda: products in bfloat16, the rest in float32"}
     )
 
 

@@ -229,6 +229,7 @@ class ResumableTraining:
         """
         number = self.updates + 1
         try:
+            samples = self.task.join_samples(samples, self.trainer.get_model())
             with metrics.aggregate("train"):
                 numbers = self.trainer.train_step(samples, raise_oom=True)
         except FloatingPointError as error:
@@ -242,8 +243,9 @@ class ResumableTraining:
             if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
                 raise
             raise TrainingError(
-                f"update {number}: out of memory. Lower max_tokens and raise update_frequency by "
-                "the same factor; the last checkpoint is kept"
+                f"update {number}: out of memory. Set micro_batches to a larger number, or lower "
+                "max_tokens and raise update_frequency by the same factor; the last checkpoint is "
+                "kept"
             ) from None
         if numbers is None:
             return None

@@ -6,19 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     create_model,
     model_validator,
 )
 
+from .configuration_corpora import CleaningSteps, Corpus, Source
+from .configuration_fields import Count, Positive, Rate, Section, Share
 from .models import Model, parse_model
-
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Rate = Annotated[float, Field(gt=0)]
 
 
 def _model_name(name: str) -> str:
@@ -27,37 +22,6 @@ def _model_name(name: str) -> str:
 
 
 ModelName = Annotated[str, AfterValidator(_model_name)]
-
-
-class Section(BaseModel):
-    """Refuses unknown keys."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Source(Section):
-    """An archive with the two sides of a parallel text."""
-
-    url: str
-    members: dict[str, str]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-
-
-class Corpus(Section):
-    """Sources joined, cleaned and split."""
-
-    languages: Annotated[list[str], Field(min_length=2, max_length=2)]
-    sources: Annotated[list[str], Field(min_length=1)]
-    train: Count | Literal["rest"]
-    valid: Count
-    test: Count | Literal["rest"]
-
-
-class Cleaning(Section):
-    """Pairs that are dropped."""
-
-    maximum_words: Positive
-    maximum_ratio: Annotated[float, Field(ge=1)]
 
 
 class Vocabulary(Section):
@@ -97,8 +61,15 @@ class Training(Section):
     mask_probability: Annotated[float, Field(gt=0, lt=1)]
     leave_unmasked_probability: Share
     random_token_probability: Share
-    precision: Literal["fp16", "fp32"]
+    precision: Literal["fp16", "bf16", "fp32"]
     device: Literal["auto", "cpu", "cuda"]
+    fast_layers: bool
+    fast_cross_entropy: bool
+    fast_optimizer: bool
+    fast_bookkeeping: bool
+    micro_batches: Positive | Literal["auto", "stock"]
+    compile: bool
+    data_workers: Count
     validation_interval: Positive
     checkpoint_interval: Positive
 
@@ -121,6 +92,10 @@ class Training(Section):
             problems.append(
                 f"tokens_per_sample {self.tokens_per_sample} is above max_tokens {self.max_tokens}"
             )
+        if self.fast_cross_entropy and self.label_smoothing:
+            problems.append("fast_cross_entropy knows no label_smoothing; set one of them off")
+        if self.compile and not self.fast_layers:
+            problems.append("compile needs fast_layers")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -227,9 +202,13 @@ class Configuration(Section):
     main_models: MainModels
     mirror: str | None
     download_retries: Positive
+    download_timeout: Rate
+    parallel_downloads: Positive
+    unpacked_limit: Rate
+    invalid_utf8_share: Annotated[float, Field(ge=0, le=1)]
     sources: dict[str, Source]
     corpora: dict[str, Corpus]
-    cleaning: Cleaning
+    cleaning: CleaningSteps
     vocabulary: Vocabulary
     training: Training
     objective_training: dict[Literal["clm", "mlm", "mt"], TrainingOverride]

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from .configuration import Configuration, synthetic_pairs
+from .configuration_corpora import Source
 from .models import parse_model
 
 
@@ -38,7 +39,11 @@ def load_configuration(values: Mapping[str, Any]) -> Configuration:
         problems = [_describe(problem) for problem in error.errors()]
         problems += list(_broken_references(values))
     else:
-        problems = [*_broken_references(values), *_broken_trainings(configuration)]
+        problems = [
+            *_broken_references(values),
+            *_shared_paths(configuration),
+            *_broken_trainings(configuration),
+        ]
     if problems:
         problems = list(dict.fromkeys(problems))
         count = f"{len(problems)} mistake{'s' if len(problems) > 1 else ''}"
@@ -112,6 +117,9 @@ def _broken_references(values: Mapping[str, Any]) -> Iterator[str]:
                 for language in corpus.get("languages") or []:
                     if language not in members:
                         yield f"sources.{source}.members: no member for {language} of {name}"
+        for other in corpus.get("held_out_from") or []:
+            if other not in corpora or other == name:
+                yield f"corpora.{name}.held_out_from: found {other!r}; allowed are other corpora"
     for name in values.get("models") or []:
         try:
             model = parse_model(str(name))
@@ -119,6 +127,18 @@ def _broken_references(values: Mapping[str, Any]) -> Iterator[str]:
             continue
         if model.corpus not in corpora:
             yield f"models: {name} needs the corpus {model.corpus}, which corpora does not have"
+
+
+def _shared_paths(configuration: Configuration) -> Iterator[str]:
+    """Sources that would be the same file, but have another address or digest."""
+    by_path: dict[str, tuple[str, Source]] = {}
+    for name, source in configuration.sources.items():
+        other, first = by_path.setdefault(source.mirror_path(), (name, source))
+        if (source.url, source.sha256) != (first.url, first.sha256):
+            yield (
+                f"sources.{name}: it has the path {source.mirror_path()} of {other}, but another "
+                "url or sha256; give both the same, or one of them another path"
+            )
 
 
 def _broken_trainings(configuration: Configuration) -> Iterator[str]:

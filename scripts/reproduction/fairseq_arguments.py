@@ -40,7 +40,7 @@ def fairseq_arguments(
         str(data),
         *("--user-dir", str(PLUGIN)),
         *("--seed", str(seed)),
-        *("--optimizer", str(training["optimizer"])),
+        *("--optimizer", "fused_adam" if training["fast_optimizer"] else training["optimizer"]),
         *("--adam-betas", str(tuple(training["adam_betas"]))),
         *("--adam-eps", str(training["adam_epsilon"])),
         *("--weight-decay", str(training["weight_decay"])),
@@ -55,17 +55,28 @@ def fairseq_arguments(
         *("--dropout", str(training["dropout"])),
         *("--attention-dropout", str(training["attention_dropout"])),
         *("--activation-fn", str(training["activation"])),
-        *("--num-workers", "0"),
+        *("--micro-batches", str(training["micro_batches"])),
+        *("--num-workers", str(training["data_workers"])),
         "--skip-invalid-size-inputs-valid-test",
     ]
     if training["initialisation"] == "depth_scaled":
         arguments.append("--depth-scaled-initialisation")
     if recording:
         arguments += ["--lca-recording", _recording(recording, training, seed)]
+    for switch in ("fast_layers", "fast_bookkeeping"):
+        if training[switch]:
+            arguments.append(f"--{switch.replace('_', '-')}")
+    if training["compile"]:
+        arguments.append("--compile-layers")
+        if training["fast_cross_entropy"]:
+            arguments.append("--compile-chunks")
     if device == "cpu":
         arguments.append("--cpu")
     elif training["precision"] == "fp16":
         arguments.append("--fp16")
+    elif training["precision"] == "bf16":
+        # fairseq's own --bf16 means a TPU.
+        arguments += ["--autocast", device]
     specific = {"clm": _causal_lm, "mlm": _masked_lm, "mt": _translation}[model.objective]
     return [*arguments, *specific(model, training)]
 
@@ -99,7 +110,8 @@ def _causal_lm(model: Model, training: Mapping[str, object]) -> list[str]:
 
 def _masked_lm(model: Model, training: Mapping[str, object]) -> list[str]:
     arguments = [
-        *("--task", "lca_masked_lm", "--arch", "roberta_base", "--criterion", "masked_lm"),
+        *("--task", "lca_masked_lm", "--arch", "roberta_base"),
+        *("--criterion", "chunked_masked_lm" if training["fast_cross_entropy"] else "masked_lm"),
         *("--tokens-per-sample", str(training["tokens_per_sample"])),
         *("--mask-prob", str(training["mask_probability"])),
         *("--leave-unmasked-prob", str(training["leave_unmasked_probability"])),
@@ -144,4 +156,5 @@ def _criterion(training: Mapping[str, object]) -> list[str]:
     if training["label_smoothing"]:
         smoothing = str(training["label_smoothing"])
         return ["--criterion", "label_smoothed_cross_entropy", "--label-smoothing", smoothing]
-    return ["--criterion", "cross_entropy"]
+    chunked = training["fast_cross_entropy"]
+    return ["--criterion", "chunked_cross_entropy" if chunked else "cross_entropy"]

@@ -26,6 +26,20 @@ class FullDiskError(UserError):
 
 
 @contextmanager
+def full_disk_explained(path: str | os.PathLike) -> Iterator[None]:
+    """Raise `FullDiskError`, which names `path`, where the block fails because the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL_DISK_ERRORS:
+            raise
+        raise FullDiskError(
+            f"{path} could not be written: {os.strerror(error.errno)}. Nothing was kept of it. "
+            "Free some space, or put the results on a larger disk, and run the same again."
+        ) from error
+
+
+@contextmanager
 def replace_when_complete(path: str | os.PathLike) -> Iterator[Path]:
     """Give a temporary path beside `path` that takes the place of `path` at the end.
 
@@ -55,16 +69,10 @@ def replace_when_complete(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in FULL_DISK_ERRORS:
-            raise FullDiskError(
-                f"{path} could not be written: {os.strerror(error.errno)}. Nothing was kept of it. "
-                "Free some space, or put the results on a larger disk, and run the same again."
-            ) from error
-        raise
+        with full_disk_explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

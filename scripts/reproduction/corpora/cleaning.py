@@ -3,187 +3,147 @@
 import hashlib
 import re
 import unicodedata
-from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import BinaryIO, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-import numpy as np
+from reproduction.corpora.lines import LineBatch
+from reproduction.corpora.steps import Pair, Step, reason_to_leave_out
 
-from reproduction.files import UserError
-
-NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
-CONTROL_CHARACTERS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0), 0xFEFF])
-
-Pair = tuple[str, str]
-Step = Callable[[Pair], str | None]
+PLAIN = bytes([ord("\n"), *range(0x20, 0x7F)])
+PUNCTUATION = bytes(code for code in range(0x80) if not chr(code).isalnum() and code != ord("\n"))
+SPACES = {chr(code) for code in range(0x3001) if chr(code).isspace()} - {" ", "\n"}
+CONTROLS = {chr(code) for code in [*range(0x20), *range(0x7F, 0xA0), 0xFEFF]} - SPACES - {"\n"}
+RUNS_OF_SPACES = re.compile(" {2,}")
 
 
-class Keys(NamedTuple):
-    """Numbers that stand for sentence pairs, each an array of shape (pairs,) of uint64.
+class CleanBatch(NamedTuple):
+    """What is left of a batch of pairs.
 
-    `exact` is equal for equal pairs, `folded` also for near-identical ones.
+    Attributes
+    ----------
+    read : int
+        Number of pairs before cleaning.
+    dropped : Counter
+        Reason to number of pairs left out.
+    texts : tuple of two bytes
+        A line for each pair that stays, in both languages, in UTF-8.
+    exact, folded : bytes
+        Eight bytes for each of these pairs, equal for equal and for near-identical pairs.
     """
 
-    exact: np.ndarray
-    folded: np.ndarray
+    read: int
+    dropped: Counter
+    texts: tuple[bytes, bytes]
+    exact: bytes
+    folded: bytes
 
 
-def normalise_line(line: bytes) -> str:
-    """Decode a line and bring it to one form.
+def rare_characters(text: bytes) -> set[str]:
+    """Return the characters of a UTF-8 text apart from line feeds and printable ASCII."""
+    return set(text.translate(None, PLAIN).decode())
+
+
+def normalise_text(text: str) -> str:
+    """Bring the lines of a text to one form.
 
     Unicode NFC; every run of white space (also CR, tabs, no-break spaces and line separators)
-    becomes one space, none at the ends; control characters and byte-order marks are removed.
-
-    Raises
-    ------
-    UnicodeDecodeError
-        When the line is not UTF-8.
+    becomes one space, none at the ends of a line; control characters and byte-order marks are
+    removed. Only line feeds end a line; their number stays.
     """
-    text = " ".join(unicodedata.normalize("NFC", line.decode("utf-8")).split())
-    if text.isprintable():
-        return text
-    return " ".join(text.translate(CONTROL_CHARACTERS).split())
+    text = unicodedata.normalize("NFC", text)
+    for character in rare_characters(text.encode()):
+        if character in SPACES:
+            text = text.replace(character, " ")
+        elif character in CONTROLS:
+            text = text.replace(character, "")
+    if "  " in text:
+        text = RUNS_OF_SPACES.sub(" ", text)
+    return text.replace(" \n", "\n").replace("\n ", "\n").strip(" ")
 
 
-def maximum_words(value: float) -> Step:
-    """Leave out pairs with a side of more than `value` words ("too_long")."""
-    return lambda pair: "too_long" if max(_words(pair)) > value else None
+def fold_text(text: str) -> bytes:
+    """Reduce lines to what near-identical ones share: no case, white space or punctuation."""
+    folded = text.casefold().encode()
+    other = [letter for letter in rare_characters(folded) if not letter.isalnum()]
+    folded = folded.translate(None, PUNCTUATION)
+    for character in other:
+        folded = folded.replace(character.encode(), b"")
+    return folded
 
 
-def maximum_characters(value: float) -> Step:
-    """Leave out pairs with a side of more than `value` characters ("too_many_characters")."""
-    return lambda pair: "too_many_characters" if max(map(len, pair)) > value else None
+def pair_keys(first: bytes, second: bytes) -> bytes:
+    """Return 64 bits for each pair of lines of two texts, equal for equal pairs.
 
-
-def maximum_ratio(value: float) -> Step:
-    """Leave out pairs with one side more than `value` times as many words ("unbalanced").
-
-    Finnish and Estonian say in one word what takes English several, so a short pair such as
-    "Of course not, thank you." and "Ei." is a good one: the value must be generous.
+    Two different pairs share a key with a probability of about 1 in 20,000 among 42 million
+    pairs; the second of them would be taken for a duplicate, which does no harm.
     """
-
-    def step(pair: Pair) -> str | None:
-        fewer, more = sorted(_words(pair))
-        return "unbalanced" if more > value * fewer else None
-
-    return step
+    digest = hashlib.blake2b
+    pairs = zip(first.split(b"\n"), second.split(b"\n"), strict=True)
+    return b"".join([digest(b"%b\t%b" % pair, digest_size=8).digest() for pair in pairs])
 
 
-def _words(pair: Pair) -> tuple[int, int]:
-    # Words are separated by exactly one space after normalise_line.
-    return pair[0].count(" ") + 1, pair[1].count(" ") + 1
+def folded_keys(pairs: Iterable[Pair]) -> bytes:
+    """Return 64 bits for each pair of clean texts, equal for near-identical pairs."""
+    sides = list(zip(*pairs))
+    return pair_keys(*(fold_text("\n".join(side)) for side in sides)) if sides else b""
 
 
-STEPS: dict[str, Callable[[float], Step]] = {
-    "maximum_words": maximum_words,
-    "maximum_characters": maximum_characters,
-    "maximum_ratio": maximum_ratio,
-}
+def clean_lines(lines: Sequence[bytes]) -> list[str | None]:
+    """Decode and normalise lines; None stands for one that is not UTF-8."""
+    invalid = set()
+    try:
+        text = b"\n".join(lines).decode()
+    except UnicodeDecodeError:
+        invalid = {place for place, line in enumerate(lines) if not _is_utf8(line)}
+        valid = [b"" if place in invalid else line for place, line in enumerate(lines)]
+        text = b"\n".join(valid).decode()
+    clean: list[str | None] = list(normalise_text(text).split("\n"))
+    for place in invalid:
+        clean[place] = None
+    return clean
 
 
-def build_steps(settings: Iterable[dict]) -> list[Step]:
-    """Make the cleaning steps of a configuration, such as {"name": "maximum_words", "value": 250}.
-
-    Raises
-    ------
-    UserError
-        When a step is unknown or its value is not a positive number.
-    """
-    steps = []
-    for setting in settings:
-        name, value = setting.get("name"), setting.get("value")
-        if name not in STEPS:
-            known = ", ".join(STEPS)
-            raise UserError(f"{name!r} is no cleaning step. The steps are: {known}.")
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-            raise UserError(f"cleaning step {name}: value should be a number above 0, not {value}.")
-        steps.append(STEPS[name](value))
-    return steps
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def clean_pair(lines: tuple[bytes, bytes], steps: Sequence[Step] | None) -> Pair | str:
-    """Clean one pair: return the pair of texts, or the reason why it is left out.
+def clean_batch(batch: LineBatch, steps: Sequence[Step] | None) -> CleanBatch:
+    """Clean a batch of raw pairs.
 
     Parameters
     ----------
-    lines
+    batch
         The raw lines of both languages.
     steps
         What is left out besides invalid and empty lines. None for test sets, which must stay
         complete: then only lines that are not UTF-8 are left out.
     """
-    try:
-        pair = (normalise_line(lines[0]), normalise_line(lines[1]))
-    except UnicodeDecodeError:
-        return "invalid_utf8"
-    if steps is None:
-        return pair
-    if not all(pair):
-        return "empty"
-    for step in steps:
-        reason = step(pair)
-        if reason is not None:
-            return reason
-    return pair
-
-
-def fold(text: str) -> str:
-    """Reduce a text to what near-identical texts share: no case, white space or punctuation."""
-    return NOT_ALPHANUMERIC.sub("", text.casefold())
-
-
-def pair_key(pair: Pair) -> int:
-    """Return a 64-bit number for a pair, equal for equal pairs.
-
-    Two different pairs share a number with a probability of about 1 in 20,000 among 42 million
-    pairs; the second of them would be taken for a duplicate, which does no harm.
-    """
-    text = "\t".join(pair).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
-
-
-def folded_key(pair: Pair) -> int:
-    """Return the `pair_key` of the folded pair, equal for near-identical pairs."""
-    return pair_key((fold(pair[0]), fold(pair[1])))
-
-
-def clean_pairs(
-    pairs: Iterable[tuple[bytes, bytes]],
-    steps: Sequence[Step] | None,
-    files: tuple[BinaryIO, BinaryIO],
-    dropped: Counter,
-) -> tuple[int, Keys]:
-    """Clean pairs, write those that stay to two files, and count those that do not.
-
-    Parameters
-    ----------
-    pairs
-        Raw lines of both languages.
-    steps
-        See `clean_pair`.
-    files
-        Where the clean texts go, one line for each pair.
-    dropped
-        Reason to number of pairs; added to.
-
-    Returns
-    -------
-    read : int
-        Number of pairs read.
-    keys : Keys
-        Of the pairs written, in their order.
-    """
-    read = 0
-    exact, folded = array("Q"), array("Q")
-    for lines in pairs:
-        read += 1
-        pair = clean_pair(lines, steps)
-        if isinstance(pair, str):
-            dropped[pair] += 1
-            continue
-        exact.append(pair_key(pair))
-        folded.append(folded_key(pair))
-        for file, text in zip(files, pair):
-            file.write(text.encode("utf-8") + b"\n")
-    return read, Keys(np.asarray(exact), np.asarray(folded))  # these share the memory
+    dropped: Counter = Counter()
+    kept = []
+    for pair in zip(*map(clean_lines, batch)):
+        if None in pair:
+            dropped["invalid_utf8"] += 1
+        elif steps is None:
+            kept.append(pair)
+        elif "" in pair:
+            dropped["empty"] += 1
+        elif reason := reason_to_leave_out(pair, steps):
+            dropped[reason] += 1
+        else:
+            kept.append(pair)
+    if not kept:
+        return CleanBatch(len(batch[0]), dropped, (b"", b""), b"", b"")
+    texts = ["\n".join(side) for side in zip(*kept)]
+    encoded = [text.encode() for text in texts]
+    return CleanBatch(
+        read=len(batch[0]),
+        dropped=dropped,
+        texts=(encoded[0] + b"\n", encoded[1] + b"\n"),
+        exact=pair_keys(*encoded),
+        folded=pair_keys(*map(fold_text, texts)),
+    )

@@ -2,25 +2,23 @@
 
 import hashlib
 import json
+import os
 import shutil
-import sys
-import time
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-import pooch
-import requests
+from reproduction.corpora.content import check_content
+from reproduction.corpora.transfer import (
+    DownloadError,
+    InterruptedDownload,
+    Partial,
+    Patience,
+    download,
+)
+from reproduction.files import UserError, full_disk_explained, replace_when_complete
 
-from reproduction.corpora.archives import check_content
-from reproduction.files import UserError, replace_when_complete
-
-# The server asks for patience; any other 4xx will be answered the same the next time.
-TEMPORARY_STATUS = {408, 425, 429}
-LONGEST_DELAY = 60.0
-
-
-class DownloadError(UserError):
-    """A file that could not be fetched, or is not the one expected."""
+UNPACKED_LIMIT = 50.0  # gigabytes
+USUAL_PATIENCE = Patience()
 
 
 def locate(url: str, path: str, mirror: str | None) -> str | Path:
@@ -62,13 +60,14 @@ def fetch_source(
     record: Path,
     sha256: str | None = None,
     mirror: str | None = None,
-    tries: int = 5,
-    first_delay: float = 1.0,
+    patience: Patience = USUAL_PATIENCE,
+    unpacked_limit: float = UNPACKED_LIMIT,
 ) -> dict:
     """Fetch one archive, check it, and record what came.
 
     Nothing is left at `archive` unless the content is complete, of the kind that `path` says,
-    and has the expected digest.
+    and has the expected digest. A download that was cut off, even in an earlier call, goes on
+    where the server allows it.
 
     Parameters
     ----------
@@ -80,10 +79,10 @@ def fetch_source(
         Where the file and the record (JSON) go.
     sha256
         Expected digest, 64 hexadecimal digits; None accepts any and records "pinned": false.
-    tries
-        How often a download is tried in all.
-    first_delay
-        Seconds before the second try; doubled for each further one.
+    patience
+        How long a download is tried.
+    unpacked_limit
+        Gigabytes that the archive may unpack to.
 
     Returns
     -------
@@ -96,83 +95,71 @@ def fetch_source(
         When the file cannot be had, is damaged, or has another digest.
     """
     place = locate(url, path, mirror)
-    with replace_when_complete(archive) as temporary:
-        if isinstance(place, Path):
-            _copy(place, temporary)
-        else:
-            _download(source, place, path, temporary, tries, first_delay)
-        check_content(temporary, path, str(place))
-        with open(temporary, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if sha256 is not None and found != sha256.strip().lower():
-            raise DownloadError(
-                f"{place}: the file is not the one expected for source {source}.\n"
-                f"  expected sha256 {sha256}\n  found sha256    {found}\n"
-                "It changed upstream, was damaged on the way, or the mirror holds another one. "
-                "Use a mirror with the expected file or, if the new one is right, put its digest "
-                "in the configuration of the source."
-            )
+    partial = Partial(archive)
+    advice = (
+        f"If the address is dead, replace that of source {source} in the configuration, or set "
+        f"mirror to a folder or address that has {path}."
+    )
+    with full_disk_explained(archive), partial.held():
+        try:
+            resumed = _bring(place, partial, patience, advice)
+            try:
+                found = _check(partial.path, path, place, source, sha256, unpacked_limit)
+            except UserError:
+                if not resumed:
+                    raise
+                # Bytes of an earlier call may be to blame, after a loss of power for example.
+                partial.discard()
+                _bring(place, partial, patience, advice)
+                found = _check(partial.path, path, place, source, sha256, unpacked_limit)
+        except (UserError, OSError) as error:
+            if not isinstance(error, InterruptedDownload):
+                partial.discard()
+            raise
         entry = {
             "source": source,
             # The place of a mirror differs between machines and does not matter.
             "url": url if mirror is None else f"mirror:{path}",
-            "bytes": temporary.stat().st_size,
+            "bytes": partial.size(),
             "sha256": found,
             "pinned": sha256 is not None,
         }
         with replace_when_complete(record) as temporary_record:
             text = json.dumps(entry, indent=2, sort_keys=True) + "\n"
             temporary_record.write_text(text, encoding="utf-8")
+        os.replace(partial.path, archive)
+        partial.discard()
     return entry
 
 
-def _copy(place: Path, temporary: Path) -> None:
+def _bring(place: str | Path, partial: Partial, patience: Patience, advice: str) -> bool:
+    """Put the bytes at `partial.path`; returns whether some came in an earlier call."""
+    if not isinstance(place, Path):
+        return download(place, partial, patience, advice)
     if not place.is_file():
         raise DownloadError(
             f"{place} does not exist. A mirror should hold the files under the same paths as the "
             "upstream host: correct mirror in the configuration, or put the file there."
         )
-    shutil.copyfile(place, temporary)
+    partial.discard()
+    shutil.copyfile(place, partial.path)
+    return False
 
 
-def _download(
-    source: str, address: str, path: str, temporary: Path, tries: int, delay: float
-) -> None:
-    """Download one file, with new tries as long as the failure may pass."""
-    downloader = pooch.HTTPDownloader(
-        progressbar=sys.stderr.isatty(),
-        chunk_size=1 << 18,
-        # Some servers call .tgz a content encoding, and requests would then unpack the file.
-        headers={"Accept-Encoding": "identity"},
-    )
-    for attempt in range(1, max(tries, 1) + 1):
-        try:
-            downloader(address, str(temporary), None)
-            return
-        except requests.RequestException as error:
-            if attempt >= tries or not _may_pass(error):
-                raise DownloadError(_explain(source, address, path, error, attempt)) from error
-            print(f"{address}: try {attempt} of {tries} failed: {error}", file=sys.stderr)
-            time.sleep(min(delay, LONGEST_DELAY))
-            delay *= 2
-
-
-def _may_pass(error: requests.RequestException) -> bool:
-    if error.response is not None:
-        status = error.response.status_code
-        return status >= 500 or status in TEMPORARY_STATUS
-    # Errors in the address itself are ValueErrors as well.
-    return not isinstance(error, ValueError)
-
-
-def _explain(source: str, address: str, path: str, error: Exception, attempts: int) -> str:
-    response = getattr(error, "response", None)
-    if response is not None:
-        what = f"the server answered {response.status_code} {response.reason}"
-    else:
-        what = f"the download failed: {error}"
-    number = "" if attempts == 1 else f" ({attempts} tries)"
-    return (
-        f"{address}: {what}{number}. If the address is dead, replace that of source {source} in "
-        f"the configuration, or set mirror to a folder or address that has {path}."
+def _check(
+    file: Path, path: str, place: str | Path, source: str, sha256: str | None, limit: float
+) -> str:
+    """Check the content and the digest of what came; returns the digest."""
+    # The content first: "a web page came" says more than another digest.
+    check_content(file, path, str(place), limit)
+    with open(file, "rb") as opened:
+        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    if sha256 is None or found == sha256.strip().lower():
+        return found
+    raise DownloadError(
+        f"{place}: the file is not the one expected for source {source}.\n"
+        f"  expected sha256 {sha256}\n  found sha256    {found}\n"
+        "It changed upstream, was damaged on the way, or the mirror holds another one. "
+        "Use a mirror with the expected file or, if the new one is right, put its digest "
+        "in the configuration of the source."
     )

@@ -5,108 +5,42 @@ Two passes keep memory small: the first writes the clean pairs to a temporary fo
 """
 
 import json
-import tempfile
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from reproduction.corpora.archives import read_archive_pairs, read_text_pairs
-from reproduction.corpora.cleaning import Keys, build_steps, clean_pairs, folded_key
+from reproduction.corpora.batches import map_in_order
+from reproduction.corpora.cleaning import clean_batch
+from reproduction.corpora.dealing import deal_out
+from reproduction.corpora.sources import check_settings, held_out_keys, read_source
 from reproduction.corpora.splitting import (
     NEAR_DUPLICATE,
     SPLITS,
-    UNUSED,
+    Keys,
+    are_among,
     assign_splits,
-    check_sizes,
     first_occurrences,
     is_test_only,
 )
-from reproduction.files import UserError, replace_when_complete
+from reproduction.corpora.steps import STEPS, Step, check_steps
+from reproduction.corpora.workplace import workplace
+from reproduction.files import UserError
 
-REQUIRED = {"languages", "sources", "splits", "seed"}
-OPTIONAL = {"steps", "held_out_from"}
-SOURCE_KEYS = {"archive": {"name", "archive", "path", "members"}, "text": {"name", "files"}}
-
-
-def check_settings(settings: Mapping) -> None:
-    """Check the settings of a corpus before anything is read.
-
-    Raises
-    ------
-    UserError
-        When a key is missing or unknown, there are not two languages, or a split is wrong.
-    """
-    missing, unknown = REQUIRED - set(settings), set(settings) - REQUIRED - OPTIONAL
-    if missing or unknown:
-        problems = [f"missing: {', '.join(sorted(missing))}"] if missing else []
-        problems += [f"unknown: {', '.join(sorted(unknown))}"] if unknown else []
-        known = ", ".join(sorted(REQUIRED | OPTIONAL))
-        raise UserError(f"settings of the corpus: {'; '.join(problems)}. The keys are: {known}.")
-    languages = settings["languages"]
-    if len(languages) != 2 or languages[0] == languages[1]:
-        raise UserError(f"languages should be two different ones, but are {languages}.")
-    if not settings["sources"]:
-        raise UserError("sources is empty: a corpus needs at least one source.")
-    if isinstance(settings["seed"], bool) or not isinstance(settings["seed"], int):
-        raise UserError(f"seed should be a whole number, but is {settings['seed']!r}.")
-    check_sizes(settings["splits"])
+# Shorter sources may have a bad line or two.
+FEWEST_INVALID = 10
 
 
-def read_source(source: Mapping, languages: list[str]) -> Iterator[tuple[bytes, bytes]]:
-    """Read the raw pairs of one source, an archive or two text files.
-
-    Raises
-    ------
-    UserError
-        When the kind is unknown, a language has no file, or reading fails; see `archives`.
-    """
-    kind = source.get("kind")
-    if kind not in SOURCE_KEYS:
-        raise UserError(
-            f'source {source.get("name")}: kind should be "archive" or "text", but is {kind!r}.'
-        )
-    lacking = sorted(SOURCE_KEYS[kind] - set(source))
-    if lacking:
-        raise UserError(f"source {source.get('name')}: it lacks {', '.join(lacking)}.")
-    files = "members" if kind == "archive" else "files"
-    absent = [language for language in languages if language not in source[files]]
-    if absent:
-        raise UserError(f"source {source['name']}: {files} has no file for {', '.join(absent)}.")
-    names = [source[files][language] for language in languages]
-    if kind == "text":
-        return read_text_pairs([Path(name) for name in names])
-    return read_archive_pairs(Path(source["archive"]), source["path"], names)
-
-
-def held_out_keys(folders: list[str] | None, languages: list[str]) -> np.ndarray:
-    """Return the folded keys of the validation and test pairs of other prepared corpora.
-
-    Raises
-    ------
-    UserError
-        When a folder holds neither, in these languages.
-    """
-    keys = []
-    for folder in folders or []:
-        splits = [
-            [Path(folder) / f"{split}.{language}" for language in languages]
-            for split in ("valid", "test")
-        ]
-        found = [paths for paths in splits if all(path.exists() for path in paths)]
-        if not found:
-            raise UserError(
-                f"held_out_from: {folder} holds no valid or test files in {', '.join(languages)}. "
-                "Name the folder of a prepared corpus of the same languages."
-            )
-        for paths in found:
-            keys += [folded_key((a.decode(), b.decode())) for a, b in read_text_pairs(paths)]
-    return np.array(keys, dtype=np.uint64)
-
-
-def prepare_corpus(corpus: str, settings: Mapping, output_folder: Path) -> dict:
+def prepare_corpus(
+    corpus: str,
+    settings: Mapping,
+    output_folder: Path,
+    processes: int = 1,
+    invalid_utf8_share: float = 0.01,
+) -> dict:
     """Prepare a corpus: write {train,valid,test}.<language> and counts.json.
 
     Sentences keep the order of the sources in every split, since language models are trained on
@@ -118,11 +52,15 @@ def prepare_corpus(corpus: str, settings: Mapping, output_folder: Path) -> dict:
     corpus
         Its name, for counts.json.
     settings
-        languages (two), sources, splits, seed, and optionally steps (see `cleaning`) and
+        languages (two), sources, splits, seed, and optionally steps (see `steps`) and
         held_out_from: folders of prepared corpora whose validation and test pairs must not
         occur in this one.
     output_folder
         Where the files go; they appear together when all are complete.
+    processes
+        How many clean text besides this one; the files do not depend on it.
+    invalid_utf8_share
+        A source with a larger share of pairs that are not UTF-8 is refused.
 
     Returns
     -------
@@ -135,88 +73,109 @@ def prepare_corpus(corpus: str, settings: Mapping, output_folder: Path) -> dict:
         When the settings are wrong, a source cannot be read, or there are too few pairs.
     """
     check_settings(settings)
-    output_folder = Path(output_folder)
-    output_folder.mkdir(parents=True, exist_ok=True)
     languages = list(settings["languages"])
-    test_only = is_test_only(settings["splits"])
-    steps = None if test_only else build_steps(settings.get("steps") or [])
-    dropped: Counter = Counter()
-    with tempfile.TemporaryDirectory(prefix=".cleaning-", dir=output_folder) as folder:
-        clean = [Path(folder) / f"clean.{language}" for language in languages]
-        read, keys = _first_pass(settings, steps, clean, dropped)
-        labels = _label_pairs(keys, settings, dropped)
-        splits = {name: int(np.sum(labels == number)) for number, name in enumerate(SPLITS)}
-        counts = {
-            "corpus": corpus,
-            "languages": languages,
-            "seed": settings["seed"],
-            "read": read,
-            "dropped": {reason: number for reason, number in dropped.items() if number},
-            "kept": sum(read.values()) - sum(dropped.values()),
-            "splits": {name: number for name, number in splits.items() if number},
+    steps = check_steps(settings.get("steps") or [])
+    if is_test_only(settings["splits"]):
+        filters, changes = None, []
+    else:
+        filters = [step for step in steps if not STEPS[step.name].changes_training_text]
+        changes = [step for step in steps if STEPS[step.name].changes_training_text]
+    with workplace(Path(output_folder)) as folder:
+        clean = [folder / f"clean.{language}" for language in languages]
+        sources, keys = _first_pass(settings, filters, clean, processes, invalid_utf8_share)
+        labels = _label_pairs(keys, settings, sources)
+        counts = _counts(corpus, settings, sources, labels)
+        texts = {split: [folder / f"{split}.{x}" for x in languages] for split in counts["splits"]}
+        dealt = deal_out(clean, labels, texts, changes, settings["seed"], processes)
+        counts["words"] = {
+            split: dict(zip(languages, words)) for split, words in dealt.words.items()
         }
-        _second_pass(clean, labels, languages, counts, output_folder)
+        counts["changed"] = dict(dealt.changed)
+        record = folder / "counts.json"
+        record.write_text(json.dumps(counts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        # The record last: where it is, everything is.
+        for path in [*(path for paths in texts.values() for path in paths), record]:
+            os.replace(path, Path(output_folder) / path.name)
     return counts
 
 
-def _first_pass(settings: Mapping, steps, clean: list[Path], dropped: Counter):
-    """Write the clean pairs of all sources; return pairs read by source, and their keys."""
-    read, parts = {}, []
-    with ExitStack() as stack:
-        # Both temporary files live in a folder that is removed, so only the error is of use here.
-        paths = [stack.enter_context(replace_when_complete(path)) for path in clean]
-        files = tuple(stack.enter_context(open(path, "wb")) for path in paths)
+def _first_pass(
+    settings: Mapping,
+    filters: list[Step] | None,
+    clean: list[Path],
+    processes: int,
+    invalid_utf8_share: float,
+) -> tuple[dict[str, dict], Keys]:
+    """Write the clean pairs of all sources; return the counts of each source, and the keys."""
+    languages = list(settings["languages"])
+    sources: dict[str, dict] = {}
+    exact, folded = bytearray(), bytearray()
+    with open(clean[0], "wb") as first, open(clean[1], "wb") as second:
         for source in settings["sources"]:
-            pairs = read_source(source, list(settings["languages"]))
-            number, keys = clean_pairs(pairs, steps, files, dropped)
-            if source["name"] in read:
+            if source["name"] in sources:
                 raise UserError(f"sources: the name {source['name']} is used twice.")
-            read[source["name"]] = number
-            parts.append(keys)
-    return read, Keys(*(np.concatenate(column) for column in zip(*parts)))
+            read, dropped = 0, Counter()
+            batches = read_source(source, languages)
+            for batch in map_in_order(partial(clean_batch, steps=filters), batches, processes):
+                read += batch.read
+                dropped += batch.dropped
+                exact += batch.exact
+                folded += batch.folded
+                first.write(batch.texts[0])
+                second.write(batch.texts[1])
+            sources[source["name"]] = {"read": read, "dropped": dropped}
+            invalid = dropped["invalid_utf8"]
+            if invalid > max(invalid_utf8_share * read, FEWEST_INVALID):
+                raise UserError(
+                    f"source {source['name']}: {invalid} of {read} pairs are not UTF-8, more than "
+                    f"the share of {invalid_utf8_share:g} that invalid_utf8_share allows. The text "
+                    "is in another encoding, or damaged: convert it, or raise the share."
+                )
+    return sources, Keys(*(np.frombuffer(keys, dtype="<u8") for keys in (exact, folded)))
 
 
-def _label_pairs(keys: Keys, settings: Mapping, dropped: Counter) -> np.ndarray:
+def _label_pairs(keys: Keys, settings: Mapping, sources: dict[str, dict]) -> np.ndarray:
     """Return the label of each clean pair (see `assign_splits`); count what is dropped here."""
     kept = np.ones(len(keys.exact), dtype=bool)
+    dropped = []
     if not is_test_only(settings["splits"]):
         kept = first_occurrences(keys.exact)
-        dropped["duplicate"] = int(np.sum(~kept))
+        dropped.append(("duplicate", ~kept))
         held_out = held_out_keys(settings.get("held_out_from"), settings["languages"])
-        elsewhere = kept & np.isin(keys.folded, held_out)
-        dropped["held_out"] = int(np.sum(elsewhere))
+        elsewhere = kept & are_among(keys.folded, held_out)
+        dropped.append(("held_out", elsewhere))
         kept &= ~elsewhere
-    labels = np.full(len(kept), UNUSED, dtype=np.int8)
-    distinct = Keys(keys.exact[kept], keys.folded[kept])
-    labels[kept] = assign_splits(distinct, settings["splits"], settings["seed"])
-    dropped["near_duplicate_of_held_out"] = int(np.sum(labels == NEAR_DUPLICATE))
+    labels = assign_splits(keys, kept, settings["splits"], settings["seed"])
+    dropped.append(("near_duplicate_of_held_out", labels == NEAR_DUPLICATE))
+    start = 0
+    for counts in sources.values():
+        end = start + counts["read"] - counts["dropped"].total()
+        for reason, marked in dropped:
+            counts["dropped"][reason] += int(np.sum(marked[start:end]))
+        counts["splits"] = Counter(
+            {name: int(np.sum(labels[start:end] == place)) for place, name in enumerate(SPLITS)}
+        )
+        start = end
     return labels
 
 
-def _second_pass(clean, labels, languages, counts: dict, output_folder: Path) -> None:
-    """Write the splits and counts.json from the clean pairs and the label of each."""
-    words = {split: dict.fromkeys(languages, 0) for split in counts["splits"]}
-    with ExitStack() as complete:
-        # Replaced last, since the first to be entered is the last to be left.
-        record = complete.enter_context(replace_when_complete(output_folder / "counts.json"))
-        outputs = {
-            (split, language): complete.enter_context(
-                replace_when_complete(output_folder / f"{split}.{language}")
-            )
-            for split in counts["splits"]
-            for language in languages
-        }
-        for language, path in zip(languages, clean):
-            with ExitStack() as stack:
-                files = {
-                    SPLITS.index(split): (split, stack.enter_context(open(output, "wb")))
-                    for (split, of), output in outputs.items()
-                    if of == language
-                }
-                for label, line in zip(labels.tolist(), stack.enter_context(open(path, "rb"))):
-                    if label in files:
-                        split, file = files[label]
-                        file.write(line)
-                        words[split][language] += len(line.split())
-        counts["words"] = words
-        record.write_text(json.dumps(counts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+def _counts(corpus: str, settings: Mapping, sources: dict[str, dict], labels: np.ndarray) -> dict:
+    """What counts.json holds, but for what is counted while the splits are written."""
+    dropped = sum((counts["dropped"] for counts in sources.values()), Counter())
+    splits = sum((counts["splits"] for counts in sources.values()), Counter())
+    read = {name: counts["read"] for name, counts in sources.items()}
+    return {
+        "corpus": corpus,
+        "languages": list(settings["languages"]),
+        "seed": settings["seed"],
+        "steps": list(settings.get("steps") or []),
+        "read": read,
+        "dropped": dict(+dropped),
+        "kept": sum(read.values()) - dropped.total(),
+        "splits": {split: splits[split] for split in SPLITS if splits[split]},
+        # What each source gave: the draw is uniform over the pairs of all sources together.
+        "sources": {
+            name: {key: dict(+value) for key, value in counts.items() if key != "read"}
+            for name, counts in sources.items()
+        },
+    }

@@ -15,6 +15,8 @@ TAGS = re.compile(
 DOCUMENT_NAME = re.compile(rb"""docid\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
 SEGMENT_NAME = re.compile(rb"""\bid\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
 
+LARGEST_FILE = 1 << 26  # bytes; a test set has a few thousand segments
+
 Segments = dict[tuple[str, str], bytes]
 
 
@@ -36,11 +38,15 @@ def read_segments(stream: BinaryIO, name: str) -> Segments:
     Raises
     ------
     UserError
-        When a segment has no id, an id occurs twice, or there is no segment at all.
+        When a segment has no id, an id occurs twice, there is no segment at all, or the file is
+        larger than any test set.
     """
+    content = stream.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise UserError(f"{name} has more than {LARGEST_FILE} bytes: it is no test set.")
     segments: Segments = {}
     document = ""
-    for match in TAGS.finditer(stream.read()):
+    for match in TAGS.finditer(content):
         if match["segment"] is None:
             document = _attribute(DOCUMENT_NAME, match["document"], "docid", name)
             continue

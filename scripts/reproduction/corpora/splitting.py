@@ -5,15 +5,26 @@ same pairs give the same splits whatever the version of any random number genera
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from reproduction.corpora.cleaning import Keys
 from reproduction.files import UserError
 
 REST = "rest"
 SPLITS = ("train", "valid", "test")
 UNUSED, NEAR_DUPLICATE = -1, -2
+PART = 1 << 20  # keys looked at together, so that memory hardly grows with their number
+
+
+class Keys(NamedTuple):
+    """Numbers that stand for sentence pairs, each an array of shape (pairs,) of uint64.
+
+    `exact` is equal for equal pairs, `folded` also for near-identical ones.
+    """
+
+    exact: np.ndarray
+    folded: np.ndarray
 
 
 def first_occurrences(keys: np.ndarray) -> np.ndarray:
@@ -29,22 +40,84 @@ def first_occurrences(keys: np.ndarray) -> np.ndarray:
     numpy.ndarray
         Shape (pairs,), bool: True where no earlier pair has the same key.
     """
-    order = np.argsort(keys, kind="stable")
     is_first = np.ones(len(keys), dtype=bool)
-    is_first[order[1:]] = keys[order[1:]] != keys[order[:-1]]
+    # A sixteenth of the keys at a time: equal keys start with the same bits.
+    for start in range(16):
+        places = places_starting_with(keys, start)
+        chosen = keys[places]
+        order = np.argsort(chosen, kind="stable")
+        repeated = chosen[order[1:]] == chosen[order[:-1]]
+        is_first[places[order[1:][repeated]]] = False
     return is_first
 
 
-def draw_order(keys: np.ndarray, seed: int, stream: int) -> np.ndarray:
-    """Return the positions of `keys` in a random order that depends on keys and seed only.
+def places_starting_with(keys: np.ndarray, start: int) -> np.ndarray:
+    """Return the positions, int64, of the keys whose highest four bits are `start`."""
+    parts = range(0, len(keys), PART)
+    found = [np.flatnonzero(keys[at : at + PART] >> np.uint64(60) == start) + at for at in parts]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *found])
 
-    Each key is mixed with the seed by the finaliser of SplitMix64 (Steele et al. 2014).
+
+def are_among(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Mark the keys that are among the `wanted`, a few; shape (keys,), bool."""
+    wanted = np.unique(wanted)
+    marked = np.zeros(len(keys), dtype=bool)
+    if len(wanted):
+        for start in range(0, len(keys), PART):
+            part = keys[start : start + PART]
+            near = wanted[np.minimum(np.searchsorted(wanted, part), len(wanted) - 1)]
+            marked[start : start + PART] = near == part
+    return marked
+
+
+def mix_keys(keys: np.ndarray, seed: int, stream: int) -> np.ndarray:
+    """Return a random number, uint64, for each key that depends on key and seed only.
+
+    The finaliser of SplitMix64 (Steele et al. 2014).
     """
     start = (seed * 0x9E3779B97F4A7C15 + stream * 0xD1B54A32D192ED03) % 2**64
     mixed = keys + np.uint64(start)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return np.argsort(mixed ^ (mixed >> np.uint64(31)), kind="stable")
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def draw_places(
+    keys: np.ndarray, eligible: np.ndarray, size: int, seed: int, stream: int
+) -> np.ndarray:
+    """Draw the positions of `size` eligible keys; which ones depends on keys and seed only.
+
+    Parameters
+    ----------
+    keys
+        Shape (pairs,), uint64.
+    eligible
+        Shape (pairs,), bool.
+    size
+        At most as many as are eligible.
+    seed, stream
+        Others draw other keys.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (size,), int64, in the order of the draw: a longer draw starts with a shorter one.
+    """
+    high_bits = np.zeros(1 << 16, dtype=np.int64)
+    parts = [slice(start, start + PART) for start in range(0, len(keys), PART)]
+    for part in parts:
+        mixed = mix_keys(keys[part][eligible[part]], seed, stream)
+        high_bits += np.bincount((mixed >> np.uint64(48)).astype(np.int64), minlength=1 << 16)
+    # The smallest numbers are drawn: those below this bound are enough.
+    bound = int(np.searchsorted(np.cumsum(high_bits), size))
+    places, numbers = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.uint64)]
+    for part in parts if size else []:
+        mixed = mix_keys(keys[part], seed, stream)
+        chosen = np.flatnonzero(eligible[part] & (mixed >> np.uint64(48) <= bound))
+        places.append(chosen + part.start)
+        numbers.append(mixed[chosen])
+    order = np.argsort(np.concatenate(numbers), kind="stable")
+    return np.concatenate(places)[order[:size]]
 
 
 def check_sizes(sizes: Mapping[str, int | str]) -> None:
@@ -75,7 +148,9 @@ def is_test_only(sizes: Mapping[str, int | str]) -> bool:
     return sizes.get("test") == REST and not any(sizes.get(split) for split in ("train", "valid"))
 
 
-def assign_splits(keys: Keys, sizes: Mapping[str, int | str], seed: int) -> np.ndarray:
+def assign_splits(
+    keys: Keys, kept: np.ndarray, sizes: Mapping[str, int | str], seed: int
+) -> np.ndarray:
     """Assign every pair to a split.
 
     Validation and test pairs are drawn uniformly, one from each group of near-identical pairs;
@@ -85,7 +160,10 @@ def assign_splits(keys: Keys, sizes: Mapping[str, int | str], seed: int) -> np.n
     Parameters
     ----------
     keys
-        Of the pairs, without exact duplicates.
+        Of the pairs.
+    kept
+        Shape (pairs,), bool: the pairs that have a split. Of equal pairs only the first, and of
+        near-identical ones either the first among them or none.
     sizes
         Split to number of pairs; train may be "rest".
     seed
@@ -103,30 +181,31 @@ def assign_splits(keys: Keys, sizes: Mapping[str, int | str], seed: int) -> np.n
         When there are fewer pairs than asked for.
     """
     check_sizes(sizes)
-    labels = np.full(len(keys.exact), UNUSED, dtype=np.int8)
+    labels = np.full(len(kept), UNUSED, dtype=np.int8)
     if is_test_only(sizes):
-        labels[:] = SPLITS.index("test")
+        labels[kept] = SPLITS.index("test")
         return labels
 
-    candidates = np.flatnonzero(first_occurrences(keys.folded))
-    candidates = candidates[draw_order(keys.folded[candidates], seed, stream=0)]
+    candidates = kept & first_occurrences(keys.folded)
     held_out = [(split, sizes.get(split, 0)) for split in ("valid", "test")]
-    wanted = sum(size for _, size in held_out)
-    if wanted > len(candidates):
-        raise _too_few("valid and test", wanted, len(candidates), len(labels))
-    labels[np.isin(keys.folded, keys.folded[candidates[:wanted]])] = NEAR_DUPLICATE
+    wanted, available = sum(size for _, size in held_out), int(np.sum(candidates))
+    if wanted > available:
+        raise _too_few("valid and test", wanted, available, int(np.sum(kept)))
+    drawn = draw_places(keys.folded, candidates, wanted, seed, stream=0)
+    labels[kept & are_among(keys.folded, keys.folded[drawn])] = NEAR_DUPLICATE
     start = 0
     for split, size in held_out:
-        labels[candidates[start : start + size]] = SPLITS.index(split)
+        labels[drawn[start : start + size]] = SPLITS.index(split)
         start += size
 
-    remaining = np.flatnonzero(labels == UNUSED)
-    size = sizes.get("train", 0)
-    if size != REST:
-        if size > len(remaining):
-            raise _too_few("train", size, len(remaining), len(labels))
-        remaining = remaining[draw_order(keys.exact[remaining], seed, stream=1)[:size]]
-    labels[remaining] = SPLITS.index("train")
+    remaining = kept & (labels == UNUSED)
+    size, available = sizes.get("train", 0), int(np.sum(remaining))
+    if size == REST:
+        labels[remaining] = SPLITS.index("train")
+        return labels
+    if size > available:
+        raise _too_few("train", size, available, int(np.sum(kept)))
+    labels[draw_places(keys.exact, remaining, size, seed, stream=1)] = SPLITS.index("train")
     return labels
 
 

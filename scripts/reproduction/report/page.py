@@ -141,6 +141,7 @@ def _origin(run: Run) -> dict:
         "corpora": provenance.corpus_table(run),
         "drops": provenance.drop_table(run),
         "origins": provenance.origin_table(run),
+        "changes": provenance.change_table(run),
         "generated": provenance.generated_sources(run),
         "sources": sources,
         "mirror_sentence": provenance.mirror_sentence(run),

@@ -23,6 +23,7 @@ PACKAGES = {
     "numpy": ("numpy",),
 }
 REASONS = {
+    "invalid_utf8": "a side is not UTF-8",
     "empty": "a side is empty",
     "duplicate": "exact duplicate of an earlier pair",
     "held_out": "in the validation or test text of another corpus",
@@ -42,6 +43,7 @@ class Source:
     bytes: str
     sha256: str
     pinned: bool
+    licence: str
 
 
 def corpus_table(run: Run) -> Grid | None:
@@ -67,26 +69,48 @@ def drop_table(run: Run) -> Grid | None:
 
 
 def origin_table(run: Run) -> Grid | None:
-    """Pairs read per corpus and source; None without counts."""
+    """Pairs read, dropped and drawn per corpus and source; None without counts."""
+    rows = []
+    for record in run.counts:
+        for source, number in record["read"].items():
+            part = (record.get("sources") or {}).get(source, {"dropped": {}, "splits": {}})
+            dropped = sum(part["dropped"].values())
+            splits = [count(part["splits"].get(split)) for split in ("train", "valid", "test")]
+            rows.append([record["corpus"], source, count(number), count(dropped), *splits])
+    columns = ["corpus", "source", "pairs read", "dropped", "train", "valid", "test"]
+    return make_grid(columns, rows) if rows else None
+
+
+def change_table(run: Run) -> Grid | None:
+    """Training sentences that a cleaning step changed, per corpus; None where none was."""
     rows = [
-        [record["corpus"], source, count(number)]
+        [record["corpus"], step.replace("_", " "), count(number)]
         for record in run.counts
-        for source, number in record["read"].items()
+        for step, number in (record.get("changed") or {}).items()
     ]
-    return make_grid(["corpus", "source", "pairs read"], rows) if rows else None
+    return make_grid(["corpus", "step", "sentences changed"], rows) if rows else None
 
 
 def source_list(run: Run) -> list[Source]:
     """The archives, one entry for each, with all sources that share it."""
     names: dict[tuple, list[str]] = {}
     for record in run.sources:
-        key = (record["url"], record["bytes"], record["sha256"], record["pinned"])
+        settings = (run.configuration.get("sources") or {}).get(record["source"], {})
+        # A digest that came into the configuration after the download vouches for it, too.
+        pinned = record["pinned"] or settings.get("sha256") == record["sha256"]
+        licence = settings.get("licence") or ""
+        key = (record["url"], record["bytes"], record["sha256"], pinned, licence)
         names.setdefault(key, []).append(record["source"])
     return [
         Source(
-            ", ".join(dict.fromkeys(shared)), str(portable(url)), count(size), digest, bool(pinned)
+            ", ".join(dict.fromkeys(shared)),
+            str(portable(url)),
+            count(size),
+            digest,
+            bool(pinned),
+            licence,
         )
-        for (url, size, digest, pinned), shared in names.items()
+        for (url, size, digest, pinned, licence), shared in names.items()
     ]
 
 

@@ -1,0 +1,28 @@
+"""List the archives of a run: name, size, licence, citation, address, and whether it is here."""
+
+import argparse
+import json
+from pathlib import Path
+
+from reproduction.corpora.listing import describe_archives, list_archives
+from reproduction.files import run_script
+
+
+def main() -> None:
+    """Print the list that the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--sources",
+        required=True,
+        type=json.loads,
+        help="JSON list of objects with name, url, path, licence, citation",
+    )
+    parser.add_argument("--folder", required=True, type=Path, help="where the archives lie")
+    parser.add_argument("--mirror", help="folder, file:// or http(s):// address used instead")
+    arguments = parser.parse_args()
+    archives = list_archives(arguments.sources, arguments.folder, arguments.mirror or None)
+    print("\n".join(describe_archives(archives)), flush=True)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,93 @@
+"""Multi-head attention without materialised causal masks and without attention weights.
+
+Functions of fairseq's own MultiheadAttention modules, whose parameters they use. Everything is
+batch first: (batch, length, width).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .small_heads import attend, suits
+
+
+def self_attention(block, x: Tensor, causal: bool, seen: Tensor | None) -> Tensor:
+    """Attention of a sequence to itself.
+
+    Parameters
+    ----------
+    block : fairseq.modules.MultiheadAttention
+    x : Tensor (batch, length, width)
+    causal : bool
+        Whether a position sees only itself and what precedes it.
+    seen : bool Tensor (batch, 1, 1, length) or None
+        False where nobody may look; None where everything may be seen.
+    """
+    projections = (block.q_proj, block.k_proj, block.v_proj)
+    if _narrow(block, x, x):
+        return _mix_narrow(block, *_project_narrow(block, x, projections), x, causal, seen)
+    return _mix(block, *_project(block, x, projections), causal, seen)
+
+
+def cross_attention(block, x: Tensor, source: Tensor, seen: Tensor | None) -> Tensor:
+    """Attention of a target (batch, length, width) to a source (batch, source length, width).
+
+    Parameters
+    ----------
+    block : fairseq.modules.MultiheadAttention
+    x, source : Tensor
+    seen : bool Tensor (batch, 1, 1, source length) or None
+    """
+    asking, answering = (block.q_proj,), (block.k_proj, block.v_proj)
+    if _narrow(block, x, source):
+        query = _project_narrow(block, x, asking)
+        found = _project_narrow(block, source, answering)
+        return _mix_narrow(block, *query, *found, x, False, seen)
+    return _mix(
+        block, *_project(block, x, asking), *_project(block, source, answering), False, seen
+    )
+
+
+def _dropout(block) -> float:
+    return block.dropout_module.p if block.training else 0.0
+
+
+def _narrow(block, x: Tensor, source: Tensor) -> bool:
+    return not _dropout(block) and suits(x, source, block.head_dim)
+
+
+def _product(x: Tensor, projections) -> Tensor:
+    """All projections (batch, length, number x width) in one product."""
+    weight, bias = projections[0].weight, projections[0].bias
+    if len(projections) > 1:
+        weight = torch.cat([projection.weight for projection in projections])
+        bias = torch.cat([projection.bias for projection in projections])
+    return functional.linear(x, weight, bias)
+
+
+def _project(block, x: Tensor, projections) -> tuple[Tensor, ...]:
+    """Each (batch, heads, length, width of a head)."""
+    shape = (len(projections), block.num_heads, block.head_dim)
+    return _product(x, projections).unflatten(2, shape).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def _mix(block, query: Tensor, key: Tensor, value: Tensor, causal: bool, seen) -> Tensor:
+    mixed = functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=seen, dropout_p=_dropout(block), is_causal=causal
+    )
+    return block.out_proj(mixed.transpose(1, 2).flatten(2))
+
+
+def _project_narrow(block, x: Tensor, projections) -> tuple[Tensor, ...]:
+    """Each (batch x heads, width of a head, length)."""
+    shape = (len(projections), block.num_heads, block.head_dim)
+    rows = _product(x, projections).unflatten(2, shape).permute(2, 0, 3, 4, 1)
+    return rows.flatten(1, 2).unbind(0)
+
+
+def _mix_narrow(block, query: Tensor, key: Tensor, value: Tensor, x: Tensor, causal, seen):
+    mixed = attend(query, key, value, causal, seen)
+    # (batch x heads, width of a head, length) -> (batch, length, width)
+    return block.out_proj(mixed.view(x.shape[0], -1, x.shape[1]).transpose(1, 2))

@@ -1,0 +1,134 @@
+"""What an update is made of, in fewer and larger passes than stock fairseq's.
+
+The paper's update is 16 micro-batches of 2,048 tokens: passes so small keep a large card waiting.
+Joined, the same samples make the same update. A language model's are equally long; a translation's
+small batches, each of sentences of one length, are joined with those nearest in length, so that
+little is padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+# Lengths are padded to a multiple of this, so that few shapes occur.
+MULTIPLE = 8
+# Share of the free memory that one pass may fill; vectors of a matrix's width kept beside it.
+SHARE, KEPT = 0.6, 2
+
+
+def join_samples(
+    samples: Sequence[Mapping], number: int, padding: int, left: bool = False
+) -> list[Mapping]:
+    """The samples of an update as at most `number` samples.
+
+    Parameters
+    ----------
+    samples : sequence of fairseq samples
+        Of one update; returned as they are if they are not more than `number`.
+    number : int
+    padding : int
+        Index of the padding symbol.
+    left : bool
+        Whether the source of a translation is padded on the left.
+    """
+    if len(samples) <= number or not all(samples):
+        return list(samples)
+    ordered = sorted(samples, key=lambda sample: (_lengths(sample)[::-1], _lengths(sample)))
+    return [_join(group, padding, left) for group in _group(ordered, number)]
+
+
+def passes_for(model, samples: Sequence[Mapping]) -> int:
+    """Number of passes of an update so that each fits into the memory of the model's device.
+
+    On a CPU the stock ones: larger passes are no faster there.
+
+    Parameters
+    ----------
+    model : fairseq model
+    samples : sequence of fairseq samples
+    """
+    parameter = next(model.parameters())
+    if not parameter.is_cuda:
+        return len(samples)
+    # What the allocator keeps for the next pass is as good as free.
+    free = torch.cuda.mem_get_info()[0]
+    free += torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    tokens = sum(len(sample["target"]) * max(_lengths(sample)) for sample in samples)
+    return passes_that_fit(tokens, bytes_per_token(model), free)
+
+
+def passes_that_fit(tokens: int, size: int, free: int) -> int:
+    """Passes needed by so many tokens of `size` bytes with so many bytes free."""
+    return max(1, -(-tokens * size // int(free * SHARE)))
+
+
+def bytes_per_token(model) -> int:
+    """Memory that the way back needs of a token: an estimate on the safe side.
+
+    Parameters
+    ----------
+    model : fairseq model
+    """
+    # Every matrix of a layer keeps its input and its output, the norms and residuals theirs.
+    matrices = [p.shape for p in model.parameters() if p.dim() == 2]
+    numbers = sum(KEPT * min(shape) + sum(shape) for shape in matrices)
+    return numbers * next(model.parameters()).element_size()
+
+
+def _lengths(sample: Mapping) -> tuple[int, int]:
+    return sample["net_input"]["src_tokens"].shape[1], sample["target"].shape[1]
+
+
+def _group(samples: list[Mapping], number: int) -> list[list[Mapping]]:
+    """Neighbours together, in `number` groups with the fewest padded places."""
+
+    def places(first: int, end: int) -> int:
+        group = samples[first:end]
+        rows = sum(len(sample["target"]) for sample in group)
+        return rows * sum(max(lengths) for lengths in zip(*map(_lengths, group), strict=True))
+
+    count = len(samples)
+    # best[k][end]: fewest places of the first `end` samples in k groups, and where the last begins
+    best: list[list[tuple[float, int]]] = [[(0.0, 0)] + [(float("inf"), 0)] * count]
+    for _ in range(number):
+        before = best[-1]
+        best.append(
+            [(float("inf"), 0)]
+            + [
+                min((before[first][0] + places(first, end), first) for first in range(end))
+                for end in range(1, count + 1)
+            ]
+        )
+    groups, end = [], count
+    for k in range(number, 0, -1):
+        first = best[k][end][1]
+        groups.append(samples[first:end])
+        end = first
+    return groups[::-1]
+
+
+def _join(samples: Sequence[Mapping], padding: int, left: bool, name: str = "") -> Mapping:
+    if len(samples) == 1:
+        return samples[0]
+    first = samples[0]
+    if isinstance(first, Mapping):
+        return {key: _join([s[key] for s in samples], padding, left, key) for key in first}
+    if not isinstance(first, Tensor) or first.dim() == 0:
+        # Numbers of sentences and tokens.
+        return sum(samples)
+    if first.dim() == 1:
+        return torch.cat(list(samples))
+    width = max(tensor.shape[1] for tensor in samples)
+    if any(tensor.shape[1] < width for tensor in samples):
+        width = -(-width // MULTIPLE) * MULTIPLE
+    at_left = left and name == "src_tokens"
+    padded = []
+    for tensor in samples:
+        missing = width - tensor.shape[1]
+        sides = (missing, 0) if at_left else (0, missing)
+        padded.append(functional.pad(tensor, sides, value=padding) if missing else tensor)
+    return torch.cat(padded)

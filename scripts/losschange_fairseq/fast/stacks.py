@@ -1,0 +1,128 @@
+"""fairseq's Transformer stacks with faster layers, put in place of the stock ones."""
+
+from __future__ import annotations
+
+import torch
+from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase
+
+from . import layers
+
+
+def use_fast_layers(model, compiled: bool = False) -> None:
+    """Let the stacks of a model run the functions of `layers`; parameters and names stay.
+
+    Parameters
+    ----------
+    model : fairseq model
+        A `transformer`, `transformer_lm` or `roberta` model; changed in place.
+    compiled : bool
+        Whether the layers go through torch.compile.
+
+    Raises
+    ------
+    ValueError
+        If a stack has something that `layers` does not know.
+    """
+    for module in list(model.modules()):
+        if isinstance(module, TransformerEncoderBase):
+            _refuse_unknown(module)
+            module.__class__ = FastEncoder
+            module.run_layer = _compile(layers.encoder_layer, compiled)
+        elif isinstance(module, TransformerDecoderBase):
+            _refuse_unknown(module)
+            module.__class__ = FastDecoder
+            module.run_layer = _compile(layers.decoder_layer, compiled)
+
+
+class FastEncoder(TransformerEncoderBase):
+    """An encoder whose layers are batch first and look at padding only where there is some."""
+
+    def forward_scriptable(
+        self, src_tokens, src_lengths=None, return_all_hiddens=False, token_embeddings=None
+    ):
+        """What the stock encoder gives, without the states between the layers."""
+        padding = src_tokens.eq(self.padding_idx)
+        seen = padding.logical_not()[:, None, None, :] if padding.any() else None
+        x, embedding = self.forward_embedding(src_tokens, token_embeddings)
+        for layer in self.layers:
+            x = self.run_layer(layer, x, seen)
+        if self.layer_norm is not None:
+            x = self.layer_norm(x)
+        return {
+            "encoder_out": [x.transpose(0, 1)],
+            "encoder_padding_mask": [padding],
+            "encoder_embedding": [embedding],
+            "encoder_states": [],
+            "fc_results": [],
+            "src_tokens": [],
+            "src_lengths": [padding.logical_not().sum(dim=1, dtype=torch.int32).view(-1, 1)],
+            # Empty where nothing is padding, so that the decoder need not ask the device again.
+            "seen": [] if seen is None else [seen],
+        }
+
+
+class FastDecoder(TransformerDecoderBase):
+    """A decoder without causal masks and attention weights; step by step it is the stock one."""
+
+    def extract_features_scriptable(
+        self,
+        prev_output_tokens,
+        encoder_out=None,
+        incremental_state=None,
+        full_context_alignment=False,
+        alignment_layer=None,
+        alignment_heads=None,
+    ):
+        """Features (batch, length, width) as the stock decoder gives them."""
+        asked = (incremental_state, alignment_layer, alignment_heads)
+        if full_context_alignment or any(option is not None for option in asked):
+            return super().extract_features_scriptable(
+                prev_output_tokens,
+                encoder_out,
+                incremental_state,
+                full_context_alignment,
+                alignment_layer,
+                alignment_heads,
+            )
+        source = seen = None
+        if encoder_out is not None:
+            source = encoder_out["encoder_out"][0].transpose(0, 1)
+            if "seen" not in encoder_out or encoder_out["seen"]:
+                seen = encoder_out["encoder_padding_mask"][0].logical_not()[:, None, None, :]
+        x = self.embed_scale * self.embed_tokens(prev_output_tokens)
+        if self.project_in_dim is not None:
+            x = self.project_in_dim(x)
+        if self.embed_positions is not None:
+            x = x + self.embed_positions(prev_output_tokens)
+        if self.layernorm_embedding is not None:
+            x = self.layernorm_embedding(x)
+        x = self.dropout_module(x)
+        for layer in self.layers:
+            x = self.run_layer(layer, x, source, seen)
+        if self.layer_norm is not None:
+            x = self.layer_norm(x)
+        if self.project_out_dim is not None:
+            x = self.project_out_dim(x)
+        return x, {"attn": [None], "inner_states": []}
+
+
+def _compile(function, compiled: bool):
+    return torch.compile(function) if compiled else function
+
+
+def _refuse_unknown(stack) -> None:
+    """Options of fairseq that would be ignored silently."""
+    unknown = ("attn_ln", "c_attn", "ffn_layernorm", "w_resid")
+    for layer in stack.layers:
+        found = [name for name in unknown if getattr(layer, name, None) is not None]
+        found += [name for name in ("self_attn", "encoder_attn") if _is_unusual(layer, name)]
+        if found or stack.quant_noise is not None or getattr(stack, "cross_self_attention", False):
+            raise ValueError(
+                f"the fast layers do not know {', '.join(found) or 'this stack'} of "
+                f"{type(stack).__name__}; use the stock layers"
+            )
+
+
+def _is_unusual(layer, name: str) -> bool:
+    block = getattr(layer, name, None)
+    return block is not None and (block.bias_k is not None or block.add_zero_attn)
