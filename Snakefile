@@ -24,6 +24,12 @@ include: "rules/report.smk"
 report: "captions/workflow.rst"
 
 
+# The only one: of several, Snakemake would keep the last.
+onstart:
+    take_results_folder()
+    announce_sources()
+
+
 rule all:
     default_target: True
     input:

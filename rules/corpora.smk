@@ -71,8 +71,8 @@ LIST_SOURCES = (
 )
 
 
-# Before anything is fetched: how much it is, and under which licences.
-onstart:
+def announce_sources():
+    """Before anything is fetched: how much it is, and under which licences."""
     missing = [path for path in rules.fetch.input if not Path(path).exists()]
     if "fetch" in workflow.dag_settings.targets and missing:
         shell(LIST_SOURCES)
