@@ -180,7 +180,7 @@ class Queue:
 
     def end_of(self, process, status=0):
         """Wait for the end of a run; what it said."""
-        code = process.wait(timeout=600)
+        code = process.wait(timeout=1800)
         said = (self.folder / "output.txt").read_text()
         assert (code == 0) == (status == 0), said
         return said
