@@ -94,7 +94,7 @@ def two_models(time_limit, tmp_path_factory):
                 "validation_interval": 200,
                 "checkpoint_interval": 50,
             }
-            for name, seconds in (("clm-de", SHORT_SECONDS), ("clm-en", 75 * time_limit))
+            for name, seconds in (("clm-de", SHORT_SECONDS), ("clm-en", 60 * time_limit))
         },
     )
     run_here(folder)
