@@ -19,15 +19,10 @@ include: "rules/figures.smk"
 include: "rules/tables.smk"
 include: "rules/claims.smk"
 include: "rules/report.smk"
+include: "rules/cost.smk"
 
 
 report: "captions/workflow.rst"
-
-
-# The only one: of several, Snakemake would keep the last.
-onstart:
-    take_results_folder()
-    announce_sources()
 
 
 rule all:

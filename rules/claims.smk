@@ -26,6 +26,8 @@ rule judge_claims:
     log:
         f"{RESULTS}/logs/judge_claims.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     resources:
         mem_mb=1500,
     params:
@@ -50,6 +52,8 @@ rule describe_claims:
     log:
         f"{RESULTS}/logs/describe_claims.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         folder=CLAIMS,
     shell:

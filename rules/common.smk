@@ -20,7 +20,8 @@ try:
 except ConfigurationError as error:
     raise WorkflowError(str(error))
 
-PYTHON = sys.executable
+# This process's own interpreter, but in an environment that a job has for itself the one there.
+PYTHON = "python" if workflow.deployment_settings.deployment_method else sys.executable
 SCRIPTS = Path(os.path.relpath(Path(workflow.basedir) / "scripts"))
 RESULTS = f"results/{CONFIGURATION.run}"
 MODELS = {model.name: model for model in CONFIGURATION.trained_models()}

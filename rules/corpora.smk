@@ -71,8 +71,8 @@ LIST_SOURCES = (
 )
 
 
-def announce_sources():
-    """Before anything is fetched: how much it is, and under which licences."""
+def list_missing_sources():
+    """Before anything is fetched: say how much it is, and under which licences."""
     missing = [path for path in rules.fetch.input if not Path(path).exists()]
     if "fetch" in workflow.dag_settings.targets and missing:
         shell(LIST_SOURCES)
@@ -82,6 +82,8 @@ rule fetch:
     input:
         expand(f"{RESULTS}/corpora/archives/{{archive}}", archive=ARCHIVES),
     localrule: True
+    conda:
+        "../envs/corpora.yaml"
     shell:
         LIST_SOURCES
 
@@ -96,6 +98,8 @@ rule fetch_source:
     wildcard_constraints:
         archive="|".join(map(re.escape, ARCHIVES)) or "none",
     localrule: True
+    conda:
+        "../envs/corpora.yaml"
     resources:
         downloads=1,
     params:
@@ -118,6 +122,8 @@ rule generate_source:
         number=r"\d+",
     group:
         "text"
+    conda:
+        "../envs/corpora.yaml"
     params:
         languages=lambda wildcards: CORPORA[wildcards.corpus].languages,
         source=lambda wildcards: synthetic_pairs(
@@ -207,6 +213,8 @@ for corpus in CORPORA:
             f"{RESULTS}/logs/prepare_corpus/{corpus}.log",
         group:
             "text"
+        conda:
+            "../envs/corpora.yaml"
         threads: 2
         resources:
             runtime=text_minutes(CONFIGURATION, corpus),

@@ -29,6 +29,8 @@ rule evaluate_model:
         f"{RESULTS}/models/{{model}}/quality.json",
     log:
         f"{RESULTS}/logs/evaluate_model/{{model}}.log",
+    conda:
+        "../envs/training.yaml"
     threads: CONFIGURATION.resources.training_threads
     resources:
         runtime=lambda wildcards: evaluation_minutes(CONFIGURATION, model_of(wildcards)),

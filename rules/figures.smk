@@ -36,6 +36,8 @@ rule plot_conservation:
     log:
         f"{RESULTS}/logs/plot_conservation.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figureC",
         main=MAIN_MODELS,
@@ -53,6 +55,8 @@ rule plot_figure1:
     log:
         f"{RESULTS}/logs/plot_figure1.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figure1",
     shell:
@@ -69,6 +73,8 @@ rule plot_figure2:
     log:
         f"{RESULTS}/logs/plot_figure2.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figure2",
     shell:
@@ -85,6 +91,8 @@ rule plot_figure3:
     log:
         f"{RESULTS}/logs/plot_figure3.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figure3",
     shell:
@@ -101,6 +109,8 @@ rule plot_figure4:
     log:
         f"{RESULTS}/logs/plot_figure4.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figure4",
     shell:
@@ -117,6 +127,8 @@ rule plot_figure5:
     log:
         f"{RESULTS}/logs/plot_figure5.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figure5",
     shell:
@@ -133,6 +145,8 @@ rule plot_figure6:
     log:
         f"{RESULTS}/logs/plot_figure6.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figure6",
     shell:
@@ -149,6 +163,8 @@ rule plot_estimators:
     log:
         f"{RESULTS}/logs/plot_estimators.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figureE",
     shell:
@@ -165,6 +181,8 @@ rule plot_distances:
     log:
         f"{RESULTS}/logs/plot_distances.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{FIGURES}/figureD",
     shell:

@@ -10,6 +10,8 @@ rule summarise_cube:
     log:
         f"{RESULTS}/logs/summarise_cube/{{model}}.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     resources:
         runtime=lambda wildcards: cost_of(wildcards).summary_minutes,
         mem_mb=1000,

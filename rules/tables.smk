@@ -27,6 +27,8 @@ rule make_table1:
     log:
         f"{RESULTS}/logs/make_table1.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{TABLES}/table1",
     shell:
@@ -43,6 +45,8 @@ rule make_table2:
     log:
         f"{RESULTS}/logs/make_table2.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{TABLES}/table2",
     shell:
@@ -59,6 +63,8 @@ rule make_table3:
     log:
         f"{RESULTS}/logs/make_table3.log",
     localrule: True
+    conda:
+        "../envs/figures.yaml"
     params:
         stem=f"{TABLES}/table3",
     shell:

@@ -9,6 +9,8 @@ from pathlib import Path
 from reproduction.devices import claimed_devices
 from reproduction.files import run_script
 from reproduction.models import parse_model
+from reproduction.training_state import Outputs
+from reproduction.workers import run_workers
 
 
 def main() -> None:
@@ -18,31 +20,38 @@ def main() -> None:
     parser.add_argument("--recording", required=True, help="what is recorded, as JSON")
     parser.add_argument("--tokens", type=Path, required=True, help="folder of token ids")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="of all workers together")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share every update")
     parser.add_argument("--gpus", type=int, default=0, help="GPUs to claim")
     parser.add_argument("--state", type=Path, required=True, help="folder that survives a stop")
     parser.add_argument("--cube", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--history", type=Path, required=True)
     parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--provenance", type=Path, help="what the text was made from (JSON)")
     options = parser.parse_args()
     # fairseq and hydra warn about their own use of torch; nothing a user could change.
     warnings.simplefilter("ignore")
-    # Imported late: this takes seconds, and a wrong command line should not.
-    from reproduction.training_run import Outputs, train_model
-
-    logging.getLogger().setLevel(logging.WARNING)
+    arguments = (
+        parse_model(options.model),
+        json.loads(options.training),
+        json.loads(options.recording),
+        options.tokens,
+        options.seed,
+        max(options.threads // options.workers, 1),
+        options.state,
+        Outputs(options.cube, options.checkpoint, options.history, options.settings),
+        options.provenance,
+    )
     with claimed_devices(options.gpus):
-        train_model(
-            parse_model(options.model),
-            json.loads(options.training),
-            json.loads(options.recording),
-            options.tokens,
-            options.seed,
-            options.threads,
-            options.state,
-            Outputs(options.cube, options.checkpoint, options.history, options.settings),
-        )
+        if options.workers > 1:
+            run_workers(options.workers, arguments)
+            return
+        # Imported late: this takes seconds, and a wrong command line should not.
+        from reproduction.training_run import train_model
+
+        logging.getLogger().setLevel(logging.WARNING)
+        train_model(*arguments)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from reproduction.costs import looks_per_update, records_per_update, training_co
 from reproduction.model_size import model_size
 from reproduction.models import parse_model
 from reproduction.speeds import hardware_names, measurements, seconds_per_batch
+from reproduction.training_state import Outputs
 from tiny_trainings import (
     RECORDING,
     ROOT,
@@ -20,11 +21,13 @@ from tiny_trainings import (
     values,
     write_tokens,
 )
+from workflow_runs import snakemake
 
 NAMES = ("clm-en", "mlm-en", "mt-en-de")
 SHAPES = (
     {},
     {"layers": 4, "norm": "pre"},
+    {"embedding_layer": "roberta"},
     {
         "tied_embeddings": False,
         "norm": "pre",
@@ -80,7 +83,7 @@ def test_parameters_and_cells_are_those_of_the_model_that_fairseq_builds(name, t
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.usefixtures("one_thread")
 def test_a_cube_holds_as_many_numbers_as_estimated(tokens, tmp_path):
-    from reproduction.training_run import Outputs, train_model
+    from reproduction.training_run import train_model
 
     model = parse_model("mt-en-de")
     training = tiny_training(model)
@@ -180,3 +183,29 @@ def test_workers_that_cannot_share_an_update_are_refused():
         configuration(resources={"training_gpus": 2, "training_workers": 3})
     with pytest.raises(ConfigurationError, match="resources.hardware: found 'abacus'"):
         configuration(resources={"hardware": "abacus"})
+
+
+def test_the_table_tells_what_a_preset_will_cost_and_starts_nothing(tmp_path):
+    done = snakemake(
+        tmp_path,
+        *("--snakefile", str(ROOT / "Snakefile"), "--cores", "1", "cost", "--quiet", "all"),
+        *("--configfile", str(ROOT / "presets" / "demo.yaml")),
+        *(
+            "--default-resources",
+            "time_limit=1",
+            "--config",
+            "seeds=[1,2]",
+            "models=[clm-en,mt-en-de]",
+            "matched_architecture=false",
+        ),
+    )
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    [clm] = [line.split() for line in lines if line.startswith("clm-en ")]
+    assert clm[1:5] == ["220", "512", "0.2", "0.00"]
+    assert [line for line in lines if line.startswith("4 trainings (2 models, 2 seeds; 1 worker")]
+    assert [line for line in lines if "tries of at most 1 minutes" in line]
+    assert sum("(2026-11-21; " in line for line in lines) == 2, "where the numbers come from"
+    made = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*") if path.is_file()}
+    kept = {str(path.relative_to(tmp_path)) for path in tmp_path.glob("results/**/*.*")}
+    assert made <= {"results", ".snakemake"} and kept == {"results/demo/logs/cost.log"}

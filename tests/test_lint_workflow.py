@@ -14,8 +14,8 @@ Lints for snakefile rules/tokens.smk:
     * Mixed rules and functions in same snakefile.:
       Small one-liner functions used only once should be lambdas.
 Lints for rule learn_vocabulary (line 5, rules/tokens.smk):
-    * Specify a conda environment or container for each rule.:
-      This way, the used software is documented.
+    * Shell command directly uses variable PYTHON from outside of the rule:
+      It is recommended to pass all files as input and output.
     * No log directive defined:
       Without a log directive, all output will be printed to the terminal.
 """

@@ -9,8 +9,7 @@ import subprocess
 import sys
 
 ACCEPTED = {
-    r"Specify a conda environment or container": "requirements.lock pins one environment for all",
-    r"Shell command directly uses variable (PYTHON|SCRIPTS|MIRROR|TRIES)": "say how, not what",
+    r"Shell command directly uses variable (PYTHON|SCRIPTS|MIRROR|TRIES|WORKERS)": "how, not what",
     r"Param (folder|stem|figures|tables) is a prefix": "says where, not what: a rule's own folder",
     r"Mixed rules and functions": "what one stage needs stands in the file of that stage",
 }

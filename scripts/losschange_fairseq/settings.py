@@ -34,7 +34,9 @@ def settings_as_run(cfg, model) -> dict[str, object]:
         "embedding_norm": stacks[0].layernorm_embedding is not None,
         "dropout": layer.dropout_module.p,
         "attention_dropout": layer.self_attn.dropout_module.p,
-        "update_frequency": optimization.update_freq[0],
+        # Micro-batches of an update, those of all data-parallel processes.
+        "update_frequency": optimization.update_freq[0]
+        * cfg.distributed_training.distributed_world_size,
         "precision": _precision(cfg),
         "total_updates": int(cfg.lr_scheduler.total_num_update),
         "warmup_updates": cfg.lr_scheduler.warmup_updates,

@@ -19,6 +19,7 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.data import iterators
 from fairseq.logging import metrics
+from torch import distributed
 
 from losschange.errors import RecordingError
 from losschange.parts import PartStore
@@ -48,6 +49,8 @@ class Intervals:
 class ResumableTraining:
     """One training run in one state folder.
 
+    In data-parallel training every process has one, for the same folder; the first one writes.
+
     Parameters
     ----------
     arguments : list of str
@@ -72,6 +75,7 @@ class ResumableTraining:
         self.intervals = intervals
         self._attributes = dict(attributes or {})
         self._before_save = before_save
+        self._writes = not distributed.is_initialized() or distributed.get_rank() == 0
         self.checkpoints = state / "checkpoints"
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         self.store = PartStore(state / "parts")
@@ -84,7 +88,8 @@ class ResumableTraining:
         ]
         self.cfg, self.task, self.trainer = build_trainer(arguments)
         self._epochs = self._load(restored)
-        self.store.drop_after(self.updates)
+        if self._writes:
+            self.store.drop_after(self.updates)
 
     @property
     def updates(self) -> int:
@@ -117,7 +122,8 @@ class ResumableTraining:
             self.trainer.get_criterion(),
             self._recorder_state,
         )
-        self.task.recorder.attributes |= self._attributes
+        if self._writes:
+            self.task.recorder.attributes |= self._attributes
         if self.updates == 0:
             self._validate()
         if self.updates >= self.intervals.total:
@@ -149,6 +155,8 @@ class ResumableTraining:
         TrainingError
             If they cannot be written, most often because the disk is full.
         """
+        if not self._writes:
+            return
         path = self.checkpoints / f"checkpoint_{self.updates}.pt"
         try:
             # Like the parts: what is later than the checkpoint is dropped, what is missing is lost.
@@ -216,7 +224,9 @@ class ResumableTraining:
         while True:
             epoch = self._epochs.next_epoch_itr(shuffle=True)
             self.trainer.begin_epoch(self._epochs.epoch)
-            yield from iterators.GroupedIterator(epoch, frequency)
+            for samples in iterators.GroupedIterator(epoch, frequency):
+                # An empty batch, where a worker has one less, would spoil the others' token counts.
+                yield [sample for sample in samples if sample] or samples[:1]
             self.trainer.lr_step(self._epochs.epoch)
             self._epochs = self.trainer.get_train_iterator(
                 self._epochs.next_epoch_idx, load_dataset=False
@@ -257,7 +267,8 @@ class ResumableTraining:
         # fairseq reports bits.
         return {
             "loss": numbers["loss"] * math.log(2),
-            "tokens": int(sum(sample["ntokens"] for sample in samples)),
+            # Of all workers.
+            "tokens": int(metrics.get_meter("train", "wpb").val),
         }
 
     def _validate(self) -> None:
@@ -267,15 +278,16 @@ class ResumableTraining:
             )
             for sample in batches:
                 self.trainer.valid_step(sample)
-        # fairseq counts in bits; unrounded mean over target tokens.
-        self.task.recorder.add_valid_loss(float(meters["loss"].avg) * math.log(2))
+        if self._writes:
+            # fairseq counts in bits; unrounded mean over target tokens.
+            self.task.recorder.add_valid_loss(float(meters["loss"].avg) * math.log(2))
 
     def _checkpoints(self) -> list[Path]:
         found = [p for p in self.checkpoints.iterdir() if _CHECKPOINT.fullmatch(p.name)]
         return sorted(found, key=lambda path: int(_CHECKPOINT.fullmatch(path.name)[1]))
 
     def _newest_checkpoint(self) -> Path | None:
-        for unfinished in self.checkpoints.glob("*.tmp"):
+        for unfinished in self.checkpoints.glob("*.tmp") if self._writes else ():
             unfinished.unlink()
         found = self._checkpoints()
         return found[-1] if found else None
@@ -283,4 +295,4 @@ class ResumableTraining:
     def _forget_crash(self) -> None:
         """Remove the dump that fairseq leaves after an error; it is no state to resume from."""
         for dump in self.checkpoints.glob("crash.pt*"):
-            dump.unlink()
+            dump.unlink(missing_ok=True)

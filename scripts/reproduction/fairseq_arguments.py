@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from .files import UserError
 from .models import Model
 
 # What fairseq's roberta always does with its token vectors.
@@ -20,6 +21,7 @@ def fairseq_arguments(
     seed: int,
     device: str,
     recording: Mapping[str, object] | None = None,
+    worker: tuple[int, int] = (0, 1),
 ) -> list[str]:
     """Arguments that make fairseq-train do what the paper describes (Table 2).
 
@@ -35,7 +37,20 @@ def fairseq_arguments(
         A CPU trains in float32 whatever the precision asked for.
     recording : mapping, optional
         Fields of reproduction.configuration.Recording; the batch estimator alone without it.
+    worker : (int, int)
+        Number of this process, from 0, and how many share every update.
+
+    Raises
+    ------
+    UserError
+        If the micro-batches of an update cannot be shared evenly.
     """
+    rank, workers = worker
+    if training["update_frequency"] % workers:
+        raise UserError(
+            f"update_frequency {training['update_frequency']} does not divide among {workers} "
+            "workers"
+        )
     arguments = [
         str(data),
         *("--user-dir", str(PLUGIN)),
@@ -50,13 +65,18 @@ def fairseq_arguments(
         *("--warmup-updates", str(training["warmup_updates"])),
         *("--total-num-update", str(training["total_updates"])),
         *("--max-update", str(training["total_updates"])),
-        *("--update-freq", str(training["update_frequency"])),
+        *("--update-freq", str(training["update_frequency"] // workers)),
         *("--max-tokens", str(training["max_tokens"])),
         *("--dropout", str(training["dropout"])),
         *("--attention-dropout", str(training["attention_dropout"])),
         *("--activation-fn", str(training["activation"])),
         *("--micro-batches", str(training["micro_batches"])),
         *("--num-workers", str(training["data_workers"])),
+        # fairseq would count the GPUs of the machine. One exchange of gradients per update.
+        *("--distributed-world-size", str(workers), "--distributed-rank", str(rank)),
+        *("--device-id", str(rank), "--distributed-no-spawn", "--ddp-backend", "legacy_ddp"),
+        # torch >= 2.6 refuses what fairseq would send to the others.
+        "--load-checkpoint-on-all-dp-ranks",
         "--skip-invalid-size-inputs-valid-test",
     ]
     if training["initialisation"] == "depth_scaled":

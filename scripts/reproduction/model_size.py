@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 # A forward pass multiplies and adds with every weight, a backward pass twice.
 OPERATIONS_PER_WEIGHT = 6
+# Longest sentence of fairseq's translation task, where positions are learned.
+TRANSLATION_POSITIONS = 1024
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,15 @@ def model_size(
     activations = layers * (17 * width + 2.5 * heads * length)
     output_share = 1.0
 
+    # Learned positions, with two before the first, and a norm of the vectors.
+    learned = training["embedding_layer"] == "roberta" and objective != "mlm"
+    cells += 2 * learned
+
     if objective == "clm":
         matrices = 1 if tied else 2
         cells += 1 + (not tied) + pre_norm
         parameters += pre_norm * norm
+        parameters += learned * ((training["tokens_per_sample"] + 2) * width + norm)
     elif objective == "mlm":
         # One more symbol, the mask; positions; norms of embeddings and head; the head's layer.
         vocabulary += 1
@@ -86,6 +93,7 @@ def model_size(
         matrices = 1 if tied else 3
         cells += decoder * 4 * heads + 1 + (not tied) + pre_norm
         parameters += decoder * (attention + norm) + 2 * pre_norm * norm
+        parameters += learned * 2 * ((TRANSLATION_POSITIONS + 2) * width + norm)
         weights += decoder * 4 * width * width
         blocks += decoder
         activations += decoder * (8 * width + 2.5 * heads * length)

@@ -51,7 +51,8 @@ def measurements() -> list[Measurement]:
         for row in csv.DictReader(file):
             training = {name: int(row[name]) for name in (*shape, "tokens_per_sample")}
             # What a size depends on besides; the same in all measurements.
-            training |= {"tied_embeddings": True, "norm": "stock", "mask_probability": 0.15}
+            training |= {"tied_embeddings": True, "norm": "stock", "embedding_layer": "stock"}
+            training |= {"mask_probability": 0.15}
             found.append(
                 Measurement(
                     row["hardware"],

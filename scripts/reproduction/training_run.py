@@ -7,8 +7,8 @@ import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -24,25 +24,17 @@ from .fairseq_arguments import fairseq_arguments
 from .files import UserError, replace_when_complete
 from .models import Model
 from .progress import ProgressLine
+from .provenance import cube_provenance
 from .slurm import seconds_left
 from .stopping import StopRequest, tries_left
-from .training_state import TrainingState
+from .training_state import Outputs, TrainingState
+from .workers import Worker
 
 PACKAGES = {"torch": "torch", "fairseq": "fairseq-fixed", "numpy": "numpy", "netCDF4": "netCDF4"}
 
 
 class Interrupted(UserError):
     """The training was asked to stop and has saved its state."""
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where the results of one training go."""
-
-    cube: Path
-    checkpoint: Path
-    history: Path
-    settings: Path
 
 
 def train_model(
@@ -54,6 +46,8 @@ def train_model(
     threads: int,
     state_folder: Path,
     outputs: Outputs,
+    provenance: Path | None = None,
+    worker: Worker | None = None,
 ) -> None:
     """Train a model and record its cube; resumes where an earlier try was stopped.
 
@@ -68,63 +62,85 @@ def train_model(
         Folder of token ids.
     seed : int
     threads : int
-        CPU threads; the cube is bit-identical for the same number.
+        CPU threads of a worker; the cube is bit-identical for the same number.
     state_folder : path
         Survives this process; removed when all outputs are in place.
     outputs : Outputs
+    provenance : path, optional
+        What the text was made from, for the cube's attributes; see reproduction.provenance. It does
+        not belong to the fingerprint: it decides no number.
+    worker : Worker, optional
+        Which of several processes this is; all call this function with the same arguments.
 
     Raises
     ------
     UserError
         When training cannot go on: which update, why, and what to do.
     """
+    worker = worker or Worker()
     torch.set_num_threads(threads)
     limit = seconds_left()
     stop = StopRequest(limit)
-    device = _device(training)
-    tokens_digest = _digest_of(data)
+    origin = {"provenance": cube_provenance(provenance, model.tokens)} if provenance else {}
+    device = _device(training, worker.count)
+    arguments = fairseq_arguments(
+        model, training, data, seed, device, recording, (worker.rank, worker.count)
+    )
+    intervals = Intervals(
+        training["total_updates"], training["validation_interval"], training["checkpoint_interval"]
+    )
+    if not worker.writes:
+        with _expected_errors(model):
+            worker.join(device)
+            run = ResumableTraining(arguments, state_folder, intervals)
+            run.run(lambda update, numbers: None, worker.agreed(stop))
+            worker.leave()
+        return
     fingerprint = {
         "model": model.name,
         "seed": seed,
         "threads": threads if device == "cpu" else 0,
+        "workers": worker.count,
         "device": device,
-        "tokens": tokens_digest,
+        "tokens": _digest_of(data),
         "recording_version": RECORDING_VERSION,
         "recording": dict(recording),
         **training,
     }
-    with TrainingState(state_folder, fingerprint) as state:
-        try:
-            run = ResumableTraining(
-                fairseq_arguments(model, training, data, seed, device, recording),
-                state_folder,
-                Intervals(
-                    training["total_updates"],
-                    training["validation_interval"],
-                    training["checkpoint_interval"],
-                ),
-                before_save=state.save_history,
-                attributes=_model_attributes(model),
+    with TrainingState(state_folder, fingerprint) as state, _expected_errors(model):
+        worker.join(device)
+        run = ResumableTraining(
+            arguments, state_folder, intervals, state.save_history, _model_attributes(model)
+        )
+        state.start_history(run.updates)
+        first = run.updates
+        _say_start(model, run, limit)
+        stop.start()
+        asked = worker.agreed(lambda: stop() or state.lost)
+        if not run.run(_reporter(model, training, run, state), asked):
+            left = training["total_updates"] - run.updates
+            raise Interrupted(
+                f"{model.name} was stopped at update {run.updates} of "
+                f"{training['total_updates']} and saved, because "
+                f"{stop.reason or 'another worker was asked to'}; run the same "
+                f"again to go on. So far {run.updates - first} updates in this try: about "
+                f"{tries_left(left, run.updates - first)} more like it to the end"
             )
-            state.start_history(run.updates)
-            first = run.updates
-            _say_start(model, run, limit)
-            stop.start()
-            if not run.run(_reporter(model, training, run, state), lambda: stop() or state.lost):
-                left = training["total_updates"] - run.updates
-                raise Interrupted(
-                    f"{model.name} was stopped at update {run.updates} of "
-                    f"{training['total_updates']} and saved, because {stop.reason}; run the same "
-                    f"again to go on. So far {run.updates - first} updates in this try: about "
-                    f"{tries_left(left, run.updates - first)} more like it to the end"
-                )
-            _put_in_place(model, training, run, state, outputs, fingerprint)
-        except (TrainingError, RecordingError, PartitionError, CubeError) as error:
-            raise UserError(f"{model.name}: {error}") from error
+        _put_in_place(model, training, run, state, outputs, fingerprint, origin)
         state.remove()
+    worker.leave()
 
 
-def _put_in_place(model, training, run, state, outputs, fingerprint) -> None:
+@contextmanager
+def _expected_errors(model: Model) -> Iterator[None]:
+    """Say which model an error of the plug-in or of the recorder is about."""
+    try:
+        yield
+    except (TrainingError, RecordingError, PartitionError, CubeError) as error:
+        raise UserError(f"{model.name}: {error}") from error
+
+
+def _put_in_place(model, training, run, state, outputs, fingerprint, origin) -> None:
     settings = {
         "model": model.name,
         "objective": model.objective,
@@ -133,9 +149,8 @@ def _put_in_place(model, training, run, state, outputs, fingerprint) -> None:
         "versions": _versions(),
         "parameters": sum(run.task.recorder.partition.layout.n_parameters),
     }
-    assemble_cube(
-        run.store, outputs.cube, run.updates, _cube_attributes(model, settings, fingerprint)
-    )
+    attributes = {**_cube_attributes(model, settings, fingerprint), **origin}
+    assemble_cube(run.store, outputs.cube, run.updates, attributes)
     with replace_when_complete(outputs.checkpoint) as temporary:
         run.save_model(temporary)
     state.copy_history(outputs.history)
@@ -200,12 +215,18 @@ def _say_start(model: Model, run: ResumableTraining, limit: float | None) -> Non
     print(f"{line}; GPUs: {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}", file=sys.stderr)
 
 
-def _device(training: Mapping[str, object]) -> str:
+def _device(training: Mapping[str, object], workers: int) -> str:
     if training["device"] == "cuda" and not torch.cuda.is_available():
         raise UserError("training.device is cuda, but torch finds no GPU; set it to auto or cpu")
-    if training["device"] == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return str(training["device"])
+    device = str(training["device"])
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and torch.cuda.device_count() < workers:
+        raise UserError(
+            f"{workers} workers need a GPU each, but torch finds {torch.cuda.device_count()}; "
+            "ask for as many (resources.training_gpus), or set training.device to cpu"
+        )
+    return device
 
 
 def _digest_of(data: Path) -> str:

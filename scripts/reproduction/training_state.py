@@ -7,12 +7,23 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from .files import UserError, replace_when_complete
 from .ownership import Ownership
 
 HISTORY_COLUMNS = ("update", "loss", "tokens", "seconds")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the results of one training go."""
+
+    cube: Path
+    checkpoint: Path
+    history: Path
+    settings: Path
 
 
 class TrainingState:

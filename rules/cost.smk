@@ -1,0 +1,16 @@
+"""What the run will cost, before it starts: a table on the screen and in logs/."""
+
+
+# No output: the table is printed whenever it is asked for.
+rule cost:
+    log:
+        f"{RESULTS}/logs/cost.log",
+    localrule: True
+    conda:
+        "../envs/figures.yaml"
+    params:
+        configuration=json.dumps(CONFIGURATION.model_dump(exclude_unset=True)),
+        limit=f"--time-limit {TIME_LIMIT}" if TIME_LIMIT else "",
+    shell:
+        "{PYTHON} {SCRIPTS}/estimate_cost.py --configuration {params.configuration:q}"
+        " {params.limit} | tee {log}"

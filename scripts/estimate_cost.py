@@ -1,0 +1,20 @@
+"""Print what the trainings of a run are estimated to cost: hours, jobs, memory and disk."""
+
+import argparse
+import json
+
+from reproduction.configuration_check import load_configuration
+from reproduction.cost_table import cost_table
+from reproduction.files import run_script
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--configuration", required=True, help="all of it, as JSON")
+    parser.add_argument("--time-limit", type=int, help="minutes that the queue allows a job")
+    options = parser.parse_args()
+    print(cost_table(load_configuration(json.loads(options.configuration)), options.time_limit))
+
+
+if __name__ == "__main__":
+    run_script(main)

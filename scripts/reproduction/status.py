@@ -1,0 +1,231 @@
+"""Where the trainings of a run stand, read from its files alone.
+
+Takes no lock and asks nobody, so it works while a run goes on, on any machine that sees the files.
+What is half-written or garbled counts as absent.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .files import replace_when_complete
+from .ownership import LEASE, read_owner
+
+PLAN = "trainings.json"
+OUTPUTS = ("cubes/{}.nc", "models/{}/checkpoint.pt", "models/{}/training.csv")
+# The end of a file that is read: enough for the last updates of a history and for an error.
+TAIL_BYTES = 65536
+ERROR_LINES = 6
+_SUBMITTED = re.compile(r"SLURM jobid (\d+) \(log: (\S*/rule_train_model/([^/]+)/[^/]+\.log)\)")
+_CHECKPOINT = re.compile(r"checkpoint_(\d+)\.pt")
+_STOPPED = re.compile(r"was stopped at update \d+ of")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where one training stands.
+
+    Attributes
+    ----------
+    name : str
+    state : str
+        "waiting" (nothing of it is there yet), "queued" (a job of Slurm that has not begun),
+        "starting", "running", "stopped" (goes on at `update` in the next try), "failed" or "done".
+    update, total : int or None
+    loss : float or None
+        Nats per target token of the update last reported.
+    tokens_per_second, seconds_left : float or None
+    place : str
+        Who trains it, or last did: host and job or process.
+    error : tuple of str
+        Last lines of its log, if it failed.
+    """
+
+    name: str
+    state: str
+    update: int | None = None
+    total: int | None = None
+    loss: float | None = None
+    tokens_per_second: float | None = None
+    seconds_left: float | None = None
+    place: str = ""
+    error: tuple[str, ...] = ()
+
+
+def write_plan(results: Path, totals: Mapping[str, int]) -> None:
+    """Note which trainings a run has, and how many updates each, for `standings`."""
+    with replace_when_complete(results / "models" / PLAN) as temporary:
+        temporary.write_text(json.dumps(dict(totals), indent=1) + "\n")
+
+
+def standings(results: Path, logs: Path | None = None) -> list[Standing]:
+    """All trainings of a run: those that were planned, and others of which there is something.
+
+    Parameters
+    ----------
+    results : path
+        Such as results/demo.
+    logs : path, optional
+        Snakemake's own logs, which say what is in the queue; those of its usual place if None.
+    """
+    planned = {
+        name: total
+        for name, total in _read_json(results / "models" / PLAN).items()
+        if isinstance(total, int)
+    }
+    folders = [path.name for path in results.glob("models/*") if path.is_dir()]
+    queued = _queued_jobs(
+        results.absolute().parents[1] / ".snakemake/log" if logs is None else logs
+    )
+    names = [*planned, *sorted(set(folders) - set(planned))]
+    return [_standing(results, name, planned.get(name), queued.get(name)) for name in names]
+
+
+def _standing(results: Path, name: str, total: int | None, job: str | None) -> Standing:
+    if all((results / output.format(name)).is_file() for output in OUTPUTS):
+        return _done(name, total, results / "models" / name / "training.csv")
+    state = results / "models" / name / "state"
+    owner, progress = read_owner(state), _read_json(state / "progress.json")
+    total = total or _number(progress, "total") or _number(
+        _read_json(state / "fingerprint.json"), "total_updates"
+    )  # fmt: skip
+    place = _place(owner)
+    saved = _saved_update(state)
+    if _lives(state, owner):
+        age = _age(state / "progress.json")
+        # What an earlier try left says nothing of this one.
+        if age is None or age > (_age(state / "owner.json") or 0.0):
+            return Standing(name, "starting", saved, total, place=place)
+        left = _number(progress, "seconds_left")
+        return Standing(
+            name,
+            "running",
+            _number(progress, "update"),
+            total,
+            _number(progress, "loss"),
+            _number(progress, "tokens_per_second"),
+            None if left is None else max(left - age, 0.0),
+            place,
+        )
+    if job:
+        return Standing(name, "queued", saved, total, place=f"job {job}")
+    said = [line for line in _tail(results / "logs" / "train_model" / f"{name}.log") if line]
+    if any(line.startswith(("error:", "Traceback")) for line in said[-200:]):
+        if not _STOPPED.search(said[-1]):
+            return Standing(name, "failed", saved, total, place=place, error=_last_words(said))
+    elif saved is None and not state.is_dir():
+        return Standing(name, "waiting", None, total)
+    return Standing(name, "stopped", saved, total, place=place)
+
+
+def _done(name: str, total: int | None, history: Path) -> Standing:
+    rows = [line.split(",") for line in _tail(history)]
+    rows = [row for row in rows if len(row) == 4 and row[0].isdigit()]
+    try:
+        tokens, seconds = (sum(float(row[column]) for row in rows) for column in (2, 3))
+        update, loss = int(rows[-1][0]), float(rows[-1][1])
+    except (ValueError, IndexError):
+        return Standing(name, "done", total, total)
+    speed = tokens / seconds if seconds else None
+    return Standing(name, "done", update, total or update, loss, speed)
+
+
+def _last_words(lines: list[str]) -> tuple[str, ...]:
+    """The last error of a log, without the progress before it."""
+    starts = [n for n, line in enumerate(lines) if line.startswith(("error:", "Traceback"))]
+    return tuple(lines[starts[-1] :][-ERROR_LINES:])
+
+
+def _lives(state: Path, owner: Mapping[str, object]) -> bool:
+    """Whether the process that holds a folder still runs, as far as one can see from here."""
+    process = owner.get("process")
+    if not isinstance(process, int):
+        return False
+    if owner.get("host") == socket.gethostname():
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # another user's
+            return True
+        return True
+    age = _age(state.with_name(f"{state.name}.lock"))
+    return age is not None and age < LEASE
+
+
+def _place(owner: Mapping[str, object]) -> str:
+    if not owner:
+        return ""
+    number = f"job {owner['job']}" if owner.get("job") else f"process {owner.get('process')}"
+    return f"{owner.get('host')}, {number}"
+
+
+def _saved_update(state: Path) -> int | None:
+    found = [_CHECKPOINT.fullmatch(path.name) for path in state.glob("checkpoints/*.pt")]
+    return max((int(match[1]) for match in found if match), default=None)
+
+
+def _queued_jobs(logs: Path) -> dict[str, str]:
+    """Jobs of Slurm that the newest run of Snakemake submitted and that have not begun."""
+    newest = max(logs.glob("*.snakemake.log"), key=_modified, default=None)
+    if newest is None:
+        return {}
+    found = {}
+    for number, log, name in _SUBMITTED.findall(_text(newest)):
+        found[name] = number
+        # Slurm makes the file when the job begins.
+        if Path(log).exists():
+            del found[name]
+    return found
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _number(values: Mapping[str, object], name: str) -> float | int | None:
+    value = values.get(name)
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if good else None
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _age(path: Path) -> float | None:
+    """Seconds since a file was written; None if it is not there."""
+    modified = _modified(path)
+    return time.time() - modified if modified else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _tail(path: Path) -> list[str]:
+    """Lines at the end of a file; the first one may be torn."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            return file.read().decode("utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

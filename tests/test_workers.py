@@ -1,0 +1,193 @@
+"""Trainings with two workers: the record of one process, one writer, no orphan, no lost update."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from losschange.cube import open_cube
+from reproduction.fairseq_arguments import fairseq_arguments
+from reproduction.files import UserError
+from reproduction.models import parse_model
+from reproduction.training_state import Outputs
+from tiny_trainings import RECORDING, ROOT, tiny_training, write_tokens
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+SCRIPT = ROOT / "scripts" / "train_model.py"
+NAMES = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}
+OUTPUTS = ("cube", "checkpoint", "history", "settings")
+UPDATES = 20
+# Dropout masks would differ: every process draws its own.
+SAME = {"total_updates": UPDATES, "dropout": 0.0, "learning_rate": 2e-3, "checkpoint_interval": 6}
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory):
+    return write_tokens(tmp_path_factory.mktemp("tokens"))
+
+
+def start(folder, objective, tokens, workers=2, **changes):
+    """train_model.py, started in a session of its own."""
+    folder.mkdir(exist_ok=True)
+    model = parse_model(NAMES[objective])
+    training = json.dumps(tiny_training(model, **{**SAME, **changes}))
+    outputs = [part for name in OUTPUTS for part in (f"--{name}", str(folder / name))]
+    command = [
+        *(sys.executable, "-B", str(SCRIPT), "--model", model.name, "--training", training),
+        *("--recording", json.dumps(RECORDING), "--workers", str(workers), "--threads", "2"),
+        *("--tokens", str(tokens[objective]), "--seed", "1", "--state", str(folder / "state")),
+        *outputs,
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
+
+
+def end(process, status=0):
+    """Its stderr; nothing that it started lives any more."""
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == status, said
+    assert not alive(process.pid)
+    return said
+
+
+def members(session):
+    """Living processes of a session, from /proc: pid to command line."""
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (place / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                found[int(place.name)] = (place / "cmdline").read_text()
+        except OSError:
+            continue
+    return found
+
+
+def alive(session, seconds=20):
+    """What still lives of a session after some seconds."""
+    deadline = time.monotonic() + seconds
+    while members(session) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return members(session)
+
+
+def workers_of(process):
+    """Pids of the spawned workers."""
+    return sorted(pid for pid, command in members(process.pid).items() if "spawn_main" in command)
+
+
+def wait_for_checkpoint(process, folder):
+    while not list((folder / "state" / "checkpoints").glob("checkpoint_*.pt")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+
+
+def saved_updates(folder):
+    names = [path.stem for path in (folder / "state" / "checkpoints").glob("checkpoint_*.pt")]
+    return sorted(int(name.partition("_")[2]) for name in names)
+
+
+def history_updates(folder):
+    rows = (folder / "state" / "history.csv").read_text().splitlines()
+    return [int(row.partition(",")[0]) for row in rows[1:]]
+
+
+def first_numbers(folder):
+    return [row.split(",")[:3] for row in (folder / "history").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module", params=list(NAMES))
+def pair(request, tokens, tmp_path_factory):
+    """(objective, folder) of a training with two workers, which crosses the end of an epoch."""
+    folder = tmp_path_factory.mktemp(f"two-{request.param}")
+    assert "error" not in end(start(folder, request.param, tokens))
+    return request.param, folder
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_two_workers_record_what_one_process_does(pair, tokens, tmp_path):
+    from reproduction.training_run import train_model
+
+    objective, folder = pair
+    model = parse_model(NAMES[objective])
+    outputs = Outputs(*(tmp_path / name for name in OUTPUTS))
+    training = tiny_training(model, **SAME)
+    train_model(model, training, RECORDING, tokens[objective], 1, 1, tmp_path / "state", outputs)
+
+    assert {path.name for path in folder.iterdir()} == {path.name for path in tmp_path.iterdir()}
+    settings = [json.loads((path / "settings").read_text()) for path in (folder, tmp_path)]
+    assert settings[0]["as_run"] == settings[1]["as_run"], "the same batch"
+    with open_cube(folder / "cube") as two, open_cube(tmp_path / "cube") as one:
+        assert two["step"].values.tolist() == list(range(1, UPDATES + 1))
+        names = [name for name in one if name.startswith("lca")]
+        assert set(names) == {name for name in two if name.startswith("lca")}
+        for name in ("tokens", "sample_size", "lr"):
+            np.testing.assert_array_equal(two[name], one[name])
+        for name in ("loss", "valid_loss", "probe_loss", "grad_norm"):
+            np.testing.assert_allclose(two[name], one[name], rtol=1e-4)
+        for name in names:
+            found, expected = two[name].values, one[name].values
+            assert np.array_equal(np.isnan(found), np.isnan(expected))
+            size = np.nansum(np.abs(expected)) / len(expected)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 * size, err_msg=name)
+
+
+def test_a_killed_worker_ends_the_others_and_the_next_try_gives_the_same_bytes(
+    pair, tokens, tmp_path
+):
+    objective, folder = pair
+    process = start(tmp_path, objective, tokens)
+    wait_for_checkpoint(process, tmp_path)
+    # The first one writes; its loss is the worse one.
+    os.kill(workers_of(process)[0], signal.SIGKILL)
+    said = end(process, 1)
+    assert "\nerror: worker 1 of 2 was killed (SIGKILL)" in said
+    assert "Traceback" not in said
+    assert "goes on after update" in end(start(tmp_path, objective, tokens))
+    assert (tmp_path / "cube").read_bytes() == (folder / "cube").read_bytes()
+    assert first_numbers(tmp_path) == first_numbers(folder)
+
+
+def test_workers_save_and_end_when_the_process_that_started_them_dies(tokens, tmp_path):
+    process = start(tmp_path, "clm", tokens, total_updates=5000)
+    wait_for_checkpoint(process, tmp_path)
+    assert len(workers_of(process)) == 2
+    os.kill(process.pid, signal.SIGKILL)
+    end(process, -signal.SIGKILL)
+    assert saved_updates(tmp_path)[-1] == history_updates(tmp_path)[-1]
+
+
+def test_a_signal_to_one_worker_stops_all_at_one_update(tokens, tmp_path):
+    process = start(tmp_path, "clm", tokens, total_updates=5000)
+    wait_for_checkpoint(process, tmp_path)
+    os.kill(workers_of(process)[1], signal.SIGTERM)
+    said = end(process, 1)
+    assert "Traceback" not in said
+    stopped = int(re.search(r"^error: clm-en was stopped at update (\d+) ", said, re.M)[1])
+    assert saved_updates(tmp_path)[-1] == stopped
+    assert history_updates(tmp_path) == list(range(1, stopped + 1))
+    said = end(start(tmp_path, "clm", tokens, workers=1, total_updates=5000), 1)
+    assert "  workers: 2 in the state, 1 now" in said
+
+
+def test_an_error_is_told_once_in_the_words_of_a_single_process(tokens, tmp_path):
+    said = end(start(tmp_path, "clm", tokens, learning_rate=1e30, warmup_updates=0), 1)
+    assert "Traceback" not in said and said.count("error: ") == 1
+    assert "\nerror: clm-en: update " in said
+    assert not list((tmp_path / "state" / "checkpoints").glob("crash*"))
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    model = parse_model("clm-en")
+    with pytest.raises(UserError, match="update_frequency 2 does not divide among 3 workers"):
+        fairseq_arguments(model, tiny_training(model), Path("."), 1, "cpu", worker=(0, 3))

@@ -1,0 +1,166 @@
+"""Write envs/*.yaml: an environment for conda per toolset, pinned as requirements.lock pins it.
+
+What the scripts of a toolset import decides what it holds, with all that this needs in turn. Run
+it in an environment made from the lock, after a change of the lock or of what scripts import.
+"""
+
+import ast
+import sys
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = ROOT / "scripts"
+ENVIRONMENTS = ROOT / "envs"
+PYTHON = "3.11"
+# Scripts of each toolset; "figures" has all others.
+TOOLSETS = {
+    "corpora": (
+        "list_sources",
+        "fetch_source",
+        "generate_source",
+        "prepare_corpus",
+        "learn_vocabulary",
+    ),
+    "training": ("binarise_text", "train_model", "evaluate_model"),
+    "figures": (),
+}
+TITLES = {
+    "corpora": "Corpora and vocabularies",
+    "training": "Token ids, training with LCA recording, evaluation",
+    "figures": "Summaries, figures, tables, claims, report",
+}
+# Installed afterwards, by training.post-deploy.sh: its build needs what is installed before.
+FAIRSEQ = "fairseq-fixed"
+# What nothing imports by name: what fairseq is built with, and what xarray reads cubes with.
+UNSEEN = {
+    "corpora": set(),
+    "training": {FAIRSEQ, "cython", "setuptools", "wheel"},
+    "figures": {"netCDF4"},
+}
+
+
+def scripts_of(toolset):
+    """Names of the scripts of a toolset."""
+    named = {name for names in TOOLSETS.values() for name in names}
+    rest = sorted({path.stem for path in SCRIPTS.glob("*.py")} - named)
+    return TOOLSETS[toolset] or tuple(rest)
+
+
+def imported_packages(scripts):
+    """Top-level names of other people's packages that some scripts import, at any depth."""
+    ours = {path.name for path in SCRIPTS.iterdir() if path.is_dir()}
+    seen, waiting, found = set(), [SCRIPTS / f"{name}.py" for name in scripts], set()
+    while waiting:
+        path = waiting.pop()
+        if path in seen or not path.is_file():
+            continue
+        seen.add(path)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for base, module in _modules(node, path):
+                top = module.partition(".")[0]
+                if base != SCRIPTS or top in ours:
+                    stem = base.joinpath(*module.split("."))
+                    waiting += [stem.with_suffix(".py"), stem / "__init__.py"]
+                elif top not in sys.stdlib_module_names:
+                    found.add(top)
+    return found
+
+
+def _modules(node, path):
+    """(folder, dotted name) of every module that an import statement may mean."""
+    if isinstance(node, ast.Import):
+        return [(SCRIPTS, alias.name) for alias in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    base = path.parents[node.level - 1] if node.level else SCRIPTS
+    start = f"{node.module}." if node.module else ""
+    names = [start + alias.name for alias in node.names]
+    return [(base, name) for name in [*([node.module] if node.module else []), *names]]
+
+
+def with_dependencies(distributions):
+    """Distributions and all that they need, by normalised name."""
+    found, waiting = set(), [canonicalize_name(name) for name in distributions]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for line in requires(name) or []:
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                waiting.append(canonicalize_name(requirement.name))
+    return found
+
+
+def read_pins():
+    """The lock: normalised name to name==version."""
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pins = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    return {canonicalize_name(pin.partition("==")[0]): pin for pin in pins}
+
+
+def environment_text(toolset):
+    """Content of a toolset's file.
+
+    Raises
+    ------
+    KeyError
+        If something is needed that the lock does not pin.
+    """
+    owners = packages_distributions()
+    wanted = {owners[name][0] for name in imported_packages(scripts_of(toolset))}
+    wanted |= UNSEEN[toolset]
+    pins = read_pins()
+    # Libraries of CUDA come with torch, which names their versions itself.
+    needed = [name for name in with_dependencies(wanted) if not name.startswith("nvidia-")]
+    lines = sorted((pins[name] for name in needed if name != FAIRSEQ), key=str.lower)
+    compiler = ["  - cxx-compiler"] if toolset == "training" else []
+    return "\n".join(
+        [
+            f"# {TITLES[toolset]}. Made by tools/make_environments.py from requirements.lock.",
+            "channels:",
+            "  - conda-forge",
+            "  - nodefaults",
+            "dependencies:",
+            f"  - python={PYTHON}",
+            "  - pip",
+            *compiler,
+            "  - pip:",
+            *(f"      - {line}" for line in lines),
+            "",
+        ]
+    )
+
+
+def post_deploy_text():
+    """Content of the script that Snakemake runs in the new environment for training."""
+    return "\n".join(
+        [
+            "#!/usr/bin/env bash",
+            "# fairseq is compiled against the torch that is there, without the CUDA sources that",
+            "# its archive lacks. Made by tools/make_environments.py from requirements.lock.",
+            "set -euo pipefail",
+            "unset CUDA_HOME",
+            f"python -m pip install --no-build-isolation --no-deps {read_pins()[FAIRSEQ]}",
+            "",
+        ]
+    )
+
+
+def main():
+    """Write all files of envs/ that this program makes."""
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    for toolset in TOOLSETS:
+        path = ENVIRONMENTS / f"{toolset}.yaml"
+        path.write_text(environment_text(toolset), encoding="utf-8")
+    path = ENVIRONMENTS / "training.post-deploy.sh"
+    path.write_text(post_deploy_text(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
