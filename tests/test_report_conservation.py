@@ -39,7 +39,7 @@ def total(model, estimator, ratio, changes=None, stride=1):
 def run_of(*sums):
     """A run of which nothing but sums is known."""
     models = list(dict.fromkeys(entry.model for entry in sums))
-    return Run({}, models, {}, {}, {}, {}, list(sums), [], [], {})
+    return Run({}, models, {}, {}, {}, {}, list(sums), [], [], {}, {})
 
 
 def said(*sums, failed=()):

@@ -70,6 +70,7 @@ class FairseqFusedAdam(FairseqAdam):
         if self._flat.grad is None:
             self._flat.grad = torch.zeros_like(self._flat)
         self._gradients = self._views(self._flat.grad)
+        self._point_gradients()
         self._optimizer = FusedAdam([self._flat], **self.optimizer_config)
 
     @property
@@ -85,9 +86,7 @@ class FairseqFusedAdam(FairseqAdam):
     def zero_grad(self):
         """Clear all gradients; autograd adds to them in place."""
         self._flat.grad.zero_()
-        for parameter, view in self._gradients:
-            if parameter.grad is not view:
-                parameter.grad = view
+        self._point_gradients()
 
     def multiply_grads(self, c):
         """Multiply all gradients by a number or a scalar tensor."""
@@ -102,6 +101,12 @@ class FairseqFusedAdam(FairseqAdam):
             # fairseq's own factor
             self._flat.grad.mul_((max_norm / (norm + 1e-6)).clamp_(max=1))
         return norm
+
+    def _point_gradients(self):
+        # FP16Optimizer clears the gradients of its float32 copies itself, so it is done here too.
+        for parameter, view in self._gradients:
+            if parameter.grad is not view:
+                parameter.grad = view
 
     def _views(self, flat: torch.Tensor):
         """Every parameter with its piece of a flat tensor."""
