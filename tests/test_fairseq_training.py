@@ -34,9 +34,12 @@ NAMES = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}
 UPDATES = 30
 OUTPUTS = ("cube", "checkpoint", "history", "settings")
 # What stock fairseq does not know.
-SLOW = dict.fromkeys(
-    ("fast_layers", "fast_cross_entropy", "fast_optimizer", "fast_bookkeeping"), False
-)
+SLOW = {
+    **dict.fromkeys(
+        ("fast_layers", "fast_cross_entropy", "fast_optimizer", "fast_bookkeeping"), False
+    ),
+    "micro_batches": "stock",
+}
 
 
 @pytest.fixture(scope="module")

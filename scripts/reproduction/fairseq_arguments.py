@@ -70,7 +70,6 @@ def fairseq_arguments(
         *("--dropout", str(training["dropout"])),
         *("--attention-dropout", str(training["attention_dropout"])),
         *("--activation-fn", str(training["activation"])),
-        *("--micro-batches", str(training["micro_batches"])),
         *("--num-workers", str(training["data_workers"])),
         # fairseq would count the GPUs of the machine. One exchange of gradients per update.
         *("--distributed-world-size", str(workers), "--distributed-rank", str(rank)),
@@ -86,6 +85,8 @@ def fairseq_arguments(
     for switch in ("fast_layers", "fast_bookkeeping"):
         if training[switch]:
             arguments.append(f"--{switch.replace('_', '-')}")
+    if training["micro_batches"] != "stock":
+        arguments += ["--micro-batches", str(training["micro_batches"])]
     if training["compile"]:
         arguments.append("--compile-layers")
         if training["fast_cross_entropy"]:
