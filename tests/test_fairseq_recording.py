@@ -177,7 +177,10 @@ def test_words_by_frequency_add_up_to_the_embedding(tokens, tmp_path):
 @pytest.mark.parametrize("extra", [("--fp16-no-flatten-grads",), ()], ids=["per tensor", "flat"])
 @pytest.mark.parametrize("objective", list(NAMES))
 def test_half_precision_records_what_float32_does(objective, extra, tokens, tmp_path, monkeypatch):
-    """fairseq's FP16Optimizer on a CPU: cells within 1 % of the largest one."""
+    """fairseq's FP16Optimizer on a CPU: cells within 1 % of the largest one, of probes 3 %.
+
+    A probe is looked at where its training went, and half precision goes another way.
+    """
     # It asks for the number of the GPU; this is the one of a CPU.
     monkeypatch.setattr(torch.cuda, "current_device", lambda: None)
     strides = {"probe": 1, "simpson": 1, "probe_valid": 1}
@@ -189,7 +192,8 @@ def test_half_precision_records_what_float32_does(objective, extra, tokens, tmp_
     assert (recorded(half.store, "loss_scale") == 128).all()
     for variable in ("lca", "lca_probe", "lca_simpson", "lca_probe_valid"):
         expected, found = (np.nansum(recorded(run.store, variable), 0) for run in (full, half))
-        np.testing.assert_allclose(found, expected, atol=1e-2 * abs(expected).max())
+        share = 1e-2 if variable == "lca" else 3e-2
+        np.testing.assert_allclose(found, expected, atol=share * abs(expected).max())
 
 
 def test_an_update_that_overflowed_is_not_recorded(tokens, tmp_path, monkeypatch):

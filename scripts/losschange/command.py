@@ -104,7 +104,7 @@ def draw_standing(standing: Standing, estimator: str, figure: str | os.PathLike)
         raise StandingError("the model has no Transformer layers, so there is nothing to draw")
     try:
         from .plots.layer_bars import draw_layer_bars
-        from .plots.style import house_style
+        from .plots.style import freeze_layout, house_style
     except ImportError as error:
         raise StandingError(
             f"a figure needs matplotlib ({error}); install it, or leave --figure out"
@@ -114,9 +114,9 @@ def draw_standing(standing: Standing, estimator: str, figure: str | os.PathLike)
     temporary = figure.with_name(f".{figure.name}.{os.getpid()}.tmp")
     try:
         with house_style():
-            draw_layer_bars([profile]).savefig(
-                temporary, format=figure.suffix[1:], metadata=METADATA[figure.suffix]
-            )
+            drawn = draw_layer_bars([profile])
+            freeze_layout(drawn)
+            drawn.savefig(temporary, format=figure.suffix[1:], metadata=METADATA[figure.suffix])
         os.replace(temporary, figure)
     finally:
         temporary.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import xarray as xr
 from matplotlib.figure import Figure
 
-from losschange.plots.style import house_style
+from losschange.plots.style import freeze_layout, house_style
 from losschange.profiles import ProfileError
 from losschange.summaries import SummaryError, open_summary
 from reproduction.files import UserError, replace_when_complete
@@ -66,21 +66,3 @@ def save_figure(figure: Figure, stem: Path) -> None:
     for kind, metadata in METADATA.items():
         with replace_when_complete(stem.with_name(f"{stem.name}.{kind}")) as temporary:
             figure.savefig(temporary, format=kind, metadata=metadata)
-
-
-def freeze_layout(figure: Figure) -> None:
-    """Fit the panels once and keep them there: otherwise every format pays for it again.
-
-    The constrained layout's solver is not reproducible in the last bits, so positions are rounded
-    to a hundred thousandth of the page.
-    """
-    if figure.get_layout_engine() is None:
-        return
-    figure.get_layout_engine().execute(figure)
-    figure.set_layout_engine(None)
-    for axes in figure.axes:
-        for which in ("original", "active"):
-            bounds = axes.get_position(original=which == "original").bounds
-            axes.set_position([round(bound, 5) for bound in bounds], which=which)
-    for text in figure.texts:
-        text.set_position([round(place, 5) for place in text.get_position()])

@@ -146,3 +146,21 @@ def mark_border(axes: Axes, border: int | None) -> None:
     """A line between encoder and decoder."""
     if border is not None:
         axes.axvline(border + 0.5, color="0.35", linewidth=0.7, linestyle=(0, (2, 1.5)), zorder=3)
+
+
+def freeze_layout(figure: Figure) -> None:
+    """Fit the panels once and keep them there: otherwise every format pays for it again.
+
+    The constrained layout's solver is not reproducible in the last bits, so positions are rounded
+    to a hundred thousandth of the page.
+    """
+    if figure.get_layout_engine() is None:
+        return
+    figure.get_layout_engine().execute(figure)
+    figure.set_layout_engine(None)
+    for axes in figure.axes:
+        for which in ("original", "active"):
+            bounds = axes.get_position(original=which == "original").bounds
+            axes.set_position([round(bound, 5) for bound in bounds], which=which)
+    for text in figure.texts:
+        text.set_position([round(place, 5) for place in text.get_position()])

@@ -10,7 +10,7 @@ import jinja2
 
 from losschange.claims.verdicts import Condition
 from losschange.plots.claims import ClaimPanel, draw_claim
-from losschange.plots.style import house_style
+from losschange.plots.style import freeze_layout, house_style
 from reproduction.claims.record import as_float, read_part
 from reproduction.claims.tables import (
     COLOURS,
@@ -22,7 +22,7 @@ from reproduction.claims.tables import (
     value_text,
     verdict_counts,
 )
-from reproduction.figure_files import METADATA, freeze_layout
+from reproduction.figure_files import METADATA
 
 FOLDER = Path(__file__).parent
 
