@@ -7,7 +7,7 @@ PRESETS := $(wildcard presets/*.yaml)
 SNAKEMAKE := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fetch cost status test test-slurm check format set-up
+.PHONY: help demo fetch cost status test test-slurm performance check format set-up
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 19
@@ -29,6 +29,9 @@ test: set-up ## the tests, offline, fast ones first
 
 test-slurm: set-up ## runs through a real Slurm, which it installs, starts and stops: needs root and apt
 	.venv/bin/python -m pytest -q -rs tests/slurm
+
+performance: set-up ## on a GPU: time stock fairseq and the faster ways, fill docs/performance.md
+	.venv/bin/python benchmarks/training.py --preset paper --compile --publish docs/performance.md
 
 check: set-up ## format, style, Snakemake's lint, and a dry run of the paper and every preset
 	.venv/bin/ruff check .

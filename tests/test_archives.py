@@ -1,5 +1,6 @@
 """Reading of sentence pairs out of archives made here."""
 
+import gzip
 import io
 import stat
 import tarfile
@@ -183,6 +184,33 @@ def test_archive_that_unpacks_to_more_than_the_limit_is_refused(tmp_path, kind, 
     check_content(tmp_path / "archive", f"a{kind}", "somewhere", unpacked_limit=0.01)
     with pytest.raises(ArchiveError, match=r"unpack to more than 0\.002 GB.*unpacked_limit"):
         check_content(tmp_path / "archive", f"a{kind}", "somewhere", unpacked_limit=0.002)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_endless_headers_of_a_tar_are_not_read(tmp_path, kind):
+    header = tarfile.TarInfo("header")
+    header.type, header.size = kind, 2_000_000
+    with gzip.open(tmp_path / "archive", "wb") as file:
+        file.write(header.tobuf() + bytes(2_000_384))
+    for use in (
+        lambda: check_content(tmp_path / "archive", "a.tgz", "somewhere", unpacked_limit=1),
+        lambda: read(tmp_path / "archive", ".tgz"),
+    ):
+        with pytest.raises(ArchiveError, match="a header of 2000000 bytes"):
+            use()
+
+
+def test_a_tar_that_is_not_packed_is_read(tmp_path):
+    with tarfile.open(tmp_path / "archive", "w") as archive:
+        for name, content in (("text.de", GERMAN), ("text.en", ENGLISH)):
+            entry = tarfile.TarInfo("long/" * 40 + name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    assert read(tmp_path / "archive", ".tar") == [(b"One.", b"Eins."), (b"Two.", b"Zwei.")]
+    whole = (tmp_path / "archive").read_bytes()
+    (tmp_path / "archive").write_bytes(whole[: whole.rindex(b"Two.") + 2])
+    with pytest.raises(ArchiveError, match="is damaged"):
+        read(tmp_path / "archive", ".tar")
 
 
 def test_unknown_kind_of_archive_is_refused(tmp_path):

@@ -93,6 +93,9 @@ def test_numbers_that_yaml_reads_as_text():
     configuration = load_configuration(values(learning_rate="5e-4"))
     assert configuration.training.learning_rate == 5e-4
     assert mistakes(values(learning_rate="fast"))[0].startswith("training.learning_rate: found")
+    steps = [{"maximum_words": "250"}, {"shuffle_words": "0.5"}]
+    configuration = load_configuration({**values(), "cleaning": steps})
+    assert configuration.cleaning == [{"maximum_words": 250}, {"shuffle_words": 0.5}]
 
 
 @pytest.mark.parametrize(
@@ -138,6 +141,7 @@ def test_names_that_point_nowhere():
         ),
         ({"cleaning": [{"shuffle_words": 2}]}, "a number, 0 to 1, not 2"),
         ({"cleaning": [{"maximum_words": "many"}]}, "cleaning.0.maximum_words: found 'many';"),
+        ({"cleaning": [{"maximum_words": True}]}, "found True; allowed is a number"),
         ({"cleaning": {"maximum_words": 5}}, "cleaning: allowed is a valid list"),
         (
             {"corpora": {"wmt-en-de": {"held_out_from": ["newstest"]}}},

@@ -151,6 +151,24 @@ def test_attention_of_narrow_heads_is_that_of_pytorch(causal, padded):
         torch.testing.assert_close(one, other)
 
 
+def test_dropout_drops_its_share_and_keeps_the_mean():
+    from fairseq.modules import FairseqDropout
+    from losschange_fairseq.fast.dropout import dropout
+
+    torch.manual_seed(1)
+    x = torch.ones(301, 401, requires_grad=True)
+    module = FairseqDropout(0.1)
+    found = dropout(module, x)
+    (gradient,) = torch.autograd.grad(found.sum(), x)
+    assert torch.equal(gradient, found) and found.unique().tolist()[0] == 0
+    assert float((found == 0).float().mean()) == pytest.approx(0.1, abs=0.004)
+    assert float(found.mean()) == pytest.approx(1, abs=0.004)
+    # neighbours that share a random number are independent
+    dropped = (found == 0).float()
+    assert float((dropped[:, 1:] * dropped[:, :-1]).mean()) == pytest.approx(0.01, abs=0.002)
+    assert dropout(module.eval(), x) is x
+
+
 def test_the_fused_adam_is_the_one_of_fairseq():
     from fairseq.optim.adam import Adam
 
@@ -250,3 +268,38 @@ def test_memory_decides_how_many_passes_an_update_needs():
     assert passes_that_fit(32768, 400_000, free=80 * 10**9) == 1
     assert passes_that_fit(32768, 400_000, free=16 * 10**9) == 2
     assert passes_that_fit(32768, 400_000, free=10**9) == 22
+
+
+def test_padding_decides_how_few_passes_are_worth_it(tokens, tmp_path):
+    from losschange_fairseq.fast.micro_batches import passes_worth_their_padding, places_of
+
+    for samples in batches("clm", tokens, tmp_path / "clm", "stock", updates=3):
+        assert passes_worth_their_padding(samples) == 1
+    for samples in batches("mt", tokens, tmp_path / "mt", "stock", updates=3):
+        number = passes_worth_their_padding(samples)
+        assert 1 <= number < len(samples)
+        fewest = sum(places_of([sample]) for sample in samples)
+        assert number == 1 or places_of(samples) * 0.75 > fewest
+
+
+@pytest.mark.parametrize("objective", ["mlm", "mt"])
+def test_a_resumed_training_is_the_straight_one_to_the_bit(objective, tokens, tmp_path):
+    """With all of the faster ways, joined passes and batches read ahead by another process."""
+    changes = {"update_frequency": 4, "max_tokens": 96, "micro_batches": 2, "dropout": 0.1}
+    straight, _, _ = train(tmp_path / "straight", objective, tokens, SWITCHES, **changes)
+    model = parse_model(NAMES[objective])
+    switches = dict.fromkeys(SWITCHES, True)
+    training = tiny_training(
+        model, learning_rate=RATE, total_updates=UPDATES, data_workers=1, **switches, **changes
+    )
+    arguments = fairseq_arguments(model, training, tokens[objective], 1, "cpu")
+    intervals = Intervals(UPDATES, UPDATES, UPDATES)
+    halted = ResumableTraining(arguments, tmp_path / "halted", intervals)
+    assert not halted.run(lambda update, numbers: None, lambda: halted.updates == 23)
+    resumed = ResumableTraining(arguments, tmp_path / "halted", intervals)
+    assert resumed.updates == 23
+    assert resumed.run(lambda update, numbers: None, lambda: False)
+    assemble_cube(resumed.store, tmp_path / "cube.nc", resumed.updates, {})
+    with open_cube(tmp_path / "cube.nc") as cube:
+        np.testing.assert_array_equal(cube["lca"].values, straight["lca"].values)
+        np.testing.assert_array_equal(cube["loss"].values, straight["loss"].values)

@@ -28,6 +28,7 @@ TINY = {
     "validation_interval": 10,
     "checkpoint_interval": 5,
     "device": "cpu",
+    "data_workers": 0,
 }
 # Every estimator, at strides that divide neither each other nor the updates.
 RECORDING = {

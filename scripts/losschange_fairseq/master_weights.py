@@ -63,6 +63,8 @@ class MasterWeights:
 
     def parameters(self) -> list[Tensor]:
         """The float32 parameters as they are now; the same tensors at every call if they can be."""
+        if self._copies is None:
+            return self._model_parameters
         return self._pick(lambda tensor: tensor)
 
     def gradients(self) -> list[Tensor | None]:

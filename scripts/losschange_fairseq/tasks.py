@@ -41,6 +41,7 @@ class RecordingTask:
     _started = False
     _master_weights = None
     _describing = False
+    _passes = None
 
     @property
     def options(self):
@@ -85,9 +86,11 @@ class RecordingTask:
         asked = self.options.micro_batches
         if asked == "stock" or len(samples) == 1:
             return samples
-        number = passes_for(model, samples) if asked == "auto" else int(asked)
+        if self._passes is None:
+            # Decided once: the updates of a training are alike.
+            self._passes = passes_for(model, samples) if asked == "auto" else int(asked)
         left = getattr(self.options, "left_pad_source", False)
-        return join_samples(samples, number, self.target_dictionary.pad(), left)
+        return join_samples(samples, self._passes, self.target_dictionary.pad(), left)
 
     def optimizer_step(self, optimizer, model, update_num):
         """Let the optimizer step, and allocate the loss change of that step."""

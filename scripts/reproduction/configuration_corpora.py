@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from .configuration_fields import Count, Section
 from .corpora.steps import check_steps
@@ -22,8 +22,16 @@ def _cleaning_steps(steps: list[dict[str, float]]) -> list[dict[str, float]]:
     ]
 
 
+def _no_truth_value(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("allowed is a number")  # not 1 for yes
+    return value
+
+
+# Numbers may be text, as they are on the command line.
 CleaningSteps = Annotated[
-    list[dict[str, Annotated[float, Field(strict=True)]]], AfterValidator(_cleaning_steps)
+    list[dict[str, Annotated[float, BeforeValidator(_no_truth_value)]]],
+    AfterValidator(_cleaning_steps),
 ]
 
 

@@ -3,6 +3,7 @@
 Nothing is unpacked to disk, so no path inside an archive can decide where a file goes.
 """
 
+import gzip
 import stat
 import tarfile
 import zipfile
@@ -20,6 +21,14 @@ ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tgz", ".tar.gz", ".tar")
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError)
 NAMES_SHOWN = 10
+LARGEST_HEADER = 1 << 20  # bytes
+FURTHER_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 
 
 class ArchiveError(UserError):
@@ -27,11 +36,17 @@ class ArchiveError(UserError):
 
 
 class Member(NamedTuple):
-    """One entry of an archive: its name in the archive, and whether it is an ordinary file."""
+    """One entry of an archive.
+
+    `name` is the one in the archive; `start` and `size` say which bytes of an unpacked tar
+    archive are its content.
+    """
 
     name: str
     is_file: bool
     is_link: bool
+    start: int = 0
+    size: int = 0
 
 
 def archive_kind(path: str) -> str:
@@ -64,6 +79,18 @@ def _damage_reported(archive: Path) -> Iterator[None]:
         ) from error
 
 
+class TarEntry(tarfile.TarInfo):
+    """An entry of a tar archive; one with an endless header is refused before it is read."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "TarEntry":
+        """As in the base class; long names and other further headers are read into memory."""
+        entry = super().frombuf(buf, encoding, errors)
+        if entry.type in FURTHER_HEADERS and entry.size > LARGEST_HEADER:
+            raise tarfile.ReadError(f"an entry has a header of {entry.size} bytes")
+        return entry
+
+
 def tar_entries(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """Yield the entries of a tar archive that is read as a stream, without keeping them."""
     while (entry := opened.next()) is not None:
@@ -77,11 +104,13 @@ def _zip_member(information: zipfile.ZipInfo) -> Member:
 
 
 def _tar_member(entry: tarfile.TarInfo) -> Member:
-    return Member(entry.name, entry.isfile(), entry.issym() or entry.islnk())
+    is_file = entry.isfile() and not entry.issparse()
+    is_link = entry.issym() or entry.islnk()
+    return Member(entry.name, is_file, is_link, entry.offset_data, entry.size)
 
 
-def find_members(members: Iterable[Member], wanted: Sequence[str], archive: Path) -> list[str]:
-    """Find the names in the archive of the files `wanted`.
+def find_members(members: Iterable[Member], wanted: Sequence[str], archive: Path) -> list[Member]:
+    """Find the files `wanted` among the members of an archive.
 
     The full name counts first; otherwise the one member whose name ends in "/" + the wanted one.
 
@@ -107,7 +136,8 @@ def find_members(members: Iterable[Member], wanted: Sequence[str], archive: Path
         if len(candidates) != 1:
             shown = [member.name for member in candidates] or names
             raise _not_one(name, archive, len(candidates), number, shown)
-        found.append(_check_ordinary(candidates[0], archive))
+        _check_ordinary(candidates[0], archive)
+        found.append(candidates[0])
     return found
 
 
@@ -121,14 +151,13 @@ def _not_one(name: str, archive: Path, found: int, number: int, shown: list[str]
     )
 
 
-def _check_ordinary(member: Member, archive: Path) -> str:
+def _check_ordinary(member: Member, archive: Path) -> None:
     if not member.is_file:
         what = "a link" if member.is_link else "no ordinary file"
         raise ArchiveError(
             f"{member.name} in {archive} is {what}; only ordinary files are read. "
             "Use another archive for this source."
         )
-    return member.name
 
 
 @contextmanager
@@ -159,21 +188,58 @@ def open_members(
     with _damage_reported(archive), ExitStack() as stack:
         if archive_kind(path) == "zip":
             opened = stack.enter_context(zipfile.ZipFile(archive))
-            names = find_members(map(_zip_member, opened.infolist()), wanted, archive)
+            found = find_members(map(_zip_member, opened.infolist()), wanted, archive)
+            names = [member.name for member in found]
             for name in names:
                 if opened.getinfo(name).flag_bits & 0x1:
                     raise ArchiveError(f"{name} in {archive} is encrypted and cannot be read.")
             yield names, [stack.enter_context(opened.open(name)) for name in names]
         else:
-            with tarfile.open(archive, "r|*") as listed:
-                names = find_members(map(_tar_member, tar_entries(listed)), wanted, archive)
-            # A stream of its own for each member: in one stream they come one after the other.
-            tars = [stack.enter_context(tarfile.open(archive, "r|*")) for _ in names]
-            yield names, [_tar_stream(tar, name) for tar, name in zip(tars, names)]
+            with open_tar(archive, path) as listed:
+                found = find_members(map(_tar_member, tar_entries(listed)), wanted, archive)
+            # From its place on, so that the entries before are not read one by one again.
+            yield (
+                [member.name for member in found],
+                [stack.enter_context(_tar_stream(archive, path, member)) for member in found],
+            )
 
 
-def _tar_stream(tar: tarfile.TarFile, name: str) -> BinaryIO:
-    return tar.extractfile(next(entry for entry in tar_entries(tar) if entry.name == name))
+def open_unpacked(archive: Path, path: str) -> BinaryIO:
+    """Open a file as a stream, unpacked where its upstream name says that it is gzip."""
+    return gzip.open(archive) if path.endswith("gz") else open(archive, "rb")
+
+
+@contextmanager
+def open_tar(archive: Path, path: str) -> Iterator[tarfile.TarFile]:
+    """Open a tar archive for `tar_entries`."""
+    with open_unpacked(archive, path) as unpacked, stream_tar(unpacked) as tar:
+        yield tar
+
+
+def stream_tar(unpacked: BinaryIO) -> tarfile.TarFile:
+    """Read a stream as a tar archive, for `tar_entries`."""
+    return tarfile.open(fileobj=unpacked, mode="r|", tarinfo=TarEntry)
+
+
+@contextmanager
+def _tar_stream(archive: Path, path: str, member: Member) -> Iterator[BinaryIO]:
+    with open_unpacked(archive, path) as unpacked:
+        unpacked.seek(member.start)
+        yield _Section(unpacked, member.size)
+
+
+class _Section:
+    """The next `size` bytes of a stream."""
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self.stream, self.left = stream, size
+
+    def read(self, size: int) -> bytes:
+        block = self.stream.read(min(size, self.left))
+        if self.left and not block:
+            raise EOFError("it ends in the middle of a member")
+        self.left -= len(block)
+        return block
 
 
 def read_archive_pairs(archive: Path, path: str, members: Sequence[str]) -> Iterator[LineBatch]:

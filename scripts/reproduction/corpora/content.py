@@ -1,7 +1,5 @@
 """Whether a fetched file is complete, and of the kind that its name says."""
 
-import gzip
-import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +10,8 @@ from reproduction.corpora.archives import (
     TAR_SUFFIXES,
     ZIP_SUFFIXES,
     ArchiveError,
+    open_unpacked,
+    stream_tar,
     tar_entries,
 )
 
@@ -79,10 +79,10 @@ def _read_to_end(file: Path, path: str, check_size: Callable[[int], None]) -> No
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} in it is damaged")
     elif path.endswith((*TAR_SUFFIXES, ".gz")):
-        with gzip.open(file) if path.endswith("gz") else open(file, "rb") as opened:
+        with open_unpacked(file, path) as opened:
             counted = _Counted(opened, check_size)
             if path.endswith(TAR_SUFFIXES):
-                with tarfile.open(fileobj=counted, mode="r|") as archive:
+                with stream_tar(counted) as archive:
                     for _ in tar_entries(archive):
                         pass
             while counted.read(BLOCK):
