@@ -13,6 +13,10 @@ WORKERS = CONFIGURATION.resources.workers
 rule train_model:
     input:
         lambda wildcards: token_files(model_of(wildcards).tokens, ["train", "valid"]),
+        # Said in the cube, but no reason to train again.
+        provenance=ancient(
+            lambda wildcards: f"{RESULTS}/corpora/{model_of(wildcards).corpus}/provenance.json"
+        ),
     output:
         cube=f"{RESULTS}/cubes/{{model}}.nc",
         checkpoint=f"{RESULTS}/models/{{model}}/checkpoint.pt",
@@ -42,8 +46,9 @@ rule train_model:
         # exec: a signal of the queue reaches the training, and nothing ends before it has saved.
         "exec {PYTHON} {SCRIPTS}/train_model.py --model {params.model}"
         " --training {params.training:q} --recording {params.recording:q}"
-        " --tokens {params.tokens} --seed {params.seed} --threads {threads}"
-        " --workers {WORKERS} --gpus {resources.gpu} --state {params.state} --cube {output.cube}"
+        " --tokens {params.tokens} --provenance {input.provenance} --seed {params.seed}"
+        " --threads {threads} --workers {WORKERS} --gpus {resources.gpu}"
+        " --state {params.state} --cube {output.cube}"
         " --checkpoint {output.checkpoint} --history {output.history}"
         " --settings {output.settings} > {log} 2>&1"
 

@@ -29,6 +29,7 @@ rule make_report:
         histories=expand(f"{RESULTS}/models/{{model}}/training.csv", model=MODELS),
         counts=rules.corpora.input,
         records=expand(f"{RESULTS}/corpora/archives/{{archive}}.json", archive=ARCHIVES),
+        provenance=expand(f"{RESULTS}/corpora/{{corpus}}/provenance.json", corpus=CORPORA),
         tokens=expand(f"{RESULTS}/tokens/{{tokens}}/tokens.json", tokens=TOKENS),
         summaries=summaries_of(MODELS),
         captions=[f"{CAPTION_FOLDER}/{name}.rst" for name in CAPTIONS],
@@ -57,7 +58,7 @@ rule make_report:
         "{PYTHON} {input.code[0]} --configuration {input.configuration}"
         " --figures-folder {params.figures} --tables-folder {params.tables}"
         " --qualities {input.qualities} --settings {input.settings} --counts {input.counts}"
-        " --source-records {input.records} --tokens {input.tokens}"
+        " --source-records {input.records} --provenance {input.provenance} --tokens {input.tokens}"
         " --claims {input.claims} --histories {input.histories} --summaries {input.summaries}"
         " --captions {params.captions} --output {output} > {log} 2>&1"
 

@@ -46,6 +46,7 @@ rule learn_vocabulary:
         "text"
     conda:
         "../envs/corpora.yaml"
+    threads: 2
     resources:
         runtime=lambda wildcards: text_minutes(CONFIGURATION, TOKENS[wildcards.tokens].corpus),
         mem_mb=lambda wildcards: vocabulary_memory(
@@ -85,6 +86,7 @@ for tokens in TOKENS:
             "text"
         conda:
             "../envs/training.yaml"
+        threads: 4
         resources:
             runtime=text_minutes(CONFIGURATION, TOKENS[tokens].corpus),
             mem_mb=1000,
@@ -94,4 +96,51 @@ for tokens in TOKENS:
             folder=f"{RESULTS}/tokens/{tokens}",
         shell:
             "{PYTHON} {SCRIPTS}/binarise_text.py --model {input.model}"
-            " --languages {params.languages} {params.splits} --output {params.folder} > {log} 2>&1"
+            " --languages {params.languages} {params.splits} --output {params.folder}"
+            " --threads {threads} > {log} 2>&1"
+
+
+def source_records(corpus):
+    """Records of the archives of a corpus."""
+    return [
+        f"{RESULTS}/corpora/archives/{archive_of(source)}.json"
+        for source in CORPORA[corpus].sources
+        if source in CONFIGURATION.sources
+    ]
+
+
+def described_sources(corpus):
+    """The sources of a corpus as record_provenance.py reads them."""
+    described = []
+    for source in CORPORA[corpus].sources:
+        entry = {"name": source}
+        if source in CONFIGURATION.sources:
+            settings = CONFIGURATION.sources[source]
+            entry["record"] = f"{RESULTS}/corpora/archives/{archive_of(source)}.json"
+            entry |= {"licence": settings.licence, "citation": settings.citation}
+        described.append(entry)
+    return json.dumps(described, ensure_ascii=False)
+
+
+rule record_provenance:
+    input:
+        counts=f"{RESULTS}/corpora/{{corpus}}/counts.json",
+        records=lambda wildcards: source_records(wildcards.corpus),
+        tokens=lambda wildcards: [
+            f"{RESULTS}/tokens/{name}/tokens.json"
+            for name, model in TOKENS.items()
+            if model.corpus == wildcards.corpus
+        ],
+        code=uses("record_provenance"),
+    output:
+        f"{RESULTS}/corpora/{{corpus}}/provenance.json",
+    log:
+        f"{RESULTS}/logs/record_provenance/{{corpus}}.log",
+    params:
+        sources=lambda wildcards: described_sources(wildcards.corpus),
+        sentences=CONFIGURATION.vocabulary.sentences,
+        seed=CONFIGURATION.seed,
+    shell:
+        "{PYTHON} {input.code[0]} --counts {input.counts} --sources {params.sources:q}"
+        " --tokens {input.tokens} --sentences {params.sentences} --seed {params.seed}"
+        " --output {output} > {log} 2>&1"

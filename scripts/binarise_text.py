@@ -20,9 +20,10 @@ def main() -> None:
         help="name of a split and its text without the language suffix; may be repeated",
     )
     parser.add_argument("--output", type=Path, required=True, help="folder of the token ids")
+    parser.add_argument("--threads", type=int, default=1, help="do not change the result")
     options = parser.parse_args()
     splits = {name: Path(text) for name, text in options.split}
-    binarise(options.model, options.languages, splits, options.output)
+    binarise(options.model, options.languages, splits, options.output, options.threads)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ LISTS = {
     "--settings": "models/<model>/settings.json",
     "--counts": "corpora/<corpus>/counts.json",
     "--source-records": "records of the downloads",
+    "--provenance": "corpora/<corpus>/provenance.json",
     "--tokens": "tokens/<tokens>/tokens.json",
     "--histories": "models/<model>/training.csv",
     "--summaries": "summaries/<model>.nc",

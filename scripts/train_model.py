@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--history", type=Path, required=True)
     parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument("--provenance", type=Path, help="what the text was made from (JSON)")
     options = parser.parse_args()
     # fairseq and hydra warn about their own use of torch; nothing a user could change.
     warnings.simplefilter("ignore")
@@ -40,6 +41,7 @@ def main() -> None:
         max(options.threads // options.workers, 1),
         options.state,
         Outputs(options.cube, options.checkpoint, options.history, options.settings),
+        options.provenance,
     )
     with claimed_devices(options.gpus):
         if options.workers > 1:

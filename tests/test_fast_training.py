@@ -153,6 +153,7 @@ def test_attention_of_narrow_heads_is_that_of_pytorch(causal, padded):
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
     from fairseq.modules import FairseqDropout
+
     from losschange_fairseq.fast.dropout import dropout
 
     torch.manual_seed(1)

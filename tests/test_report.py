@@ -130,6 +130,12 @@ def test_every_source_says_what_it_gave_and_what_cleaning_changed(page):
     assert "shuffle words 1,234" in page.text.replace("\u00a0", ",")
 
 
+def test_what_made_the_text_is_told_by_digest(page):
+    table = page.after("What they were made with", 600)
+    assert table.index("europarl-en-de text ") < table.index(" c0dec0dec0dec0de ")
+    assert "vocabulary and ids of europarl-en-de.en all 0123456789abcdef 70ce70ce70ce70ce" in table
+
+
 def test_an_unpinned_download_is_flagged(page):
     sources = page.after("Files were fetched from a mirror", 900)
     assert "The configuration has no digest for loose-one:" in sources

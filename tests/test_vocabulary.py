@@ -6,7 +6,13 @@ import sentencepiece
 from fairseq.data import Dictionary
 
 from reproduction.files import UserError
-from reproduction.vocabulary import dictionary_lines, learn_vocabulary, unigram_entropy
+from reproduction.text_lines import count_lines, read_line_batches
+from reproduction.vocabulary import (
+    dictionary_lines,
+    learn_vocabulary,
+    load_vocabulary,
+    unigram_entropy,
+)
 from tiny_trainings import write_corpus
 
 # fairseq and hydra warn about their own use of torch and of each other.
@@ -94,3 +100,31 @@ def test_impossible_sizes_are_explained_and_leave_nothing(texts, tmp_path, size,
 def test_unigram_entropy():
     assert unigram_entropy(np.array([5, 0, 5, 5, 5])) == pytest.approx(np.log(4))
     assert unigram_entropy(np.array([0, 7])) == 0
+
+
+def test_text_that_is_not_utf8_is_told_and_leaves_nothing(tmp_path):
+    (tmp_path / "text.de").write_bytes(b"ein Satz\n" + "zwölf\n".encode("latin-1"))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match=r"text\.de, line 2: not UTF-8"):
+        learn([tmp_path / "text.de"], tmp_path / "out", 20)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_only_line_feeds_end_a_sentence(texts, tmp_path):
+    """And a last line without one is drawn like the others."""
+    text = "one two\u2028three\rfour\n" * 30 + "zwölf"
+    (tmp_path / "text.en").write_bytes(text.encode())
+    assert count_lines(tmp_path / "text.en") == 31
+    lines = [line for lines in read_line_batches(tmp_path / "text.en") for line in lines]
+    assert len(lines) == 31 and lines[-1] == "zwölf".encode()
+    model, _ = learn([tmp_path / "text.en"], tmp_path, 30, sentences=31)
+    assert load_vocabulary(model).piece_to_id("ö") > 3
+    learn([tmp_path / "text.en"], tmp_path, 20, sentences=25)
+
+
+def test_a_damaged_vocabulary_is_not_used(texts, tmp_path):
+    model, _ = learn(texts, tmp_path)
+    assert load_vocabulary(model).get_piece_size() == 150
+    model.write_bytes(b"")
+    with pytest.raises(UserError, match=r"vocabulary\.model is no complete SentencePiece model"):
+        load_vocabulary(model)

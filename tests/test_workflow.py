@@ -1,5 +1,7 @@
 """The whole workflow, run for real on a tiny configuration: outputs, reruns, determinism."""
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -101,6 +103,23 @@ def test_editing_the_plots_never_retrains(repository):
     jobs = planned_jobs(snakemake(repository, "--dry-run", *SETTINGS).stdout)
     assert "plot_figure1" in jobs
     assert not {"train_model", "summarise_cube", "evaluate_model"} & set(jobs)
+
+
+def test_editing_how_text_is_made_never_retrains(repository):
+    """Cubes tell what made their text; what the record says later is no reason to train."""
+    for module in repository.glob("scripts/reproduction/**/*.py"):
+        module.write_text(module.read_text() + "\n# edited\n")
+    jobs = planned_jobs(snakemake(repository, "--dry-run", *SETTINGS).stdout)
+    assert jobs["record_provenance"] == 2
+    assert not {"train_model", "prepare_corpus_europarl_en_de", "learn_vocabulary"} & set(jobs)
+
+
+def test_cubes_carry_their_provenance(finished):
+    with xr.open_dataset(results(finished) / "cubes/clm-en.nc") as cube:
+        carried = json.loads(cube.attrs["provenance"])
+    assert carried["corpus"] == "europarl-en-de" and carried["splits"]["valid"] == 40
+    model = results(finished) / "tokens/europarl-en-de.en/sentencepiece.model"
+    assert carried["vocabulary"]["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
 
 
 def test_everything_again_gives_the_same_bytes(repository):

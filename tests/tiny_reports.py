@@ -146,6 +146,20 @@ def make_run(folder):
             "changed": {"shuffle_words": 1234},
         },
     )
+    write(
+        folder / "corpora/europarl-en-de/provenance.json",
+        {
+            "corpus": "europarl-en-de",
+            "sources": [
+                {"name": "s", "licence": f"free {SHARP}", "citation": "Somebody 2012"},
+                {"name": "synthetic:10", "generated": True},
+            ],
+            "code": "c0de" * 16,
+            "vocabularies": {
+                "europarl-en-de.en": {"sha256": DIGEST, "sentences": 0, "code": "70ce" * 16}
+            },
+        },
+    )
     for name, pinned in (("pinned-one", True), ("loose-one", False)):
         record = {"source": name, "url": f"https://example.org/{name}.zip", "bytes": 123456}
         write(
@@ -192,6 +206,7 @@ def arguments(folder, output):
         *("--settings", *files(folder, "models/*/settings.json")),
         *("--counts", *files(folder, "corpora/*/counts.json")),
         *("--source-records", *files(folder, "corpora/archives/*.json")),
+        *("--provenance", *files(folder, "corpora/*/provenance.json")),
         *("--tokens", *files(folder, "tokens/*/tokens.json")),
         *("--histories", *files(folder, "models/*/training.csv")),
         *("--summaries", *files(folder, "summaries/*.nc")),

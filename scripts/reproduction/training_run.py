@@ -24,6 +24,7 @@ from .fairseq_arguments import fairseq_arguments
 from .files import UserError, replace_when_complete
 from .models import Model
 from .progress import ProgressLine
+from .provenance import cube_provenance
 from .slurm import seconds_left
 from .stopping import StopRequest, tries_left
 from .training_state import Outputs, TrainingState
@@ -45,6 +46,7 @@ def train_model(
     threads: int,
     state_folder: Path,
     outputs: Outputs,
+    provenance: Path | None = None,
     worker: Worker | None = None,
 ) -> None:
     """Train a model and record its cube; resumes where an earlier try was stopped.
@@ -64,6 +66,9 @@ def train_model(
     state_folder : path
         Survives this process; removed when all outputs are in place.
     outputs : Outputs
+    provenance : path, optional
+        What the text was made from, for the cube's attributes; see reproduction.provenance. It does
+        not belong to the fingerprint: it decides no number.
     worker : Worker, optional
         Which of several processes this is; all call this function with the same arguments.
 
@@ -76,6 +81,7 @@ def train_model(
     torch.set_num_threads(threads)
     limit = seconds_left()
     stop = StopRequest(limit)
+    origin = {"provenance": cube_provenance(provenance, model.tokens)} if provenance else {}
     device = _device(training, worker.count)
     arguments = fairseq_arguments(
         model, training, data, seed, device, recording, (worker.rank, worker.count)
@@ -120,7 +126,7 @@ def train_model(
                 f"again to go on. So far {run.updates - first} updates in this try: about "
                 f"{tries_left(left, run.updates - first)} more like it to the end"
             )
-        _put_in_place(model, training, run, state, outputs, fingerprint)
+        _put_in_place(model, training, run, state, outputs, fingerprint, origin)
         state.remove()
     worker.leave()
 
@@ -134,7 +140,7 @@ def _expected_errors(model: Model) -> Iterator[None]:
         raise UserError(f"{model.name}: {error}") from error
 
 
-def _put_in_place(model, training, run, state, outputs, fingerprint) -> None:
+def _put_in_place(model, training, run, state, outputs, fingerprint, origin) -> None:
     settings = {
         "model": model.name,
         "objective": model.objective,
@@ -143,9 +149,8 @@ def _put_in_place(model, training, run, state, outputs, fingerprint) -> None:
         "versions": _versions(),
         "parameters": sum(run.task.recorder.partition.layout.n_parameters),
     }
-    assemble_cube(
-        run.store, outputs.cube, run.updates, _cube_attributes(model, settings, fingerprint)
-    )
+    attributes = {**_cube_attributes(model, settings, fingerprint), **origin}
+    assemble_cube(run.store, outputs.cube, run.updates, attributes)
     with replace_when_complete(outputs.checkpoint) as temporary:
         run.save_model(temporary)
     state.copy_history(outputs.history)

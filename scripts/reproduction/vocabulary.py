@@ -7,14 +7,18 @@ dictionary is exactly the vocabulary: same symbols, same numbers, same size.
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterator, Sequence
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
 import sentencepiece
 
-from .files import UserError, replace_when_complete
+from .corpora.workplace import workplace
+from .files import UserError
+from .text_lines import count_lines, read_line_batches
 
 # fairseq numbers <s>, <pad>, </s>, <unk> from 0 and puts the dictionary's symbols after them.
 SPECIAL_IDS = {"bos_id": 0, "pad_id": 1, "eos_id": 2, "unk_id": 3}
@@ -48,8 +52,52 @@ def learn_vocabulary(
     Raises
     ------
     UserError
-        If the text is too small for so large a vocabulary.
+        If the text is too small for so large a vocabulary, not UTF-8 or missing.
     """
+    with workplace(model_path.parent) as folder:
+        model = _learn(texts, size, sentences, seed, threads)
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        lines = (f"{processor.id_to_piece(i)}\t{processor.get_score(i):g}\n" for i in range(size))
+        (folder / "vocabulary").write_text("".join(lines), encoding="utf-8")
+        (folder / "model").write_bytes(model)
+        os.replace(folder / "vocabulary", vocabulary_path)
+        # The model last: where it is, both are.
+        os.replace(folder / "model", model_path)
+
+
+def load_vocabulary(path: Path) -> sentencepiece.SentencePieceProcessor:
+    """The vocabulary that `learn_vocabulary` wrote, ready to encode text.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged or not made by `learn_vocabulary`.
+    """
+    try:
+        content = path.read_bytes()
+        processor = sentencepiece.SentencePieceProcessor(model_proto=content)
+        # Its last part: a file that was cut between two symbols loads all the same.
+        rules = sentencepiece.SentencePieceNormalizer(model_proto=content)
+        if not rules.serialized_normalizer_spec():
+            raise RuntimeError("its end is missing")
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such vocabulary. Learn it first.") from None
+    except (RuntimeError, ValueError) as error:
+        problem = str(error).strip() or "it is empty"
+        raise UserError(
+            f"{path} is no complete SentencePiece model ({len(content)} bytes): {problem}. "
+            "Delete it, so that it is learnt again."
+        ) from None
+    found = {name: getattr(processor, name)() for name in SPECIAL_IDS}
+    if found != SPECIAL_IDS:
+        raise UserError(
+            f"{path} numbers the special symbols {found}, but fairseq needs {SPECIAL_IDS}. "
+            "Delete it, so that it is learnt again."
+        )
+    return processor
+
+
+def _learn(texts: Sequence[Path], size: int, sentences: int, seed: int, threads: int) -> bytes:
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -65,12 +113,7 @@ def learn_vocabulary(
         )
     except RuntimeError as error:
         raise UserError(_explain(str(error), texts, size)) from None
-    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-    with replace_when_complete(model_path) as temporary:
-        temporary.write_bytes(model.getvalue())
-    with replace_when_complete(vocabulary_path) as temporary:
-        lines = (f"{processor.id_to_piece(i)}\t{processor.get_score(i):g}\n" for i in range(size))
-        temporary.write_text("".join(lines), encoding="utf-8")
+    return model.getvalue()
 
 
 def dictionary_lines(processor: sentencepiece.SentencePieceProcessor) -> Iterator[str]:
@@ -92,25 +135,18 @@ def unigram_entropy(counts: np.ndarray) -> float:
     return float(-(probabilities * np.log(probabilities)).sum())
 
 
-def _sample(texts: Sequence[Path], sentences: int, seed: int) -> Iterator[str]:
+def _sample(texts: Sequence[Path], sentences: int, seed: int) -> Iterator[bytes]:
     """All lines of the texts, or as many as asked for, drawn by seed, in their order."""
-    total = sum(_count_lines(path) for path in texts)
-    chosen = None
+    total = sum(count_lines(path) for path in texts)
+    chosen = np.ones(total, dtype=bool)
     if 0 < sentences < total:
-        chosen = np.zeros(total, dtype=bool)
+        chosen[:] = False
         chosen[np.random.default_rng(seed).choice(total, sentences, replace=False)] = True
     position = 0
     for path in texts:
-        with open(path, encoding="utf-8", newline="\n") as lines:
-            for line in lines:
-                if chosen is None or chosen[position]:
-                    yield line.rstrip("\n")
-                position += 1
-
-
-def _count_lines(path: Path) -> int:
-    with open(path, "rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+        for lines in read_line_batches(path):
+            yield from compress(lines, chosen[position : position + len(lines)].tolist())
+            position += len(lines)
 
 
 def _explain(message: str, texts: Sequence[Path], size: int) -> str:

@@ -6,6 +6,7 @@ Two passes keep memory small: the first writes the clean pairs to a temporary fo
 
 import json
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reproduction.code_version import code_digest
 from reproduction.corpora.batches import map_in_order
 from reproduction.corpora.cleaning import clean_batch
 from reproduction.corpora.dealing import deal_out
@@ -169,6 +171,8 @@ def _counts(corpus: str, settings: Mapping, sources: dict[str, dict], labels: np
         "languages": list(settings["languages"]),
         "seed": settings["seed"],
         "steps": list(settings.get("steps") or []),
+        "code": code_digest(Path(__file__).parent.rglob("*.py")),
+        "unicode": unicodedata.unidata_version,
         "read": read,
         "dropped": dict(+dropped),
         "kept": sum(read.values()) - dropped.total(),

@@ -67,7 +67,7 @@ class Run:
     steps : dict of model to int
         Updates done.
     sums : list of EstimatorSum
-    counts, sources : list of dict
+    counts, sources, provenance : list of dict
     tokens : dict of name to record
     """
 
@@ -81,6 +81,7 @@ class Run:
     counts: list[dict]
     sources: list[dict]
     tokens: dict[str, dict]
+    provenance: list[dict]
 
 
 def read_run(
@@ -92,6 +93,7 @@ def read_run(
     tokens: Sequence[Path] = (),
     histories: Sequence[Path] = (),
     summaries: Sequence[Path] = (),
+    provenance: Sequence[Path] = (),
 ) -> Run:
     """Read the files of a run; any of the lists may be empty.
 
@@ -111,6 +113,7 @@ def read_run(
         )
     )
     ranked = _ranked(names)
+    ranked_corpus = _ranked(list(values.get("corpora", {})))
     for model, history in history_of.items():
         steps.setdefault(model, history[-1][0] if history else 0)
     return Run(
@@ -123,7 +126,7 @@ def read_run(
         sums=sorted(sums, key=lambda entry: ranked(entry.model)),
         counts=sorted(
             (read_record(path, ("corpus", "read", "dropped", "splits")) for path in counts),
-            key=lambda record: _ranked(list(values.get("corpora", {})))(record["corpus"]),
+            key=lambda record: ranked_corpus(record["corpus"]),
         ),
         sources=sorted(
             (
@@ -135,6 +138,13 @@ def read_run(
         tokens={
             path.parent.name: read_record(path, ("vocabulary", "splits")) for path in sorted(tokens)
         },
+        provenance=sorted(
+            (
+                read_record(path, ("corpus", "sources", "code", "vocabularies"))
+                for path in provenance
+            ),
+            key=lambda record: ranked_corpus(record["corpus"]),
+        ),
     )
 
 

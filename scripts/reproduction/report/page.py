@@ -147,6 +147,7 @@ def _origin(run: Run) -> dict:
         "mirror_sentence": provenance.mirror_sentence(run),
         "unpinned_sentence": provenance.unpinned_sentence(sources),
         "vocabularies": provenance.token_table(run),
+        "makings": provenance.making_table(run),
         "seeds": provenance.seed_table(run),
         "configuration": provenance.configuration_listing(run),
         "versions": provenance.version_table(run),

@@ -138,6 +138,23 @@ def token_table(run: Run) -> Grid | None:
     return make_grid([*columns, "unigram entropy (nats)"], rows) if rows else None
 
 
+def making_table(run: Run) -> Grid | None:
+    """What text and vocabularies were made with, by digest; None without any record."""
+    rows = []
+    for record in run.provenance:
+        rows.append([record["corpus"], "text", "", "", _short(record["code"])])
+        for name, made in record["vocabularies"].items():
+            drawn = count(made["sentences"]) if made["sentences"] else "all"
+            row = [record["corpus"], f"vocabulary and ids of {name}", drawn]
+            rows.append([*row, _short(made["sha256"]), _short(made["code"])])
+    columns = ["corpus", "made", "learnt from sentences", "sha256 of the vocabulary"]
+    return make_grid([*columns, "sha256 of the code"], rows) if rows else None
+
+
+def _short(digest: str) -> str:
+    return digest[:16]
+
+
 def seed_table(run: Run) -> Grid:
     """Every seed that is recorded."""
     rows = [["the run (configuration)", str(run.configuration["seed"])]]
