@@ -85,7 +85,7 @@ for tokens in TOKENS:
         group:
             "text"
         conda:
-            "../envs/training.yaml"
+            "../envs/corpora.yaml"
         threads: 4
         resources:
             runtime=text_minutes(CONFIGURATION, TOKENS[tokens].corpus),
@@ -136,6 +136,8 @@ rule record_provenance:
         f"{RESULTS}/corpora/{{corpus}}/provenance.json",
     log:
         f"{RESULTS}/logs/record_provenance/{{corpus}}.log",
+    conda:
+        "../envs/corpora.yaml"
     params:
         sources=lambda wildcards: described_sources(wildcards.corpus),
         sentences=CONFIGURATION.vocabulary.sentences,

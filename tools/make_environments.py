@@ -24,13 +24,15 @@ TOOLSETS = {
         "generate_source",
         "prepare_corpus",
         "learn_vocabulary",
+        "binarise_text",
+        "record_provenance",
     ),
-    "training": ("binarise_text", "train_model", "evaluate_model"),
+    "training": ("train_model", "evaluate_model"),
     "figures": (),
 }
 TITLES = {
-    "corpora": "Corpora and vocabularies",
-    "training": "Token ids, training with LCA recording, evaluation",
+    "corpora": "Corpora, vocabularies and token ids",
+    "training": "Training with LCA recording, evaluation",
     "figures": "Summaries, figures, tables, claims, report",
 }
 # Installed afterwards, by training.post-deploy.sh: its build needs what is installed before.
