@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "tiny.yaml"
-PARTS = ("Snakefile", "config.yaml", "captions", "presets", "profiles", "rules", "scripts")
+PARTS = ("Snakefile", "config.yaml", "captions", "envs", "presets", "profiles", "rules", "scripts")
 
 
 def copy_repository(folder):
