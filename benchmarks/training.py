@@ -5,8 +5,8 @@ of the faster ways, or one of them alone) and what is recorded. All rows of an o
 the same updates in turns of a few, batches read and padded included, so that whatever else the
 machine does falls on all of them. Prints a row each: tokens and updates per second, milliseconds
 of an update, share of the peak, memory, and what the paper's 15 models would take. On a CPU times
-are the processor's own, which others on the machine disturb less. `--publish FILE` writes the rows
-as the table of that file.
+are the processor's own, of the fastest turn: others on the machine disturb it least.
+`--publish FILE` writes the rows as the table of that file.
 
     python benchmarks/training.py --preset demo                       # a CPU, minutes
     python benchmarks/training.py --preset paper --publish docs/performance.md   # a GPU
@@ -174,10 +174,13 @@ def measure(rows: Sequence[Row], turns: int, length: int, cuda: bool) -> None:
 
 def line_of(objective: str, row: Row, stock: Row, peak: float, cuda: bool, updates: int) -> list:
     """A row of the table."""
-    # On a shared CPU only the processor's own time is the training's.
-    own, reference = (row.seconds, stock.seconds) if cuda else (row.processor, stock.processor)
-    ratio = statistics.median(before / after for before, after in zip(reference, own, strict=True))
-    seconds, speed = statistics.median(own), statistics.median(row.flops) / statistics.median(own)
+    if cuda:
+        seconds, reference = statistics.median(row.seconds), statistics.median(stock.seconds)
+    else:
+        # On a shared CPU only the processor's own time is the training's, and what others do to the
+        # caches can only add to it.
+        seconds, reference = min(row.processor), min(stock.processor)
+    ratio, speed = reference / seconds, statistics.median(row.flops) / seconds
     return [
         *(objective, row.way, row.recording),
         f"{statistics.median(row.tokens) / seconds:,.0f}",

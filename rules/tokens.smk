@@ -136,6 +136,7 @@ rule record_provenance:
         f"{RESULTS}/corpora/{{corpus}}/provenance.json",
     log:
         f"{RESULTS}/logs/record_provenance/{{corpus}}.log",
+    localrule: True
     conda:
         "../envs/corpora.yaml"
     params:

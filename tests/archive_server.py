@@ -14,6 +14,9 @@ class _Handler(BaseHTTPRequestHandler):
         with server.counting:
             server.now += 1
             server.most_at_once = max(server.most_at_once, server.now)
+            if server.now >= server.gather:
+                server.gathered.set()
+        server.gathered.wait(60)
         try:
             if server.answers:
                 answers = server.answers
@@ -80,6 +83,8 @@ class ArchiveServer(ThreadingHTTPServer):
         Whether Range is understood.
     block, pause
         Bytes sent at once, and seconds between.
+    gather : int
+        So many requests at the same time have to come before the first is answered.
     requested, ranges, asked_size, most_at_once
         What came: paths, Range headers, paths of HEAD, requests at the same time.
     """
@@ -90,6 +95,7 @@ class ArchiveServer(ThreadingHTTPServer):
         self.resumes, self.stall, self.block, self.pause = True, 0.0, 1 << 20, 0.0
         self.requested, self.ranges, self.asked_size = [], [], []
         self.now, self.most_at_once, self.counting = 0, 0, threading.Lock()
+        self.gather, self.gathered = 1, threading.Event()
         self.base = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request, client_address):

@@ -1,5 +1,7 @@
 """Every preset and profile plans the jobs that it should, and bad settings are told at once."""
 
+import re
+
 import pytest
 
 from workflow_runs import ROOT, planned_jobs, snakemake
@@ -101,3 +103,10 @@ def test_a_wrong_configuration_is_told_completely_before_anything_runs(tmp_path)
     assert "seed: found" in done.stdout
     assert "Traceback" not in done.stdout
     assert not (tmp_path / "results").exists()
+
+
+def test_only_one_file_says_what_happens_at_the_start():
+    """Of several `onstart`, Snakemake keeps the last and says nothing."""
+    files = [ROOT / "Snakefile", *ROOT.glob("rules/*.smk")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    assert len(re.findall(r"^onstart:", text, flags=re.MULTILINE)) == 1

@@ -253,7 +253,7 @@ def test_joined_translations_are_padded_little_and_keep_their_sides(tokens, tmp_
 @pytest.mark.parametrize("objective", list(NAMES))
 def test_fewer_passes_make_the_same_updates(objective, tokens, tmp_path):
     """The very same sentences: so the profile of the layers is the same too, for MT as well."""
-    small = {"update_frequency": 8, "max_tokens": 96, "total_updates": UPDATES}
+    small = {"update_frequency": 4, "max_tokens": 192, "total_updates": UPDATES}
     cube, losses, _ = train(tmp_path / "stock", objective, tokens, SWITCHES, **small)
     found, found_losses, settings = train(
         tmp_path / "joined", objective, tokens, SWITCHES, **small, micro_batches=2
@@ -286,7 +286,7 @@ def test_padding_decides_how_few_passes_are_worth_it(tokens, tmp_path):
 @pytest.mark.parametrize("objective", ["mlm", "mt"])
 def test_a_resumed_training_is_the_straight_one_to_the_bit(objective, tokens, tmp_path):
     """With all of the faster ways, joined passes and batches read ahead by another process."""
-    changes = {"update_frequency": 4, "max_tokens": 96, "micro_batches": 2, "dropout": 0.1}
+    changes = {"update_frequency": 4, "max_tokens": 192, "micro_batches": 2, "dropout": 0.1}
     straight, _, _ = train(tmp_path / "straight", objective, tokens, SWITCHES, **changes)
     model = parse_model(NAMES[objective])
     switches = dict.fromkeys(SWITCHES, True)

@@ -15,6 +15,7 @@ from losschange.errors import RecordingError
 from losschange.partition import Rule, Schema, partition_parameters
 from losschange.parts import PartStore
 from losschange.recorder import Recorder
+from losschange_fairseq.fast.optimizer import FairseqFusedAdam
 from losschange_fairseq.master_weights import MasterWeights
 
 # fairseq and hydra warn about their own use of torch and of each other.
@@ -48,15 +49,22 @@ def make_model(half=True):
     return model.half() if half else model
 
 
-def adam(parameters):
+def stock_adam(parameters):
     settings = {"adam_betas": "(0.9, 0.98)", "adam_eps": 1e-6, "weight_decay": 0.1, "lr": [0.05]}
     settings |= {"use_old_adam": True, "fp16_adam_stats": False, "tpu": False}
     return FairseqAdam(OmegaConf.create(settings), parameters)
 
 
+def fused_adam(parameters):
+    settings = {"adam_betas": "(0.9, 0.98)", "adam_eps": 1e-6, "weight_decay": 0.1, "lr": [0.05]}
+    return FairseqFusedAdam(OmegaConf.create(settings), parameters)
+
+
 def make_optimizer(kind, model, initial_scale=128):
     """fairseq's optimizers as `build_optimizer` makes them; its flat one asks for a GPU."""
     parameters = list(model.parameters())
+    adam = fused_adam if kind.endswith("fused") else stock_adam
+    kind = kind.removesuffix(" fused")
     if kind == "fp32":
         return adam(parameters)
     cfg = OmegaConf.merge(CFG, {"common": {"fp16_init_scale": initial_scale}})
@@ -71,7 +79,7 @@ def make_optimizer(kind, model, initial_scale=128):
 
 def run(kind, folder, model=None, steps=6, initial_scale=128, reverse=False, spoil=()):
     """A training as fairseq's Trainer makes it; (cells per step, float64 reference, skipped)."""
-    model = model or make_model(half=kind != "fp32")
+    model = model or make_model(half=not kind.startswith("fp32"))
     optimizer = make_optimizer(kind, model, initial_scale)
     named = list(model.named_parameters())
     named = named[::-1] if reverse else named
@@ -96,7 +104,8 @@ def run(kind, folder, model=None, steps=6, initial_scale=128, reverse=False, spo
             continue
         before = [p.double().clone() for p in weights.parameters()]
         scale = getattr(getattr(optimizer, "scaler", None), "loss_scale", 1.0)
-        gradients = [p.grad.double() / scale * (1 if kind == "fp32" else 1 / 8) for _, p in named]
+        waiting = 1 if kind.startswith("fp32") else 1 / 8
+        gradients = [p.grad.double() / scale * waiting for _, p in named]
         recorder.before_update(weights.parameters())
         optimizer.step()
         recorder.after_update(weights.parameters(), weights.gradients(), weights.scale())
@@ -118,7 +127,7 @@ def run(kind, folder, model=None, steps=6, initial_scale=128, reverse=False, spo
     return found, expected, skipped
 
 
-@pytest.mark.parametrize("kind", ["fp32", "per tensor", "flat"])
+@pytest.mark.parametrize("kind", ["fp32", "per tensor", "flat", "fp32 fused", "flat fused"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["in order", "in another order"])
 def test_equals_the_reference_for_every_kind_of_master_weights(tmp_path, kind, reverse):
     found, expected, _ = run(kind, tmp_path, reverse=reverse)
@@ -202,14 +211,14 @@ def test_several_flat_tensors_on_several_devices():
 
 def test_a_trainable_parameter_outside_the_optimizer_is_named():
     model = make_model(half=False)
-    optimizer = adam(list(model.parameters())[:2])
+    optimizer = stock_adam(list(model.parameters())[:2])
     with pytest.raises(RecordingError, match="does not hold the trainable parameter '2.weight'"):
         MasterWeights(optimizer, list(model.named_parameters()))
 
 
 def test_half_precision_without_float32_copies_is_refused():
     model = make_model()
-    optimizer = adam(list(model.parameters()))
+    optimizer = stock_adam(list(model.parameters()))
     with pytest.raises(RecordingError, match=r"FairseqAdam moves parameters in torch\.float16"):
         MasterWeights(optimizer, list(model.named_parameters()))
 
@@ -217,7 +226,7 @@ def test_half_precision_without_float32_copies_is_refused():
 def test_automatic_mixed_precision_is_refused():
     """Its optimizer skips an overflowing step by itself: that update never happened."""
     model = make_model(half=False)
-    inner = adam(list(model.parameters()))
+    inner = stock_adam(list(model.parameters()))
     optimizer = AMPOptimizer(CFG, list(model.parameters()), inner)
     with pytest.raises(RecordingError, match="AMPOptimizer skips .* --fp16"):
         MasterWeights(optimizer, list(model.named_parameters()))

@@ -31,7 +31,7 @@ TOOLSETS = {
     "figures": (),
 }
 TITLES = {
-    "corpora": "Corpora, vocabularies and token ids",
+    "corpora": "Corpora, vocabularies, token ids",
     "training": "Training with LCA recording, evaluation",
     "figures": "Summaries, figures, tables, claims, report",
 }

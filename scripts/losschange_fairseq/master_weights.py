@@ -58,17 +58,23 @@ class MasterWeights:
         self._order = [positions[id(parameter)] for parameter in self._model_parameters]
         self._held = held
         self._copies = copies
+        self._in_order = self._order == list(range(len(held)))
+        self._pieces = self._pieces_of(getattr(optimizer, "flat", None))
         self._clipping: float | Tensor = 1.0
         self._watch_clipping()
 
     def parameters(self) -> list[Tensor]:
         """The float32 parameters as they are now; the same tensors at every call if they can be."""
+        if self._pieces is not None:
+            return self._pieces[0]
         if self._copies is None:
             return self._model_parameters
         return self._pick(lambda tensor: tensor)
 
     def gradients(self) -> list[Tensor | None]:
         """The gradients that the optimizer holds; multiply them by `scale()`."""
+        if self._pieces is not None:
+            return self._pieces[1]
         return self._pick(lambda tensor: tensor.grad)
 
     def scale(self) -> float | Tensor:
@@ -87,6 +93,13 @@ class MasterWeights:
 
         self.optimizer.clip_grad_norm = watched
 
+    def _pieces_of(self, flat: torch.nn.Parameter | None) -> tuple[Pieces, Pieces] | None:
+        """Parameters and gradients of an optimizer that keeps the model's own in one tensor."""
+        if flat is None or not self._in_order:
+            return None
+        shapes = [parameter.shape for parameter in self._held]
+        return Pieces(flat.detach(), shapes), Pieces(flat.grad, shapes)
+
     def _pick(self, what) -> list[Tensor | None]:
         if self._copies is None:
             return [what(parameter) for parameter in self._model_parameters]
@@ -97,7 +110,7 @@ class MasterWeights:
     def _split_flat(self, what) -> list[Tensor]:
         """Views into the flat tensors; within one, parameters lie in the optimizer's order."""
         flat = {device: what(copy).detach() for device, copy in self._copies.items()}
-        if len(flat) == 1 and self._order == list(range(len(self._held))):
+        if len(flat) == 1 and self._in_order:
             (whole,) = flat.values()
             return Pieces(whole, [parameter.shape for parameter in self._held])
         single = next(iter(flat)) if len(flat) == 1 else None

@@ -196,6 +196,13 @@ class RecordingConfig:
         default=False,
         metadata={"help": "layers without masks, attention weights and separate projections"},
     )
+    # Workers kept from one epoch to the next would go on with the masks of the first.
+    reuse_dataloader: bool = field(
+        default=False, metadata={"help": "keep the processes that read from epoch to epoch"}
+    )
+    persistent_workers: bool = field(
+        default=False, metadata={"help": "keep the processes that read from epoch to epoch"}
+    )
     micro_batches: str = field(
         default="stock",
         metadata={"help": "passes that make an update: a number, auto, or stock for update-freq"},

@@ -77,6 +77,11 @@ class FairseqFusedAdam(FairseqAdam):
         """The model's own parameters."""
         return iter(self._held)
 
+    @property
+    def flat(self) -> torch.nn.Parameter:
+        """All parameters in one tensor, in their order; its gradient is theirs."""
+        return self._flat
+
     def zero_grad(self):
         """Clear all gradients; autograd adds to them in place."""
         self._flat.grad.zero_()
