@@ -1,11 +1,13 @@
 """Trainings with two workers: the record of one process, one writer, no orphan, no lost update."""
 
 import json
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from reproduction.fairseq_arguments import fairseq_arguments
 from reproduction.files import UserError
 from reproduction.models import parse_model
 from reproduction.training_state import Outputs
+from reproduction.workers import _exit_codes
 from tiny_trainings import RECORDING, ROOT, tiny_training, write_tokens
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -54,7 +57,11 @@ def start(folder, objective, tokens, workers=2, **changes):
 
 def end(process, status=0):
     """Its stderr; nothing that it started lives any more."""
-    _, said = process.communicate(timeout=300)
+    try:
+        _, said = process.communicate(timeout=900)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == status, said
     assert not alive(process.pid)
     return said
@@ -191,3 +198,27 @@ def test_a_batch_that_does_not_divide_is_refused():
     model = parse_model("clm-en")
     with pytest.raises(UserError, match="update_frequency 2 does not divide among 3 workers"):
         fairseq_arguments(model, tiny_training(model), Path("."), 1, "cpu", worker=(0, 3))
+
+
+class EndsWhenLookedAt:
+    """A process that ends between two looks at it."""
+
+    def __init__(self, looks):
+        self._looks = looks
+        self.sentinel, writer = multiprocessing.Pipe(duplex=False)
+        writer.close()
+
+    @property
+    def exitcode(self):
+        self._looks -= 1
+        return None if self._looks > 0 else 0
+
+
+@pytest.mark.parametrize("looks", [1, 2, 3, 4])
+def test_a_worker_that_ends_at_any_moment_is_noticed(looks):
+    processes = [EndsWhenLookedAt(looks), EndsWhenLookedAt(1)]
+    answer = []
+    waiting = threading.Thread(target=lambda: answer.append(_exit_codes(processes)), daemon=True)
+    waiting.start()
+    waiting.join(30)
+    assert answer == [[0, 0]]

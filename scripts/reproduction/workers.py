@@ -155,8 +155,9 @@ def _signals_handed_on(processes: Sequence[int]) -> Iterator[None]:
 
 def _exit_codes(processes) -> list[int | None]:
     """How processes ended by themselves; None for those that hang after another one failed."""
-    while any(process.exitcode is None for process in processes):
-        wait([process.sentinel for process in processes if process.exitcode is None])
+    # Asked once a turn: waiting for none of them would never end.
+    while running := [process for process in processes if process.exitcode is None]:
+        wait([process.sentinel for process in running])
         if any(process.exitcode for process in processes):
             for process in processes:
                 process.join(GRACE)
