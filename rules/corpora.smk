@@ -81,11 +81,14 @@ def list_missing_sources():
 rule fetch:
     input:
         expand(f"{RESULTS}/corpora/archives/{{archive}}", archive=ARCHIVES),
+    log:
+        f"{RESULTS}/logs/fetch.log",
     localrule: True
     conda:
         "../envs/corpora.yaml"
     shell:
-        LIST_SOURCES
+        "{PYTHON} {SCRIPTS}/list_sources.py --sources {SOURCES_LISTED:q} --mirror={MIRROR:q}"
+        " --folder {RESULTS}/corpora/archives | tee {log}"
 
 
 # The progress bar and the reason of a failure go to the terminal, not to the log.
