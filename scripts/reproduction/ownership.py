@@ -129,7 +129,7 @@ def living_holder(folder: Path) -> str | None:
     """Who holds a folder and certainly lives, in words; None if nobody, or if that is unknown."""
     owner = read_owner(folder)
     if owner.get("host") == socket.gethostname():
-        return describe(owner) if _runs(owner["process"]) else None
+        return describe(owner) if runs_here(owner["process"]) else None
     if owner.get("job") and owner["job"] != slurm.own_job():
         state = slurm.job_state(owner["job"])
         if state in slurm.ACTIVE_STATES:
@@ -155,7 +155,8 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _runs(process: int) -> bool:
+def runs_here(process: int) -> bool:
+    """Whether this machine has a process of that number."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

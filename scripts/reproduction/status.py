@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import socket
 import time
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .files import replace_when_complete
-from .ownership import LEASE, read_owner
+from .ownership import LEASE, read_owner, runs_here
 
 PLAN = "trainings.json"
 OUTPUTS = ("cubes/{}.nc", "models/{}/checkpoint.pt", "models/{}/training.csv")
@@ -150,13 +149,7 @@ def _lives(state: Path, owner: Mapping[str, object]) -> bool:
     if not isinstance(process, int):
         return False
     if owner.get("host") == socket.gethostname():
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # another user's
-            return True
-        return True
+        return runs_here(process)
     age = _age(state.with_name(f"{state.name}.lock"))
     return age is not None and age < LEASE
 

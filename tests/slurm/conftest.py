@@ -1,4 +1,4 @@
-"""The Slurm of this session, what the runs in its queue are compared with, and cleaning up."""
+"""The Slurm of these tests, what the runs in its queue are compared with, and cleaning up."""
 
 import csv
 import math
