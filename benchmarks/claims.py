@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from limits import within_limits
 from summaries_and_figures import MAIN, MODELS, SCRIPTS, run
 
 ESTIMATORS = {"fresh": 10, "probe": 10}  # beside batch
@@ -60,14 +61,13 @@ def main() -> int:
         folder = Path(name)
         make_summaries(folder, models, options.steps)
         seconds, gigabytes = judge(folder, models)
-    passed = True
-    for what, found, most, unit in (
-        ("all claims", seconds, MOST_SECONDS, "s"),
-        ("peak memory", gigabytes, MOST_GIGABYTES, "GiB"),
-    ):
-        passed &= found <= most
-        print(f"{'pass' if found <= most else 'FAIL'}: {what} {found:.2f} {unit} (limit {most})")
-    return 0 if passed else 1
+    kept = within_limits(
+        (
+            ("all claims", seconds, MOST_SECONDS, "s"),
+            ("peak memory", gigabytes, MOST_GIGABYTES, "GiB"),
+        )
+    )
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,21 @@ class Measured(NamedTuple):
     cpu: float
     memory: int
     disk: int
+
+    def told(self, raw: int) -> str:
+        """What was measured in words, disk in units of `raw` bytes."""
+        return (
+            f"{self.seconds:.1f} s, CPU {self.cpu:.1f} s, memory {self.memory / 1e6:,.0f} MB,"
+            f" disk {self.disk / raw:.2f} x raw"
+        )
+
+
+def print_slopes(measured: Mapping[int, Measured]) -> None:
+    """Print what a million pairs more take, from every number of pairs to the next."""
+    for (few, before), (many, after) in pairwise(measured.items()):
+        for name, least, most in zip(("seconds", "CPU seconds"), before, after):
+            slope = (most - least) / (many - few) * 1e6
+            print(f"{few:,} to {many:,} pairs: {slope:.1f} {name} a million pairs")
 
 
 def measure(command: Sequence, folder: Path, **options) -> Measured:

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from limits import within_limits
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "scripts"
 sys.path[:0] = [str(SCRIPTS), str(ROOT / "tests")]
@@ -107,15 +109,14 @@ def main() -> int:
         figure_seconds = draw(folder, models)
     # ru_maxrss is the largest single child, in KiB on Linux; two run at the same time
     gigabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * WORKERS / 2**20
-    passed = True
-    for what, found, most, unit in (
-        ("summaries and figures", summary_seconds + sum(figure_seconds), MOST_SECONDS, "s"),
-        ("slowest figure", max(figure_seconds), MOST_SECONDS_PER_FIGURE, "s"),
-        (f"peak memory of {WORKERS} processes", gigabytes, MOST_GIGABYTES, "GiB"),
-    ):
-        passed &= found <= most
-        print(f"{'pass' if found <= most else 'FAIL'}: {what} {found:.2f} {unit} (limit {most})")
-    return 0 if passed else 1
+    kept = within_limits(
+        (
+            ("summaries and figures", summary_seconds + sum(figure_seconds), MOST_SECONDS, "s"),
+            ("slowest figure", max(figure_seconds), MOST_SECONDS_PER_FIGURE, "s"),
+            (f"peak memory of {WORKERS} processes", gigabytes, MOST_GIGABYTES, "GiB"),
+        )
+    )
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":

@@ -18,14 +18,9 @@ from itertools import chain, cycle, islice
 from pathlib import Path
 from statistics import median
 
-from measuring import Measured, measure
+from archives import LANGUAGES, SCRIPTS, generate_text
+from measuring import Measured, measure, print_slopes
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
-from reproduction.corpora.synthetic import generate_blocks  # noqa: E402
-
-LANGUAGES = ("en", "de")
 VOCABULARY_LINES = 200_000
 ENCODER = """
 import sys, sentencepiece
@@ -47,10 +42,7 @@ def make_text(stem: Path, lines: int, texts: list[Path] | None) -> None:
             with open(path, "wb") as file:
                 file.writelines(islice(repeated, lines))
         return
-    with open(paths[0], "wb") as first, open(paths[1], "wb") as second:
-        for block in generate_blocks(LANGUAGES, lines, seed=1):
-            first.writelines(block[0])
-            second.writelines(block[1])
+    generate_text(tuple(paths), lines)
 
 
 def learn(stem: Path, folder: Path, size: int, threads: int) -> Measured:
@@ -158,15 +150,11 @@ def main() -> None:
     if ratios:
         seconds, cpu = (median(column) for column in zip(*ratios))
         print(f"{seconds:.1f} times faster; {cpu:.1f} times less CPU (medians of {len(ratios)})")
-    measured = []
+    measured = {}
     for lines in options.alone:
-        found = binarise(stems[lines], folder, options.threads)
+        found = measured[lines] = binarise(stems[lines], folder, options.threads)
         tell("this repository", lines, raw[lines], found)
-        measured.append((lines, found.seconds, found.cpu))
-    for (few, *first), (many, *second) in zip(measured, measured[1:]):
-        for name, before, after in zip(("seconds", "CPU seconds"), first, second):
-            slope = (after - before) / (many - few) * 1e6
-            print(f"{few:,} to {many:,} pairs: {slope:.1f} {name} a million pairs")
+    print_slopes(measured)
 
 
 if __name__ == "__main__":
