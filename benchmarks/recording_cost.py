@@ -62,12 +62,13 @@ def make_tokens(folder: Path, languages: Sequence[str], vocabulary: int, pairs: 
 def preset_configuration(preset: str):
     """The configuration of a preset, as the workflow merges it; "paper" is config.yaml alone."""
     import yaml
-    from snakemake.utils import update_config
 
     from reproduction.configuration_check import load_configuration
 
     values = yaml.safe_load((ROOT / "config.yaml").read_text())
     if preset != "paper":
+        from snakemake.utils import update_config
+
         update_config(values, yaml.safe_load((ROOT / "presets" / f"{preset}.yaml").read_text()))
     return load_configuration(values)
 

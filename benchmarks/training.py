@@ -11,7 +11,8 @@ are the processor's own, of the fastest turn: others on the machine disturb it l
     python benchmarks/training.py --preset demo                       # a CPU, minutes
     python benchmarks/training.py --preset paper --publish docs/performance.md   # a GPU
 
-Tokens are drawn by Zipf's law, in sentences as long as Europarl's, unless --text names a text.
+Tokens are drawn by Zipf's law, in sentences as long as Europarl's, unless --text names a
+text, or --tokens what the workflow made of one: results/<run>/tokens/wmt-en-de.
 """
 
 from __future__ import annotations
@@ -36,7 +37,12 @@ sys.path.insert(0, str(SCRIPTS))
 SWITCHES = ("fast_layers", "fast_cross_entropy", "fast_optimizer", "fast_bookkeeping")
 STOCK = {**dict.fromkeys(SWITCHES, False), "compile": False, "micro_batches": "stock"}
 FAST = dict.fromkeys(SWITCHES, True)
-RECORDINGS = {"off": None, "batch": {}, "batch + probe": {"probe": 1}}
+RECORDINGS = {
+    "off": None,
+    "batch": {},
+    "batch + probe": {"probe": 1},
+    "batch + probe, stride 10": {"probe": 10},
+}
 PAPER = {"clm": 4, "mlm": 4, "mt": 7}  # models of each objective
 COLUMNS = (
     "objective", "way", "LCA", "tokens/s", "updates/s", "ms", "x stock", "TFLOP/s", "of the peak",
@@ -74,8 +80,11 @@ class Row:
     flops: list[float] = field(default_factory=list)
     memory: float = 0.0
 
-    def run(self, number: int, cuda: bool, timed: bool = True) -> None:
-        """Make some updates; numbers are kept per update."""
+    def run(self, number: int, cuda: bool, timed: bool = True, most: float = 1e9) -> None:
+        """Make some updates, fewer when they take more than `most` seconds.
+
+        What is kept are numbers per update.
+        """
         import torch
 
         held = 0
@@ -83,17 +92,19 @@ class Row:
             torch.cuda.reset_peak_memory_stats()
             held = torch.cuda.memory_allocated()
         start, start_of_processor, made = time.perf_counter(), time.process_time(), []
-        for _ in range(number):
+        for updates in range(1, number + 1):
             samples = self.task.join_samples(next(self.updates), self.trainer.get_model())
             made += samples
             self.trainer.train_step(samples)
+            if time.perf_counter() - start > most:
+                break
         if cuda:
             torch.cuda.synchronize()
         if timed:
-            self.seconds.append((time.perf_counter() - start) / number)
-            self.processor.append((time.process_time() - start_of_processor) / number)
-            self.tokens.append(sum(int(sample["ntokens"]) for sample in made) / number)
-            self.flops.append(operations(self.trainer.get_model(), made) / number)
+            self.seconds.append((time.perf_counter() - start) / updates)
+            self.processor.append((time.process_time() - start_of_processor) / updates)
+            self.tokens.append(sum(int(sample["ntokens"]) for sample in made) / updates)
+            self.flops.append(operations(self.trainer.get_model(), made) / updates)
         if cuda:
             self.memory = max(self.memory, torch.cuda.max_memory_allocated() - held)
 
@@ -161,15 +172,15 @@ def measured_peak(cuda: bool) -> float:
     return 2 * size**3 / best
 
 
-def measure(rows: Sequence[Row], turns: int, length: int, cuda: bool) -> None:
+def measure(rows: Sequence[Row], cuda: bool, options: argparse.Namespace) -> None:
     """Let all rows make their updates in turns, after some to warm up."""
     for row in rows:
-        row.run(8, cuda, timed=False)
-    for turn in range(turns):
+        row.run(8, cuda, timed=False, most=2 * options.seconds)
+    for turn in range(options.turns):
         for row in rows[:: 1 if turn % 2 else -1]:
             # The caches still hold another training.
             row.run(1, cuda, timed=False)
-            row.run(length, cuda)
+            row.run(options.length, cuda, most=options.seconds)
 
 
 def line_of(objective: str, row: Row, stock: Row, peak: float, cuda: bool, updates: int) -> list:
@@ -199,8 +210,11 @@ def where_time_goes(row: Row, cuda: bool) -> str:
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     with profile(activities=kinds) as found:
         row.run(3, cuda, timed=False)
+    averages = found.key_averages()
     order = "self_cuda_time_total" if cuda else "self_cpu_time_total"
-    return found.key_averages().table(sort_by=order, row_limit=25, max_name_column_width=60)
+    busy = sum(average.self_device_time_total for average in averages) / 3e3
+    device = f"The device computes {busy:.1f} ms of every update.\n" if cuda else ""
+    return device + averages.table(sort_by=order, row_limit=25, max_name_column_width=60)
 
 
 def as_table(lines: Sequence[Sequence[str]]) -> str:
@@ -253,12 +267,14 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", help="default: all of them")
     parser.add_argument("--recordings", nargs="+", default=list(RECORDINGS), choices=RECORDINGS)
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of training")
+    parser.add_argument("--tokens", type=Path, help="token ids without their .en and .en-de")
     parser.add_argument("--text", type=Path, help="a text's path without its .en and .de")
     parser.add_argument("--sentences", type=int, default=20000, help="of drawn tokens")
     parser.add_argument("--compile", action="store_true", help="measure torch.compile too")
     parser.add_argument("--profile", action="store_true", help="print where the time goes")
     parser.add_argument("--turns", type=int, default=6)
     parser.add_argument("--length", type=int, default=10, help="updates per turn")
+    parser.add_argument("--seconds", type=float, default=1e9, help="most of a turn, for slow ways")
     parser.add_argument("--peak", type=float, help="TFLOP/s; measured if not given")
     parser.add_argument("--publish", type=Path, help="a file with a place for the table")
     options = parser.parse_args()
@@ -283,7 +299,9 @@ def main() -> None:
             size, pair = configuration.vocabulary.size, objective == "mt"
             folder = Path(name) / objective
             folder.mkdir()
-            if options.text:
+            if options.tokens:
+                data = Path(f"{options.tokens.resolve()}.{'en-de' if pair else 'en'}")
+            elif options.text:
                 data = write_text_tokens(folder, pair, size, options.text.resolve())
             else:
                 data = write_zipf_tokens(folder, pair, size, options.sentences)
@@ -298,13 +316,14 @@ def main() -> None:
                 for way, changes in chosen.items()
                 for recording in options.recordings
             ]
-            measure(rows, options.turns, options.length, cuda)
+            measure(rows, cuda, options)
             for row in rows:
                 updates = training["total_updates"]
                 lines.append(line_of(objective, row, rows[0], peak, cuda, updates))
                 print(f"| {' | '.join(lines[-1])} |", flush=True)
             if options.profile:
-                for row in (rows[0], rows[-1]):
+                last = {row.way: row for row in rows}
+                for row in last.values():
                     print(f"\n{objective}, {row.way}, LCA {row.recording}:")
                     print(where_time_goes(row, cuda), flush=True)
             del rows

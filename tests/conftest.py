@@ -18,3 +18,21 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory):
+    """Token ids of a tiny corpus: objective to the fairseq data folder."""
+    from tiny_trainings import write_tokens
+
+    return write_tokens(tmp_path_factory.mktemp("tokens"))
+
+
+@pytest.fixture(scope="session", params=["clm", "mlm", "mt"])
+def straight(request, tokens, tmp_path_factory):
+    """(objective, folder of the outputs) of an uninterrupted training by train_model.py."""
+    from training_runs import command, run
+
+    folder = tmp_path_factory.mktemp(f"straight-{request.param}")
+    assert "error" not in run(command(folder, request.param, tokens))
+    return request.param, folder

@@ -19,7 +19,6 @@ from tiny_trainings import (
     VOCABULARY,
     tiny_training,
     values,
-    write_tokens,
 )
 from workflow_runs import snakemake
 
@@ -48,11 +47,6 @@ def configuration(**changes):
 
 def cost(name="clm-en", **changes):
     return training_cost(configuration(**changes), parse_model(name))
-
-
-@pytest.fixture(scope="module")
-def tokens(tmp_path_factory):
-    return write_tokens(tmp_path_factory.mktemp("tokens"))
 
 
 @pytest.mark.slow

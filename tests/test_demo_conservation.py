@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from snakemake.utils import update_config
 
@@ -14,7 +13,11 @@ from reproduction.models import parse_model
 from tiny_trainings import ROOT, values, write_tokens
 
 # fairseq and hydra warn about their own use of torch and of each other.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 STRIDES = {"probe": 1, "simpson": 1}
 TOLERANCE = {"probe": 0.01, "simpson": 0.001}
@@ -36,7 +39,6 @@ def tokens(tmp_path_factory, configuration):
 @pytest.mark.parametrize("model", ["clm-en", "mlm-en", "mt-en-de"])
 def test_probes_sum_to_the_measured_loss_change(model, configuration, tokens, tmp_path):
     """Trapezoid within 1 %, Simpson within 0.1 %; the paper's estimator far from it."""
-    torch.set_num_threads(1)
     model = parse_model(model)
     training = configuration.training_of(model).model_dump()
     recording = configuration.recording.model_dump() | {"estimators": STRIDES, "details": {}}

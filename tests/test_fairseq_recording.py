@@ -13,26 +13,17 @@ from losschange_fairseq.building import build_trainer
 from losschange_fairseq.training import Intervals, ResumableTraining
 from reproduction.fairseq_arguments import fairseq_arguments
 from reproduction.models import parse_model
-from tiny_trainings import RECORDING, tiny_training, write_tokens
+from tiny_trainings import RECORDING, tiny_training
 
 # fairseq and hydra warn about their own use of torch and of each other.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 NAMES = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}
 EVERY_UPDATE = dict.fromkeys(("fresh", *PROBES), 1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def tokens(tmp_path_factory):
-    return write_tokens(tmp_path_factory.mktemp("tokens"))
 
 
 def train(folder, objective, tokens, strides=None, extra=(), watch=None, **changes):

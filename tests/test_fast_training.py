@@ -10,7 +10,7 @@ from losschange.cube import open_cube
 from losschange_fairseq.training import Intervals, ResumableTraining
 from reproduction.fairseq_arguments import fairseq_arguments
 from reproduction.models import parse_model
-from tiny_trainings import tiny_training, write_tokens
+from tiny_trainings import tiny_training
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,11 +22,6 @@ NAMES = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}
 SWITCHES = ("fast_layers", "fast_cross_entropy", "fast_optimizer", "fast_bookkeeping")
 UPDATES = 50
 RATE = 2e-3
-
-
-@pytest.fixture(scope="module")
-def tokens(tmp_path_factory):
-    return write_tokens(tmp_path_factory.mktemp("tokens"))
 
 
 def train(folder, objective, tokens, fast, arguments=(), **changes):

@@ -10,18 +10,13 @@ from losschange_fairseq.settings import settings_as_run
 from reproduction.configuration_check import load_configuration
 from reproduction.fairseq_arguments import fairseq_arguments
 from reproduction.models import parse_model
-from tiny_trainings import TINY, values, write_tokens
+from tiny_trainings import TINY, values
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 NAMES = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}
 # What Table 2 tells of the architecture.
 ARCHITECTURE = ("norm", "positions", "embedding_norm", "layers", "attention_heads", "activation")
-
-
-@pytest.fixture(scope="module")
-def tokens(tmp_path_factory):
-    return write_tokens(tmp_path_factory.mktemp("tokens"))
 
 
 def build(name, tokens):

@@ -20,7 +20,7 @@ from reproduction.files import UserError
 from reproduction.models import parse_model
 from reproduction.training_state import Outputs
 from reproduction.workers import _exit_codes
-from tiny_trainings import RECORDING, ROOT, tiny_training, write_tokens
+from tiny_trainings import RECORDING, ROOT, tiny_training
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -30,11 +30,6 @@ OUTPUTS = ("cube", "checkpoint", "history", "settings")
 UPDATES = 20
 # Dropout masks would differ: every process draws its own.
 SAME = {"total_updates": UPDATES, "dropout": 0.0, "learning_rate": 2e-3, "checkpoint_interval": 6}
-
-
-@pytest.fixture(scope="module")
-def tokens(tmp_path_factory):
-    return write_tokens(tmp_path_factory.mktemp("tokens"))
 
 
 def start(folder, objective, tokens, workers=2, **changes):
