@@ -92,12 +92,12 @@ class Row:
             torch.cuda.reset_peak_memory_stats()
             held = torch.cuda.memory_allocated()
         start, start_of_processor, made = time.perf_counter(), time.process_time(), []
-        for updates in range(1, number + 1):
+        updates = 0
+        while updates < number and time.perf_counter() - start < most:
             samples = self.task.join_samples(next(self.updates), self.trainer.get_model())
             made += samples
             self.trainer.train_step(samples)
-            if time.perf_counter() - start > most:
-                break
+            updates += 1
         if cuda:
             torch.cuda.synchronize()
         if timed:
