@@ -60,11 +60,12 @@ class CellSum:
         blocks = row.view(-1, self.block)
         if self.block > 4 or row.dtype == torch.bool:
             return blocks.sum(dim=1)
-        # Of so few, halves are added faster than a reduction runs.
-        while blocks.shape[1] > 1:
-            half = blocks.shape[1] // 2
-            blocks = blocks[:, :half] + blocks[:, half:]
-        return blocks.reshape(-1)
+        # So few are added faster, column by column, than a reduction runs.
+        columns = blocks.unbind(1)
+        while len(columns) > 1:
+            half = len(columns) // 2
+            columns = [a + b for a, b in zip(columns[:half], columns[half:], strict=True)]
+        return columns[0]
 
 
 def _group(owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -114,11 +115,13 @@ class Row:
             self.flat[offset : offset + prod(shape)].view(shape)
             for offset, shape in zip(partition.offsets, partition.shapes, strict=True)
         ]
+        self._runs = self._runs_without_padding(partition)
 
     def copy(self, tensors: Sequence[Tensor | None]) -> Row:
         """Take the values of a tensor per parameter; None gives 0."""
-        if self._is_like(tensors):
-            self.flat.copy_(tensors.whole)
+        if isinstance(tensors, Pieces):
+            for run, place in self._runs:
+                run.copy_(tensors.whole[place])
             return self
         present = [(v, t) for v, t in zip(self.views, tensors, strict=True) if t is not None]
         if len(present) < len(self.views):
@@ -128,16 +131,18 @@ class Row:
 
     def subtract(self, tensors: Sequence[Tensor]) -> Row:
         """Subtract a tensor per parameter: theta_t - theta_{t+1}, the negative of the step."""
-        if self._is_like(tensors):
-            self.flat.sub_(tensors.whole)
+        if isinstance(tensors, Pieces):
+            for run, place in self._runs:
+                run.sub_(tensors.whole[place])
         else:
             torch._foreach_sub_(self.views, list(tensors))
         return self
 
     def multiply(self, tensors: Sequence[Tensor | None]) -> Row:
         """Multiply by a tensor per parameter; None, a parameter without gradient, gives 0."""
-        if self._is_like(tensors):
-            self.flat.mul_(tensors.whole)
+        if isinstance(tensors, Pieces):
+            for run, place in self._runs:
+                run.mul_(tensors.whole[place])
         elif any(tensor is None for tensor in tensors):
             for view, tensor in zip(self.views, tensors, strict=True):
                 view.zero_() if tensor is None else view.mul_(tensor)
@@ -145,9 +150,19 @@ class Row:
             torch._foreach_mul_(self.views, list(tensors))
         return self
 
-    def _is_like(self, tensors: Sequence[Tensor | None]) -> bool:
-        """Whether the tensors lie in memory as in this row, which then has no padding."""
-        return isinstance(tensors, Pieces) and len(tensors.whole) == len(self.flat)
+    def _runs_without_padding(self, partition: Partition) -> list[tuple[Tensor, slice]]:
+        """Stretches of this row, and where their scalars are among those of a `Pieces.whole`."""
+        runs: list[list[int]] = []
+        position = 0
+        for offset, shape in zip(partition.offsets, partition.shapes, strict=True):
+            if not runs or offset - position != runs[-1][0] - runs[-1][1]:
+                runs.append([offset, position, 0])
+            runs[-1][2] += prod(shape)
+            position += prod(shape)
+        return [
+            (self.flat[offset : offset + length], slice(start, start + length))
+            for offset, start, length in runs
+        ]
 
     def point(self, after: Sequence[Tensor], share: float) -> list[Tensor]:
         """theta_{t+1} + share (theta_t - theta_{t+1}) of a row that holds theta_t - theta_{t+1}."""
