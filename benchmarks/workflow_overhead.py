@@ -1,0 +1,68 @@
+"""What the workflow adds to its jobs: slots times the length of a run, over the jobs' own seconds.
+
+    python benchmarks/workflow_overhead.py [--preset demo] [--cores 2] [TARGET ...]
+
+Runs a preset in a new folder. A job's own time is that from its start to its last output, as
+Snakemake keeps it; everything else is choosing, starting and waiting. The time before the first
+job, in which Snakemake reads the rules, is printed beside and counted.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from limits import within_limits
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("Snakefile", "config.yaml", "rules", "scripts", "presets", "profiles", "envs")
+MOST = 1.10
+
+
+def jobs_of(folder: Path) -> dict[tuple[str, float], float]:
+    """(rule, start) to end of every job that Snakemake remembers, in seconds since 1970."""
+    found: dict[tuple[str, float], float] = {}
+    for path in (folder / ".snakemake" / "metadata").rglob("*"):
+        if path.is_file():
+            record = json.loads(path.read_text())
+            job = (record["rule"], record["starttime"])
+            found[job] = max(record["endtime"], found.get(job, 0.0))
+    return found
+
+
+def main() -> None:
+    """Measure, print, and fail above the limit."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--preset", default="demo")
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("targets", nargs="*")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in PARTS:
+            source = ROOT / part
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
+        command = [sys.executable, "-m", "snakemake", *options.targets, "--quiet", "all"]
+        command += ["--configfile", f"presets/{options.preset}.yaml"]
+        before = time.time()
+        subprocess.run([*command, "--cores", str(options.cores)], cwd=folder, check=True)
+        whole = time.time() - before
+        jobs = jobs_of(folder)
+    own = sum(end - start for (_, start), end in jobs.items())
+    first = min(start for _, start in jobs) - before
+    rules: dict[str, list[float]] = {}
+    for (rule, start), end in jobs.items():
+        rules.setdefault(rule, []).append(end - start)
+    for rule, seconds in sorted(rules.items(), key=lambda one: -sum(one[1])):
+        print(f"{sum(seconds):8.1f} s  {len(seconds):4d} x {rule}")
+    print(f"{whole:.1f} s on {options.cores} slots, {first:.1f} s of them before the first job")
+    ratio = ("workflow over its jobs' own time", options.cores * whole / own, MOST, "x")
+    within_limits((ratio,))
+
+
+if __name__ == "__main__":
+    main()
