@@ -8,6 +8,8 @@ import torch
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
+from .memory import keep_freed_memory
+
 
 class QuietTrainer(Trainer):
     """fairseq's Trainer, with plain settings and plain seeds while it makes an update."""
@@ -15,6 +17,8 @@ class QuietTrainer(Trainer):
     def __init__(self, cfg, *arguments, **options):
         super().__init__(cfg, *arguments, **options)
         remember_modes(self.get_model())
+        if not self.cuda:
+            keep_freed_memory()
         # OmegaConf resolves every name at every look, some forty times per update.
         self._plain = _plain(OmegaConf.to_container(cfg, resolve=True))
 
