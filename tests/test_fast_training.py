@@ -149,20 +149,22 @@ def test_attention_of_narrow_heads_is_that_of_pytorch(causal, padded):
 def test_dropout_drops_its_share_and_keeps_the_mean():
     from fairseq.modules import FairseqDropout
 
-    from losschange_fairseq.fast.dropout import dropout
+    from losschange_fairseq.fast.dropout import add_dropped
 
     torch.manual_seed(1)
-    x = torch.ones(301, 401, requires_grad=True)
+    inputs = [torch.full((301, 401), value, requires_grad=True) for value in (5.0, 1.0)]
     module = FairseqDropout(0.1)
-    found = dropout(module, x)
-    (gradient,) = torch.autograd.grad(found.sum(), x)
-    assert torch.equal(gradient, found) and found.unique().tolist()[0] == 0
-    assert float((found == 0).float().mean()) == pytest.approx(0.1, abs=0.004)
-    assert float(found.mean()) == pytest.approx(1, abs=0.004)
+    total = add_dropped(module, *inputs)
+    of_residual, gradient = torch.autograd.grad(total.sum(), inputs)
+    found = total - 5
+    torch.testing.assert_close(gradient, found)
+    assert torch.equal(of_residual, torch.ones_like(found)) and gradient.unique().tolist()[0] == 0
+    assert float((gradient == 0).float().mean()) == pytest.approx(0.1, abs=0.004)
+    assert float(gradient.mean()) == pytest.approx(1, abs=0.004)
     # neighbours that share a random number are independent
-    dropped = (found == 0).float()
+    dropped = (gradient == 0).float()
     assert float((dropped[:, 1:] * dropped[:, :-1]).mean()) == pytest.approx(0.01, abs=0.002)
-    assert dropout(module.eval(), x) is x
+    assert torch.equal(add_dropped(module.eval(), *inputs), torch.full((301, 401), 6.0))
 
 
 def test_the_fused_adam_is_the_one_of_fairseq():

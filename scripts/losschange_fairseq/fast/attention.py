@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .small_heads import attend, suits
+from .small_heads import attend, attend_to_itself, suits
 
 
 def self_attention(block, x: Tensor, causal: bool, seen: Tensor | None) -> Tensor:
@@ -27,7 +27,9 @@ def self_attention(block, x: Tensor, causal: bool, seen: Tensor | None) -> Tenso
     """
     projections = (block.q_proj, block.k_proj, block.v_proj)
     if _narrow(block, x, x):
-        return _mix_narrow(block, *_project_narrow(block, x, projections), x, causal, seen)
+        weights = [p.weight for p in projections] + [p.bias for p in projections]
+        mixed = attend_to_itself(x, weights, block.num_heads, causal, seen)
+        return _leave_narrow(block, mixed, x)
     return _mix(block, *_project(block, x, projections), causal, seen)
 
 
@@ -44,7 +46,7 @@ def cross_attention(block, x: Tensor, source: Tensor, seen: Tensor | None) -> Te
     if _narrow(block, x, source):
         query = _project_narrow(block, x, asking)
         found = _project_narrow(block, source, answering)
-        return _mix_narrow(block, *query, *found, x, False, seen)
+        return _leave_narrow(block, attend(*query, *found, False, seen), x)
     return _mix(
         block, *_project(block, x, asking), *_project(block, source, answering), False, seen
     )
@@ -87,7 +89,6 @@ def _project_narrow(block, x: Tensor, projections) -> tuple[Tensor, ...]:
     return rows.flatten(1, 2).unbind(0)
 
 
-def _mix_narrow(block, query: Tensor, key: Tensor, value: Tensor, x: Tensor, causal, seen):
-    mixed = attend(query, key, value, causal, seen)
-    # (batch x heads, width of a head, length) -> (batch, length, width)
+def _leave_narrow(block, mixed: Tensor, x: Tensor) -> Tensor:
+    """(batch x heads, width of a head, length) to (batch, length, width)."""
     return block.out_proj(mixed.view(x.shape[0], -1, x.shape[1]).transpose(1, 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from .attention import cross_attention, self_attention
-from .dropout import dropout
+from .dropout import add_dropped
 
 
 def encoder_layer(layer, x: Tensor, seen: Tensor | None) -> Tensor:
@@ -64,5 +64,5 @@ def _before(layer, norm, x: Tensor) -> Tensor:
 
 
 def _after(layer, norm, x: Tensor, residual: Tensor) -> Tensor:
-    x = residual + dropout(layer.dropout_module, x)
+    x = add_dropped(layer.dropout_module, residual, x)
     return x if layer.normalize_before else norm(x)

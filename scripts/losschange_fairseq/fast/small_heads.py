@@ -7,6 +7,8 @@ faster than as its last; the weights are kept for the way back.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -16,7 +18,7 @@ LONGEST = 256
 
 
 def suits(x: Tensor, source: Tensor, width: int) -> bool:
-    """Whether `attend` is the faster way.
+    """Whether `attend` and `attend_to_itself` are the faster way.
 
     Parameters
     ----------
@@ -44,34 +46,104 @@ def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool, seen: Tensor
     -------
     Tensor (batch x heads, width of a head, length)
     """
-    return _Attend.apply(query, key, value, query.shape[1] ** -0.5, causal, seen)
+    return _Attend.apply(query, key, value, causal, seen)
+
+
+def attend_to_itself(
+    x: Tensor, weights: Sequence[Tensor], heads: int, causal: bool, seen: Tensor | None
+) -> Tensor:
+    """`attend` of a sequence to itself, its three projections included.
+
+    Parameters
+    ----------
+    x : Tensor (batch, length, width)
+    weights : sequence of Tensor
+        Matrices (width, width) of query, key and value, then their biases (width,).
+    heads : int
+    causal : bool
+    seen : bool Tensor (batch, 1, 1, length) or None
+
+    Returns
+    -------
+    Tensor (batch x heads, width of a head, length)
+    """
+    return _AttendToItself.apply(x, heads, causal, seen, *weights)
 
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, query, key, value, scale, causal, seen):
-        # (batch x heads, length, key length)
-        weights = torch.bmm((query * scale).transpose(1, 2), key)
-        if causal:
-            weights += _future(query.shape[2], key.shape[2])
-        if seen is not None:
-            per_sentence = weights.view(seen.shape[0], -1, *weights.shape[1:])
-            per_sentence.masked_fill_(seen.logical_not(), float("-inf"))
-        weights = torch.softmax(weights, dim=2)
+    def forward(ctx, query, key, value, causal, seen):
+        weights = _weights(query, key, causal, seen)
         ctx.save_for_backward(query, key, value, weights)
-        ctx.scale = scale
         return torch.bmm(value, weights.transpose(1, 2))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
         query, key, value, weights = ctx.saved_tensors
-        of_value = torch.bmm(gradient, weights)
-        of_weights = torch.bmm(gradient.transpose(1, 2), value)
-        of_scores = torch._softmax_backward_data(of_weights, weights, 2, weights.dtype)
-        of_query = torch.bmm(key, of_scores.transpose(1, 2)).mul_(ctx.scale)
-        of_key = torch.bmm(query, of_scores).mul_(ctx.scale)
-        return of_query, of_key, of_value, None, None, None
+        found = [torch.empty_like(one) for one in (query, key, value)]
+        _way_back(gradient, query, key, value, weights, found)
+        return *found, None, None
+
+
+class _AttendToItself(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, heads, causal, seen, *parameters):
+        batch, length, width = x.shape
+        rows, matrix = x.reshape(-1, width), torch.cat(parameters[:3])
+        found = torch.addmm(torch.cat(parameters[3:]), rows, matrix.t())
+        # (3, batch x heads, width of a head, length)
+        found = found.view(batch, length, 3, heads, -1).permute(2, 0, 3, 4, 1).flatten(1, 2)
+        query, key, value = found.unbind(0)
+        weights = _weights(query, key, causal, seen)
+        ctx.save_for_backward(rows, matrix, found, weights)
+        ctx.shape, ctx.heads = x.shape, heads
+        return torch.bmm(value, weights.transpose(1, 2))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        rows, matrix, projected, weights = ctx.saved_tensors
+        batch, length, width = ctx.shape
+        found = torch.empty_like(projected)
+        _way_back(gradient, *projected.unbind(0), weights, found.unbind(0))
+        # (batch x length, 3 x width)
+        found = found.view(3, batch, -1, length).permute(1, 3, 0, 2).reshape(-1, 3 * width)
+        return (
+            (found @ matrix).view(ctx.shape),
+            *(None, None, None),
+            *(found.t() @ rows).chunk(3),
+            *found.sum(dim=0).chunk(3),
+        )
+
+
+def _weights(query: Tensor, key: Tensor, causal: bool, seen: Tensor | None) -> Tensor:
+    """How much every position (batch x heads, length, key length) looks at which."""
+    weights = torch.bmm((query * _scale(query)).transpose(1, 2), key)
+    if causal:
+        weights += _future(query.shape[2], key.shape[2])
+    if seen is not None:
+        per_sentence = weights.view(seen.shape[0], -1, *weights.shape[1:])
+        per_sentence.masked_fill_(seen.logical_not(), float("-inf"))
+    return torch.softmax(weights, dim=2, out=weights)
+
+
+def _way_back(
+    gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, weights: Tensor, found
+) -> None:
+    """Put the gradients of query, key and value into the three tensors of `found`."""
+    of_query, of_key, of_value = found
+    torch.bmm(gradient, weights, out=of_value)
+    of_weights = torch.bmm(gradient.transpose(1, 2), value)
+    of_scores = torch._softmax_backward_data(
+        of_weights, weights, 2, weights.dtype, grad_input=of_weights
+    )
+    torch.bmm(key, of_scores.transpose(1, 2), out=of_query).mul_(_scale(query))
+    torch.bmm(query, of_scores, out=of_key).mul_(_scale(query))
+
+
+def _scale(query: Tensor) -> float:
+    return query.shape[1] ** -0.5
 
 
 _FUTURE: dict[tuple[int, int], Tensor] = {}
