@@ -128,8 +128,6 @@ def fairseq_train(arguments):
         "torch.set_num_threads(1)\n"
         "torch.serialization.add_safe_globals([argparse.Namespace])\n"
         "from fairseq_cli.train import cli_main; cli_main()\n"
-        # fairseq leaves a thread that reads ahead, which can abort an interpreter that ends.
-        "import os, sys; sys.stdout.flush(); sys.stderr.flush(); os._exit(0)\n"
     )
     done = subprocess.run(
         [sys.executable, "-B", "-c", code, *arguments], capture_output=True, text=True

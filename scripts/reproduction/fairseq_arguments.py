@@ -92,7 +92,8 @@ def fairseq_arguments(
         if training["fast_cross_entropy"]:
             arguments.append("--compile-chunks")
     if device == "cpu":
-        arguments.append("--cpu")
+        # A thread that reads ahead gains nothing on one core, and can abort a process that ends.
+        arguments += ["--cpu", "--data-buffer-size", "0"]
     elif training["precision"] == "fp16":
         arguments.append("--fp16")
     elif training["precision"] == "bf16":
