@@ -19,7 +19,7 @@ from pathlib import Path
 from limits import within_limits
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "config.yaml", "rules", "scripts", "presets", "profiles", "envs")
+PARTS = ("Snakefile", "config.yaml", "captions", "envs", "presets", "profiles", "rules", "scripts")
 MOST = 1.10
 
 
