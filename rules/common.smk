@@ -31,6 +31,8 @@ CORPORA = {model.corpus: CONFIGURATION.corpora[model.corpus] for model in MODELS
 # What each model is estimated to take; jobs ask for it.
 COSTS = {model.name: training_cost(CONFIGURATION, model) for model in MODELS.values()}
 NEWS_TEST = "newstest2018"
+# Text before all else: its jobs take several cores, and would wait until trainings leave them free.
+TEXT_FIRST = 1
 
 
 wildcard_constraints:

@@ -103,6 +103,7 @@ rule fetch_source:
     localrule: True
     conda:
         "../envs/corpora.yaml"
+    priority: TEXT_FIRST
     resources:
         downloads=1,
     params:
@@ -127,6 +128,7 @@ rule generate_source:
         "text"
     conda:
         "../envs/corpora.yaml"
+    priority: TEXT_FIRST
     params:
         languages=lambda wildcards: CORPORA[wildcards.corpus].languages,
         source=lambda wildcards: synthetic_pairs(
@@ -219,6 +221,7 @@ for corpus in CORPORA:
         conda:
             "../envs/corpora.yaml"
         threads: 2
+        priority: TEXT_FIRST
         resources:
             runtime=text_minutes(CONFIGURATION, corpus),
             mem_mb=2500,

@@ -47,6 +47,7 @@ rule learn_vocabulary:
     conda:
         "../envs/corpora.yaml"
     threads: 2
+    priority: TEXT_FIRST
     resources:
         runtime=lambda wildcards: text_minutes(CONFIGURATION, TOKENS[wildcards.tokens].corpus),
         mem_mb=lambda wildcards: vocabulary_memory(
@@ -87,6 +88,7 @@ for tokens in TOKENS:
         conda:
             "../envs/corpora.yaml"
         threads: 4
+        priority: TEXT_FIRST
         resources:
             runtime=text_minutes(CONFIGURATION, TOKENS[tokens].corpus),
             mem_mb=1000,
@@ -139,6 +141,7 @@ rule record_provenance:
     localrule: True
     conda:
         "../envs/corpora.yaml"
+    priority: TEXT_FIRST
     params:
         sources=lambda wildcards: described_sources(wildcards.corpus),
         sentences=CONFIGURATION.vocabulary.sentences,
