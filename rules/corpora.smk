@@ -100,10 +100,10 @@ rule fetch_source:
         f"{RESULTS}/logs/fetch_source/{{archive}}.log",
     wildcard_constraints:
         archive="|".join(map(re.escape, ARCHIVES)) or "none",
+    priority: TEXT_FIRST
     localrule: True
     conda:
         "../envs/corpora.yaml"
-    priority: TEXT_FIRST
     resources:
         downloads=1,
     params:
@@ -124,11 +124,11 @@ rule generate_source:
         f"{RESULTS}/logs/generate_source/{{corpus}}.{{number}}.log",
     wildcard_constraints:
         number=r"\d+",
+    priority: TEXT_FIRST
     group:
         "text"
     conda:
         "../envs/corpora.yaml"
-    priority: TEXT_FIRST
     params:
         languages=lambda wildcards: CORPORA[wildcards.corpus].languages,
         source=lambda wildcards: synthetic_pairs(
@@ -216,12 +216,12 @@ for corpus in CORPORA:
             f"{RESULTS}/corpora/{corpus}/counts.json",
         log:
             f"{RESULTS}/logs/prepare_corpus/{corpus}.log",
+        priority: TEXT_FIRST
         group:
             "text"
         conda:
             "../envs/corpora.yaml"
         threads: 2
-        priority: TEXT_FIRST
         resources:
             runtime=text_minutes(CONFIGURATION, corpus),
             mem_mb=2500,

@@ -42,12 +42,12 @@ rule learn_vocabulary:
         vocabulary=f"{RESULTS}/tokens/{{tokens}}/sentencepiece.vocab",
     log:
         f"{RESULTS}/logs/learn_vocabulary/{{tokens}}.log",
+    priority: TEXT_FIRST
     group:
         "text"
     conda:
         "../envs/corpora.yaml"
     threads: 2
-    priority: TEXT_FIRST
     resources:
         runtime=lambda wildcards: text_minutes(CONFIGURATION, TOKENS[wildcards.tokens].corpus),
         mem_mb=lambda wildcards: vocabulary_memory(
@@ -83,12 +83,12 @@ for tokens in TOKENS:
             f"{RESULTS}/tokens/{tokens}/tokens.json",
         log:
             f"{RESULTS}/logs/binarise_text/{tokens}.log",
+        priority: TEXT_FIRST
         group:
             "text"
         conda:
             "../envs/corpora.yaml"
         threads: 4
-        priority: TEXT_FIRST
         resources:
             runtime=text_minutes(CONFIGURATION, TOKENS[tokens].corpus),
             mem_mb=1000,
@@ -138,10 +138,10 @@ rule record_provenance:
         f"{RESULTS}/corpora/{{corpus}}/provenance.json",
     log:
         f"{RESULTS}/logs/record_provenance/{{corpus}}.log",
+    priority: TEXT_FIRST
     localrule: True
     conda:
         "../envs/corpora.yaml"
-    priority: TEXT_FIRST
     params:
         sources=lambda wildcards: described_sources(wildcards.corpus),
         sentences=CONFIGURATION.vocabulary.sentences,
