@@ -2,7 +2,7 @@
 
 Both train the same model on the same batches without dropout, in the precision that the preset asks
 for and the device has. Prints, for each objective, how far the losses are apart and how the
-layers' profiles correlate, over all components and for the least alike of them.
+layers' profiles correlate, over all components and for each.
 
     python benchmarks/equivalence.py --preset paper --updates 500     # a GPU: half precision
     python benchmarks/equivalence.py --preset demo --updates 50       # a CPU: float32
@@ -21,7 +21,7 @@ from training import Row, build_row, parse, ways
 LEAST = 0.99  # of a correlation
 
 
-def train(row: Row, updates: int, cuda: bool) -> list[float]:
+def train(row: Row, updates: int) -> list[float]:
     """Make the updates; the loss of each, nats per target token."""
     losses = []
     for _ in range(updates):
@@ -89,7 +89,7 @@ def main() -> None:
                     *(objective, way, changes, "batch", configuration, data, folder),
                     "cuda" if cuda else "cpu",
                 )
-                losses[way] = train(row, options.updates, cuda)
+                losses[way] = train(row, options.updates)
                 found[way] = profiles(Path(row.task.options.lca_parts))
                 del row
             pairs = zip(losses["stock"], losses[fast], strict=False)

@@ -61,7 +61,7 @@ def main() -> None:
         print(f"{sum(seconds):8.1f} s  {len(seconds):4d} x {rule}")
     print(f"{whole:.1f} s on {options.cores} slots, {first:.1f} s of them before the first job")
     ratio = ("workflow over its jobs' own time", options.cores * whole / own, MOST, "x")
-    within_limits((ratio,))
+    sys.exit(not within_limits((ratio,)))
 
 
 if __name__ == "__main__":

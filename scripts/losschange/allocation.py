@@ -9,7 +9,7 @@ tree, so the same numbers give the same bits on every run of one machine.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 
 import numpy as np
@@ -120,8 +120,8 @@ class Row:
     def copy(self, tensors: Sequence[Tensor | None]) -> Row:
         """Take the values of a tensor per parameter; None gives 0."""
         if isinstance(tensors, Pieces):
-            for run, place in self._runs:
-                run.copy_(tensors.whole[place])
+            for run, piece in self._runs_beside(tensors.whole):
+                run.copy_(piece)
             return self
         present = [(v, t) for v, t in zip(self.views, tensors, strict=True) if t is not None]
         if len(present) < len(self.views):
@@ -132,8 +132,8 @@ class Row:
     def subtract(self, tensors: Sequence[Tensor]) -> Row:
         """Subtract a tensor per parameter: theta_t - theta_{t+1}, the negative of the step."""
         if isinstance(tensors, Pieces):
-            for run, place in self._runs:
-                run.sub_(tensors.whole[place])
+            for run, piece in self._runs_beside(tensors.whole):
+                run.sub_(piece)
         else:
             torch._foreach_sub_(self.views, list(tensors))
         return self
@@ -141,14 +141,18 @@ class Row:
     def multiply(self, tensors: Sequence[Tensor | None]) -> Row:
         """Multiply by a tensor per parameter; None, a parameter without gradient, gives 0."""
         if isinstance(tensors, Pieces):
-            for run, place in self._runs:
-                run.mul_(tensors.whole[place])
+            for run, piece in self._runs_beside(tensors.whole):
+                run.mul_(piece)
         elif any(tensor is None for tensor in tensors):
             for view, tensor in zip(self.views, tensors, strict=True):
                 view.zero_() if tensor is None else view.mul_(tensor)
         else:
             torch._foreach_mul_(self.views, list(tensors))
         return self
+
+    def _runs_beside(self, whole: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Stretches of this row without padding, each with its scalars of a `Pieces.whole`."""
+        return ((run, whole[place]) for run, place in self._runs)
 
     def _runs_without_padding(self, partition: Partition) -> list[tuple[Tensor, slice]]:
         """Stretches of this row, and where their scalars are among those of a `Pieces.whole`."""

@@ -208,6 +208,8 @@ class ResumableTraining:
         # others when it goes on in a later one.
         self.task.dataset_to_epoch_iter.clear()
         epochs = self.trainer.get_train_iterator(epoch=1, load_dataset=False)
+        # A process that reads is started by the next line, and draws the masks of this epoch.
+        self.task.dataset("train").set_epoch(state["train_iterator"]["epoch"])
         epochs.load_state_dict(state["train_iterator"])
         return epochs
 
@@ -289,8 +291,7 @@ class ResumableTraining:
     def _newest_checkpoint(self) -> Path | None:
         for unfinished in self.checkpoints.glob("*.tmp") if self._writes else ():
             unfinished.unlink()
-        found = self._checkpoints()
-        return found[-1] if found else None
+        return next(reversed(self._checkpoints()), None)
 
     def _forget_crash(self) -> None:
         """Remove the dump that fairseq leaves after an error; it is no state to resume from."""

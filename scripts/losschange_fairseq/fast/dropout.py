@@ -12,8 +12,8 @@ PARTS = 2**16
 def add_dropped(module, residual: Tensor, x: Tensor) -> Tensor:
     """`residual` plus what fairseq's dropout module leaves of `x`.
 
-    On a CPU four masks come from every random number, and the mask, the scale and the sum are one
-    operation.
+    On a CPU four masks come from every random number, and mask and scale are one factor, applied
+    with the sum.
 
     Parameters
     ----------
