@@ -9,6 +9,7 @@ job, in which Snakemake reads the rules, is printed beside and counted.
 
 import argparse
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -23,15 +24,17 @@ PARTS = ("Snakefile", "config.yaml", "captions", "envs", "presets", "profiles", 
 MOST = 1.10
 
 
-def jobs_of(folder: Path) -> dict[tuple[str, float], float]:
-    """(rule, start) to end of every job that Snakemake remembers, in seconds since 1970."""
-    found: dict[tuple[str, float], float] = {}
+def jobs_of(folder: Path) -> list[tuple[str, float, float]]:
+    """Rule, start and end of every job that Snakemake remembers, in seconds since 1970."""
+    found: dict[tuple, tuple[float, float]] = {}
     for path in (folder / ".snakemake" / "metadata").rglob("*"):
         if path.is_file():
+            # One record for each output of a job.
             record = json.loads(path.read_text())
-            job = (record["rule"], record["starttime"])
-            found[job] = max(record["endtime"], found.get(job, 0.0))
-    return found
+            job = (record["rule"], record["shellcmd"], *(record["log"] or ()))
+            start, end = found.get(job, (math.inf, 0.0))
+            found[job] = min(start, record["starttime"]), max(end, record["endtime"])
+    return [(job[0], *times) for job, times in found.items()]
 
 
 def main() -> None:
@@ -52,10 +55,10 @@ def main() -> None:
         subprocess.run([*command, "--cores", str(options.cores)], cwd=folder, check=True)
         whole = time.time() - before
         jobs = jobs_of(folder)
-    own = sum(end - start for (_, start), end in jobs.items())
-    first = min(start for _, start in jobs) - before
+    own = sum(end - start for _, start, end in jobs)
+    first = min(start for _, start, _ in jobs) - before
     rules: dict[str, list[float]] = {}
-    for (rule, start), end in jobs.items():
+    for rule, start, end in jobs:
         rules.setdefault(rule, []).append(end - start)
     for rule, seconds in sorted(rules.items(), key=lambda one: -sum(one[1])):
         print(f"{sum(seconds):8.1f} s  {len(seconds):4d} x {rule}")
