@@ -19,6 +19,7 @@ from losschange.partition import partition_parameters
 from losschange.parts import PartStore
 from losschange.recorder import Recorder
 
+from .fast.masking import draw_masks_once
 from .fast.micro_batches import join_samples, passes_for
 from .fast.stacks import use_fast_layers
 from .initialisation import scale_initialisation
@@ -246,3 +247,9 @@ class RecordingLanguageModeling(RecordingTask, LanguageModelingTask):
 @register_task("lca_masked_lm", dataclass=RecordingMaskedLMConfig)
 class RecordingMaskedLM(RecordingTask, MaskedLMTask):
     """fairseq's masked_lm task, recorded."""
+
+    def load_dataset(self, split, *arguments, **options):
+        """Load a split."""
+        super().load_dataset(split, *arguments, **options)
+        if self.options.fast_bookkeeping:
+            draw_masks_once(self.datasets[split])

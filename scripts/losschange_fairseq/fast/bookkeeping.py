@@ -5,10 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import torch
+from fairseq.models import FairseqEncoder
 from fairseq.trainer import Trainer
 from omegaconf import OmegaConf
 
 from .memory import keep_freed_memory
+
+_WALK = FairseqEncoder.set_num_updates
 
 
 class QuietTrainer(Trainer):
@@ -57,7 +60,10 @@ def remember_modes(model) -> None:
     # Not through the module's own attributes: they would be registered as its parts.
     model.__dict__["_every_module"] = every
     model.__dict__["_counting_modules"] = tuple(
-        module for module in every[1:] if hasattr(module, "set_num_updates")
+        module
+        for module in every[1:]
+        # An encoder's own is a walk over modules that are all here.
+        if getattr(type(module), "set_num_updates", _WALK) is not _WALK
     )
 
 

@@ -1,0 +1,75 @@
+"""Masked words drawn once per sentence; fairseq draws them for the source and for the target."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from fairseq.data import MaskTokensDataset
+from torch import Tensor
+
+
+def draw_masks_once(dataset) -> None:
+    """Let the source and the target of a masked language model share what is drawn.
+
+    The ids stay those that fairseq gives. Left alone are whole words and spans, and masks without
+    random words or without words left as they are.
+
+    Parameters
+    ----------
+    dataset : fairseq.data.SortDataset
+        A split of fairseq's masked_lm task; changed in place.
+    """
+    parts = dataset.dataset.defn
+    source, target = parts["net_input.src_tokens"].dataset, parts["target"].dataset
+    plain = source.dataset
+    spans = plain.mask_multiple_length > 1 or plain.mask_stdev
+    mixed = plain.random_token_prob and plain.leave_unmasked_prob
+    if plain.mask_whole_words is None and not spans and not plain.skip_masking and mixed:
+        plain.__class__ = _MaskedSource
+        target.dataset.__class__ = _MaskedTarget
+        target.dataset.source = plain
+
+
+class _MaskedSource(MaskTokensDataset):
+    drawn = None, ()
+    shares = None
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.both(index)[0]
+
+    def both(self, index: int) -> tuple[Tensor, Tensor]:
+        """A sentence as the model sees it, and its masked words with padding around them."""
+        key = self.seed, self.epoch, index
+        if self.drawn[0] != key:
+            self.drawn = key, self._draw(key, self.dataset[index].numpy())
+        return self.drawn[1]
+
+    def _draw(self, key: tuple[int, int, int], words: np.ndarray) -> tuple[Tensor, Tensor]:
+        if (words == self.mask_idx).any():
+            raise ValueError(f"sentence {key[2]} holds the id {self.mask_idx}, which is the mask's")
+        # The order of the draws is fairseq's.
+        random = np.random.default_rng(int(hash(key) % 1e6))
+        length = len(words)
+        number = int(self.mask_prob * length + random.random())
+        chosen = np.zeros(length, bool)
+        chosen[random.choice(length, number, replace=False)] = True
+        not_masked = self.random_token_prob + self.leave_unmasked_prob
+        other = chosen & (random.random(length) < not_masked)
+        left = random.random(length) < self.leave_unmasked_prob / not_masked
+        replaced = other & ~left
+        source = np.where(chosen & ~(other & left), self.mask_idx, words)
+        source[replaced] = self._shares().searchsorted(random.random(replaced.sum()), "right")
+        target = np.where(chosen, words, self.pad_idx)
+        return torch.from_numpy(source), torch.from_numpy(target)
+
+    def _shares(self) -> np.ndarray:
+        """Of all words up to each, among those that can replace another."""
+        if self.shares is None:
+            self.shares = self.weights.cumsum()
+            self.shares /= self.shares[-1]
+        return self.shares
+
+
+class _MaskedTarget(MaskTokensDataset):
+    def __getitem__(self, index: int) -> Tensor:
+        return self.source.both(index)[1]
