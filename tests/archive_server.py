@@ -57,8 +57,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, str(value))
         self.end_headers()
         for place in range(start, max(min(end, len(body)), start), server.block):
+            # Not after the last: who has everything goes, and this would still count as a request.
+            time.sleep(server.pause if place > start else 0.0)
             self.wfile.write(body[place : min(place + server.block, end)])
-            time.sleep(server.pause)
         if end < len(body) and server.stall:
             time.sleep(server.stall)
 

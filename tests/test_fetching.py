@@ -24,7 +24,7 @@ def server(tmp_path_factory):
                     text = "".join(f"{language} sentence {number}\n" for number in range(60))
                     archive.writestr(f"Europarl.{languages}.{language}", text)
             running.files[path] = made.read_bytes()
-        running.block, running.pause, running.gather = 2_000, 0.2, 2
+        running.block, running.pause, running.gather = 100, 0.1, 2
         yield running
 
 
