@@ -55,6 +55,8 @@ def install():
     NoSlurm
         If this is not possible here, or the machine has a Slurm of its own.
     """
+    # Where Debian keeps daemons; not on everybody's path.
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
     if os.geteuid() != 0:
         raise NoSlurm("only root can start Slurm's daemons")
     written = CONFIGURATION / "slurm.conf"
@@ -114,7 +116,8 @@ class Cluster:
             wait_until(lambda: not ask("squeue", "-h").strip(), 60, "jobs that do not end")
         finally:
             for name in ("slurmd", "slurmctld"):
-                end(process_of(self.folder / f"{name}.pid", name))
+                if (self.folder / f"{name}.pid").exists():
+                    end(process_of(self.folder / f"{name}.pid", name))
             if self.munged is not None:
                 end(self.munged)
             for name in ("slurm.conf", "gres.conf"):
