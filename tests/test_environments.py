@@ -97,3 +97,21 @@ def test_both_container_recipes_run_the_same_commands():
         commands("Containerfile") == commands("losschange.def")
         and len(commands("Containerfile")) == 4
     )
+
+
+@pytest.mark.parametrize("recipe", ["Containerfile", "losschange.def"])
+def test_a_container_gets_every_file_that_the_set_up_reads(recipe):
+    """The set-up runs where nothing but the recipe's copies are."""
+    tools = ROOT / "tools"
+    needed, found = ["set_up"], []
+    while needed:
+        found.append(needed.pop())
+        imports = re.findall(
+            r"^(?:from|import) (\w+)", (tools / f"{found[-1]}.py").read_text(), re.M
+        )
+        needed += [name for name in imports if (tools / f"{name}.py").exists()]
+    assert len(found) > 1
+    text = (ROOT / "envs" / recipe).read_text()
+    copied = re.findall(r"(?<!/)tools/(\w+)\.py", text)
+    assert set(found) <= set(copied)
+    assert "requirements.lock" in text
