@@ -6,11 +6,35 @@ batch first: (batch, length, width).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from .small_heads import attend, attend_to_itself, suits
+
+
+@contextmanager
+def without_plans(lengths_change: bool) -> Iterator[None]:
+    """Leave cuDNN's attention out where the lengths change from batch to batch.
+
+    On Hopper cards PyTorch asks cuDNN first, which makes a plan for every new pair of batch size
+    and length, some 30 ms each: six of them in a pass of a translation model, there and back.
+    PyTorch's own kernels need no plans.
+
+    Parameters
+    ----------
+    lengths_change : bool
+        False leaves everything as it is.
+    """
+    allowed = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(allowed and not lengths_change)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(allowed)
 
 
 def self_attention(block, x: Tensor, causal: bool, seen: Tensor | None) -> Tensor:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import torch
+from fairseq.models import FairseqEncoderDecoderModel
 from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase
 
 from . import layers
+from .attention import without_plans
 
 
 def use_fast_layers(model, compiled: bool = False) -> None:
@@ -23,18 +25,30 @@ def use_fast_layers(model, compiled: bool = False) -> None:
     ValueError
         If a stack has something that `layers` does not know.
     """
+    kinds = (
+        (TransformerEncoderBase, FastEncoder, layers.encoder_layer),
+        (TransformerDecoderBase, FastDecoder, layers.decoder_layer),
+    )
     for module in list(model.modules()):
-        if isinstance(module, TransformerEncoderBase):
-            _refuse_unknown(module)
-            module.__class__ = FastEncoder
-            module.run_layer = _compile(layers.encoder_layer, compiled)
-        elif isinstance(module, TransformerDecoderBase):
-            _refuse_unknown(module)
-            module.__class__ = FastDecoder
-            module.run_layer = _compile(layers.decoder_layer, compiled)
+        for stock, fast, run_layer in kinds:
+            if isinstance(module, stock):
+                _refuse_unknown(module)
+                module.__class__ = fast
+                module.run_layer = _compile(run_layer, compiled)
+                # Language models have blocks of one length.
+                module.lengths_change = isinstance(model, FairseqEncoderDecoderModel)
 
 
-class FastEncoder(TransformerEncoderBase):
+class _FastStack:
+    def run_layers(self, x, *context):
+        """What the layers make of x (batch, length, width)."""
+        with without_plans(self.lengths_change):
+            for layer in self.layers:
+                x = self.run_layer(layer, x, *context)
+        return x
+
+
+class FastEncoder(_FastStack, TransformerEncoderBase):
     """An encoder whose layers are batch first and look at padding only where there is some."""
 
     def forward_scriptable(
@@ -44,8 +58,7 @@ class FastEncoder(TransformerEncoderBase):
         padding = src_tokens.eq(self.padding_idx)
         seen = padding.logical_not()[:, None, None, :] if padding.any() else None
         x, embedding = self.forward_embedding(src_tokens, token_embeddings)
-        for layer in self.layers:
-            x = self.run_layer(layer, x, seen)
+        x = self.run_layers(x, seen)
         if self.layer_norm is not None:
             x = self.layer_norm(x)
         return {
@@ -61,7 +74,7 @@ class FastEncoder(TransformerEncoderBase):
         }
 
 
-class FastDecoder(TransformerDecoderBase):
+class FastDecoder(_FastStack, TransformerDecoderBase):
     """A decoder without causal masks and attention weights; step by step it is the stock one."""
 
     def extract_features_scriptable(
@@ -97,8 +110,7 @@ class FastDecoder(TransformerDecoderBase):
         if self.layernorm_embedding is not None:
             x = self.layernorm_embedding(x)
         x = self.dropout_module(x)
-        for layer in self.layers:
-            x = self.run_layer(layer, x, source, seen)
+        x = self.run_layers(x, source, seen)
         if self.layer_norm is not None:
             x = self.layer_norm(x)
         if self.project_out_dim is not None:
