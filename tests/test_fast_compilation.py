@@ -12,7 +12,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from losschange_fairseq.fast import attention, cross_entropy, layers
-from training_runs import in_process
+from training_runs import SWITCHES, in_process
 
 pytestmark = [
     pytest.mark.slow,
@@ -20,7 +20,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 
-SWITCHES = ("fast_layers", "fast_cross_entropy", "fast_optimizer", "fast_bookkeeping")
 UPDATES = 20
 CHANGES = {
     **dict.fromkeys(SWITCHES, True),

@@ -11,6 +11,7 @@ from losschange_fairseq.training import Intervals, ResumableTraining
 from reproduction.fairseq_arguments import fairseq_arguments
 from reproduction.models import parse_model
 from tiny_trainings import tiny_training
+from training_runs import SWITCHES
 
 pytestmark = [
     pytest.mark.slow,
@@ -19,7 +20,6 @@ pytestmark = [
 ]
 
 NAMES = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}
-SWITCHES = ("fast_layers", "fast_cross_entropy", "fast_optimizer", "fast_bookkeeping")
 UPDATES = 50
 RATE = 2e-3
 

@@ -18,6 +18,8 @@ from tiny_trainings import RECORDING, ROOT, tiny_training
 SCRIPT = ROOT / "scripts" / "train_model.py"
 NAMES = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}
 UPDATES = 30
+# Of the faster ways.
+SWITCHES = ("fast_layers", "fast_cross_entropy", "fast_optimizer", "fast_bookkeeping")
 OUTPUTS = ("cube", "checkpoint", "history", "settings")
 
 

@@ -208,7 +208,7 @@ class ResumableTraining:
         # others when it goes on in a later one.
         self.task.dataset_to_epoch_iter.clear()
         epochs = self.trainer.get_train_iterator(epoch=1, load_dataset=False)
-        # A process that reads is started by the next line, and draws the masks of this epoch.
+        # A process that reads starts as the position is loaded; its masks are to be this epoch's.
         self.task.dataset("train").set_epoch(state["train_iterator"]["epoch"])
         epochs.load_state_dict(state["train_iterator"])
         return epochs

@@ -28,11 +28,13 @@ def draw_masks_once(dataset) -> None:
         plain.__class__ = _MaskedSource
         target.dataset.__class__ = _MaskedTarget
         target.dataset.source = plain
+        # Of all words up to each, among those that can replace another.
+        plain.shares = plain.weights.cumsum()
+        plain.shares /= plain.shares[-1]
 
 
 class _MaskedSource(MaskTokensDataset):
     drawn = None, ()
-    shares = None
 
     def __getitem__(self, index: int) -> Tensor:
         return self.both(index)[0]
@@ -58,16 +60,9 @@ class _MaskedSource(MaskTokensDataset):
         left = random.random(length) < self.leave_unmasked_prob / not_masked
         replaced = other & ~left
         source = np.where(chosen & ~(other & left), self.mask_idx, words)
-        source[replaced] = self._shares().searchsorted(random.random(replaced.sum()), "right")
+        source[replaced] = self.shares.searchsorted(random.random(replaced.sum()), "right")
         target = np.where(chosen, words, self.pad_idx)
         return torch.from_numpy(source), torch.from_numpy(target)
-
-    def _shares(self) -> np.ndarray:
-        """Of all words up to each, among those that can replace another."""
-        if self.shares is None:
-            self.shares = self.weights.cumsum()
-            self.shares /= self.shares[-1]
-        return self.shares
 
 
 class _MaskedTarget(MaskTokensDataset):

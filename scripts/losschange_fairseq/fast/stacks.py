@@ -29,14 +29,15 @@ def use_fast_layers(model, compiled: bool = False) -> None:
         (TransformerEncoderBase, FastEncoder, layers.encoder_layer),
         (TransformerDecoderBase, FastDecoder, layers.decoder_layer),
     )
+    # Language models have blocks of one length.
+    lengths_change = isinstance(model, FairseqEncoderDecoderModel)
     for module in list(model.modules()):
         for stock, fast, run_layer in kinds:
             if isinstance(module, stock):
                 _refuse_unknown(module)
                 module.__class__ = fast
                 module.run_layer = _compile(run_layer, compiled)
-                # Language models have blocks of one length.
-                module.lengths_change = isinstance(model, FairseqEncoderDecoderModel)
+                module.lengths_change = lengths_change
 
 
 class _FastStack:
