@@ -25,6 +25,8 @@ from losschange.profiles import ModelProfile
 # Panels that share one y scale within a row: magnitudes can be compared by eye inside a group.
 SCALES = (("embedding",), ("key", "query"), ("value", "out"), ("W1", "W2"))
 
+LONGEST_NAME = 9  # letters beside a row
+
 
 def draw_layer_bars(profiles: Sequence[ModelProfile], row_height: float = 1.25) -> Figure:
     """One row per model, one panel per component.
@@ -47,8 +49,10 @@ def draw_layer_bars(profiles: Sequence[ModelProfile], row_height: float = 1.25) 
             _draw_panel(axes, profile, name)
         for group in SCALES:
             _share_scale({name: panels[name] for name in group}, profile)
-        name = f"{objective_name(profile.objective)}\n{profile.model}"
-        panels["embedding"].set_ylabel(name, size=SMALL, weight="bold", linespacing=1.1)
+        # Longer names would run into the rows around.
+        words = [objective_name(profile.objective), *profile.model.split(".")]
+        size = SMALL * min(1, LONGEST_NAME / max(map(len, words)))
+        panels["embedding"].set_ylabel("\n".join(words), size=size, weight="bold", linespacing=1.1)
     for name, axes in zip(names, grid[0], strict=True):
         axes.set_title(TITLES[name])
     for axes in grid[:-1].flat:
