@@ -57,17 +57,21 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_bytes(straight, tokens,
     assert updates == ["update", *map(str, range(1, UPDATES + 1))]
 
 
-@pytest.mark.parametrize("objective", ["clm"])
-def test_sigterm_saves_and_says_so(objective, tokens, tmp_path, request):
+@pytest.mark.parametrize("readers", [0, 2])
+def test_sigterm_to_all_processes_of_a_job_saves_and_says_so(readers, tokens, tmp_path):
+    changes = {"checkpoint_interval": 3, "data_workers": readers}
     process = subprocess.Popen(
-        command(tmp_path, objective, tokens, checkpoint_interval=3, total_updates=400),
+        command(tmp_path, "clm", tokens, total_updates=4000, **changes),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     wait_for_update(process, tmp_path, 6)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
     _, message = process.communicate()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
     assert process.returncode == 1
     assert "error: clm-en was stopped at update" in message and "to go on" in message
     assert "Traceback" not in message
@@ -75,9 +79,9 @@ def test_sigterm_saves_and_says_so(objective, tokens, tmp_path, request):
     assert (tmp_path / "state" / "checkpoints" / f"checkpoint_{stopped}.pt").is_file()
     assert PartStore(tmp_path / "state" / "parts").last_update() == stopped
     # Another configuration must not go on from this state.
-    other = command(tmp_path, objective, tokens, checkpoint_interval=3, total_updates=401)
+    other = command(tmp_path, "clm", tokens, total_updates=4001, **changes)
     message = run(other, status=1)
-    assert "total_updates: 400 in the state, 401 now" in message and "Traceback" not in message
+    assert "total_updates: 4000 in the state, 4001 now" in message and "Traceback" not in message
 
 
 def test_tries_of_a_job_that_is_over_make_an_update_each_and_end_in_the_same_cube(

@@ -1,5 +1,7 @@
 """Every faster way makes the update that stock fairseq makes, and Table 2 says which were taken."""
 
+from multiprocessing import active_children
+
 import numpy as np
 import pytest
 import torch
@@ -294,8 +296,10 @@ def test_a_resumed_training_is_the_straight_one_to_the_bit(objective, tokens, tm
     intervals = Intervals(UPDATES, UPDATES, UPDATES)
     halted = ResumableTraining(arguments, tmp_path / "halted", intervals)
     assert not halted.run(lambda update, numbers: None, lambda: halted.updates == 23)
+    before = set(active_children())
     resumed = ResumableTraining(arguments, tmp_path / "halted", intervals)
     assert resumed.updates == 23
+    assert len(set(active_children()) - before) == 1, "one that reads, and none to throw away"
     assert resumed.run(lambda update, numbers: None, lambda: False)
     assemble_cube(resumed.store, tmp_path / "cube.nc", resumed.updates, {})
     with open_cube(tmp_path / "cube.nc") as cube:

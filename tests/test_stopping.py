@@ -1,7 +1,9 @@
 """When a training stops before its end."""
 
+import multiprocessing
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -34,6 +36,23 @@ def test_without_a_limit_only_a_signal_stops(clock):
     assert first_stop(stop, clock, [1.0] * 100_000) is None
     os.kill(os.getpid(), signal.SIGTERM)
     assert stop() and stop.reason == "it was asked to (SIGTERM)"
+
+
+def test_a_forked_process_leaves_stopping_to_its_parent(clock):
+    stop = StopRequest()
+    ours, its = multiprocessing.Pipe()
+    fork = multiprocessing.get_context("fork")
+    child = fork.Process(target=lambda: its.send(its.recv()))
+    child.start()
+    subprocess.run(["kill", str(child.pid)], check=True)
+    ours.send("alive?")
+    assert ours.recv() == "alive?" and not stop()
+    child.join()
+    child = fork.Process(target=signal.pause)
+    child.start()
+    child.terminate()
+    child.join()
+    assert child.exitcode in (0, -signal.SIGTERM)
 
 
 def test_it_stops_in_time_to_save_before_the_limit(clock):

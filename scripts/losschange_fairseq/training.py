@@ -85,6 +85,7 @@ class ResumableTraining:
             *("--lca-parts", str(self.store.folder)),
             *("--save-dir", str(self.checkpoints)),
             *("--restore-file", str(restored or self.checkpoints / "none.pt")),
+            "--reset-dataloader",  # `_load` finds the place among the batches
         ]
         self.cfg, self.task, self.trainer = build_trainer(arguments)
         self._epochs = self._load(restored)
@@ -202,15 +203,16 @@ class ResumableTraining:
                 f"{restored} could not be loaded ({reason}); remove it to go back one more"
             ) from error
         self._recorder_state = (state or {}).get("recorder", {})
-        if state is None or not self.task.can_reuse_epoch_itr(self.task.dataset("train")):
+        if state is None:
             return epochs
-        # An uninterrupted training keeps the batches made for its first epoch, but fairseq makes
-        # others when it goes on in a later one.
-        self.task.dataset_to_epoch_iter.clear()
-        epochs = self.trainer.get_train_iterator(epoch=1, load_dataset=False)
+        # fairseq's own way starts processes that read twice, with other batches in later epochs.
+        position, dataset = state["train_iterator"], self.task.dataset("train")
+        if not self.task.can_reuse_epoch_itr(dataset):
+            epochs = self.trainer.get_train_iterator(position["epoch"], load_dataset=False)
+        self.trainer.lr_step(position["epoch"])
         # A process that reads starts as the position is loaded; its masks are to be this epoch's.
-        self.task.dataset("train").set_epoch(state["train_iterator"]["epoch"])
-        epochs.load_state_dict(state["train_iterator"])
+        dataset.set_epoch(position["epoch"])
+        epochs.load_state_dict(position)
         return epochs
 
     def _write_checkpoint(self, path: Path, extra_state: dict) -> None:
@@ -266,11 +268,9 @@ class ResumableTraining:
                 f"update {number}: the loss is {numbers['loss']}. The last checkpoint is kept; "
                 "lower the learning rate or train in float32"
             )
-        # fairseq reports bits.
         return {
-            "loss": numbers["loss"] * math.log(2),
-            # Of all workers.
-            "tokens": int(metrics.get_meter("train", "wpb").val),
+            "loss": numbers["loss"] * math.log(2),  # fairseq reports bits
+            "tokens": int(metrics.get_meter("train", "wpb").val),  # of all workers
         }
 
     def _validate(self) -> None:

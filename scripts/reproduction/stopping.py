@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import time
 
 # Seconds kept for saving before a job ends, beside what saving took so far.
@@ -16,6 +18,9 @@ class StopRequest:
     On SIGTERM (Slurm's at the time limit, by scancel and before a requeue; Snakemake's), on the
     first Ctrl-C, and of its own accord shortly before the time limit: what is kept for saving is
     three times the longest pause between two questions so far, which is a save or a validation.
+
+    Processes forked from this one, such as those that read batches, leave SIGTERM to it: a queue
+    signals all processes of a job, and the last updates could not be saved without the readers.
 
     Parameters
     ----------
@@ -56,3 +61,42 @@ class StopRequest:
 def tries_left(updates_left: int, updates_made: int) -> int:
     """Further tries that a training needs when each makes as many updates as this one."""
     return -(-updates_left // max(updates_made, 1))
+
+
+def _handled_here() -> bool:
+    handler = signal.getsignal(signal.SIGTERM)
+    return isinstance(getattr(handler, "__self__", None), StopRequest)
+
+
+def _before_fork() -> None:
+    """Let a signal that meets a new process at once wait until it can tell who sent it."""
+    if _handled_here():
+        # Blocked, not ignored: torch sets a handler of its own in processes that read.
+        _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _after_fork_in_parent() -> None:
+    if _handled_here():
+        signal.pthread_sigmask(signal.SIG_SETMASK, _mask.before)
+
+
+def _after_fork_in_child() -> None:
+    """End by SIGTERM only where the parent sent it."""
+    if not _handled_here():
+        return
+    parent = os.getppid()
+
+    def wait_for_parent() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait_for_parent, daemon=True).start()
+
+
+_mask = threading.local()
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)
