@@ -107,8 +107,7 @@ def new_folder(parent, **settings):
     folder = copy_repository(parent / "repository")
     merged = yaml.safe_load(TINY.read_text()) | {"run": "queue"} | settings
     merged["resources"]["training_gpus"] = 1  # of the queue's; the trainings use the CPU
-    # An epoch of these has ten updates: processes that read would only start and end.
-    merged["training"]["data_workers"] = 0
+    merged["training"]["data_workers"] = 1  # reads: one more process that Slurm signals
     written = {name: value for name, value in merged.items() if value is not None}
     (folder / "settings.yaml").write_text(yaml.safe_dump(written))
     return folder
