@@ -9,11 +9,12 @@ from torch.nn import functional
 
 from losschange.assembly import assemble_cube
 from losschange.cube import open_cube
+from losschange_fairseq import tasks
 from losschange_fairseq.training import Intervals, ResumableTraining
 from reproduction.fairseq_arguments import fairseq_arguments
 from reproduction.models import parse_model
 from tiny_trainings import tiny_training
-from training_runs import SWITCHES
+from training_runs import SWITCHES, in_process
 
 pytestmark = [
     pytest.mark.slow,
@@ -260,6 +261,19 @@ def test_fewer_passes_make_the_same_updates(objective, tokens, tmp_path):
     assert settings["micro_batches"] == "2"
     np.testing.assert_allclose(found_losses, losses, atol=2e-3)
     assert difference(found, cube) < 1e-3
+
+
+def test_a_resumed_training_keeps_the_number_of_passes(tokens, tmp_path, monkeypatch):
+    """What another GPU, or less memory on the same, would decide must not change the numbers."""
+    decided = iter([3, 2])
+    monkeypatch.setattr(tasks, "passes_for", lambda model, samples: next(decided))
+    arguments = ("clm", tokens)
+    changes = {"update_frequency": 4, "max_tokens": 192, "micro_batches": "auto"}
+    halted = in_process(tmp_path, *arguments, **changes)
+    assert not halted.run(lambda update, numbers: None, lambda: halted.updates == 2)
+    resumed = in_process(tmp_path, *arguments, **changes)
+    assert not resumed.run(lambda update, numbers: None, lambda: resumed.updates == 3)
+    assert halted.task.passes == resumed.task.passes == 3
 
 
 def test_memory_decides_how_many_passes_an_update_needs():

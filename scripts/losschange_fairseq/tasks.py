@@ -36,13 +36,15 @@ class RecordingTask:
     recorder : losschange.recorder.Recorder or None
         None before the first update, when `--lca-parts` is not given, or in a data-parallel
         process other than the first, which alone records.
+    passes : int or None
+        How many make an update, once that is decided; a training that goes on keeps the number.
     """
 
     recorder = None
+    passes = None
     _started = False
     _master_weights = None
     _describing = False
-    _passes = None
 
     @property
     def options(self):
@@ -87,11 +89,11 @@ class RecordingTask:
         asked = self.options.micro_batches
         if asked == "stock" or len(samples) == 1:
             return samples
-        if self._passes is None:
+        if self.passes is None:
             # Decided once: the updates of a training are alike.
-            self._passes = passes_for(model, samples) if asked == "auto" else int(asked)
+            self.passes = passes_for(model, samples) if asked == "auto" else int(asked)
         left = getattr(self.options, "left_pad_source", False)
-        return join_samples(samples, self._passes, self.target_dictionary.pad(), left)
+        return join_samples(samples, self.passes, self.target_dictionary.pad(), left)
 
     def optimizer_step(self, optimizer, model, update_num):
         """Let the optimizer step, and allocate the loss change of that step."""

@@ -165,6 +165,7 @@ class ResumableTraining:
             extra = {
                 "train_iterator": self._epochs.state_dict(),
                 "recorder": self.task.recorder.state_dict(),
+                "passes": self.task.passes,
             }
             self._write_checkpoint(path, extra)
         except (OSError, RuntimeError) as error:
@@ -205,6 +206,7 @@ class ResumableTraining:
         self._recorder_state = (state or {}).get("recorder", {})
         if state is None:
             return epochs
+        self.task.passes = state.get("passes")
         # fairseq's own way starts processes that read twice, with other batches in later epochs.
         position, dataset = state["train_iterator"], self.task.dataset("train")
         if not self.task.can_reuse_epoch_itr(dataset):
@@ -224,11 +226,10 @@ class ResumableTraining:
 
     def _batches(self) -> Iterator[list]:
         """The batches of every update from here on, epoch after epoch."""
-        frequency = self.cfg.optimization.update_freq[0]
         while True:
             epoch = self._epochs.next_epoch_itr(shuffle=True)
             self.trainer.begin_epoch(self._epochs.epoch)
-            for samples in iterators.GroupedIterator(epoch, frequency):
+            for samples in iterators.GroupedIterator(epoch, self.cfg.optimization.update_freq[0]):
                 # An empty batch, where a worker has one less, would spoil the others' token counts.
                 yield [sample for sample in samples if sample] or samples[:1]
             self.trainer.lr_step(self._epochs.epoch)
@@ -237,10 +238,7 @@ class ResumableTraining:
             )
 
     def _update(self, samples: list) -> dict | None:
-        """One update: its loss in nats per target token and its tokens.
-
-        None when an overflow in half precision skipped it.
-        """
+        """Loss (nats per target token) and tokens of an update; None if an overflow skipped it."""
         number = self.updates + 1
         try:
             samples = self.task.join_samples(samples, self.trainer.get_model())

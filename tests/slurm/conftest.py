@@ -28,6 +28,7 @@ from cluster import (
 
 from workflow_runs import ROOT, TINY, copy_repository
 
+DEMO = ROOT / "presets" / "demo.yaml"
 PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
 VARIABLE = "LOSSCHANGE_TEST_RUN"
 LOOK_EVERY = ("--slurm-init-seconds-before-status-checks", "1")
@@ -56,17 +57,10 @@ def cluster():
 
 
 @pytest.fixture(scope="session")
-def all_models(tmp_path_factory):
-    """Folder of an undisturbed local run of all 15 models, two at a time."""
-    text = {"sources": ["synthetic:400"], "valid": 40, "test": 20}
-    news = {"sources": ["synthetic:10:news"]}
-    corpora = {
-        **{f"europarl-en-{language}": text for language in ("de", "fi", "et")},
-        "wmt-en-de": {"sources": ["synthetic:400"], "train": "rest", "valid": 40},
-        **{f"newstest2018-en-{language}": news for language in ("de", "fi", "et")},
-    }
-    folder = new_folder(tmp_path_factory.mktemp("all"), models=None, corpora=corpora)
-    run_here(folder)
+def demo(tmp_path_factory):
+    """Folder of an undisturbed local run of the demo, two models at a time."""
+    folder = new_folder(tmp_path_factory.mktemp("demo"), DEMO)
+    run_here(folder, "all")
     return folder
 
 
@@ -84,10 +78,11 @@ def time_limit():
 def two_models(time_limit, tmp_path_factory):
     """The same of two models that train for a while, clm-de shorter, clm-en longer; and a third."""
     # A short training first: how fast is this machine?
-    trial = new_folder(tmp_path_factory.mktemp("trial"), models=["clm-en"])
-    run_here(trial)
+    trial = new_folder(tmp_path_factory.mktemp("trial"), TINY, models=["clm-en"])
+    run_here(trial, "cubes")
     folder = new_folder(
         tmp_path_factory.mktemp("two"),
+        TINY,
         models=["clm-en", "clm-de", "mlm-de"],
         model_training={
             name: {
@@ -98,18 +93,16 @@ def two_models(time_limit, tmp_path_factory):
             for name, seconds in (("clm-de", SHORT_SECONDS), ("clm-en", 60 * time_limit))
         },
     )
-    run_here(folder)
+    run_here(folder, "cubes")
     return folder
 
 
-def new_folder(parent, **settings):
-    """A copy of the repository with the tiny settings; None takes the paper's value instead."""
+def new_folder(parent, preset, **settings):
+    """A copy of the repository with the settings of a preset, and some of its own."""
     folder = copy_repository(parent / "repository")
-    merged = yaml.safe_load(TINY.read_text()) | {"run": "queue"} | settings
-    merged["resources"]["training_gpus"] = 1  # of the queue's; the trainings use the CPU
-    merged["training"]["data_workers"] = 1  # reads: one more process that Slurm signals
-    written = {name: value for name, value in merged.items() if value is not None}
-    (folder / "settings.yaml").write_text(yaml.safe_dump(written))
+    settings = yaml.safe_load(preset.read_text()) | {"run": "queue"} | settings
+    settings["resources"]["training_gpus"] = 1  # of the queue's; the trainings use the CPU
+    (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
     return folder
 
 
@@ -120,9 +113,9 @@ def open_folder():
     return folder
 
 
-def run_here(folder):
-    """Train all models of a folder on this machine, without Slurm."""
-    command = [sys.executable, "-m", "snakemake", "cubes", "--cores", "2"]
+def run_here(folder, target):
+    """Make a target in a folder on this machine, without Slurm."""
+    command = [sys.executable, "-m", "snakemake", target, "--cores", "2"]
     process = subprocess.Popen(
         [*command, "--configfile", "settings.yaml"],
         cwd=folder,
