@@ -14,10 +14,11 @@ def time_limit():
 
 TIME_LIMIT = time_limit()
 # Tries of a training: those that the time limit makes necessary by the estimate, twice for a
-# machine that is slower, and two for a node that fails. Without a limit: what the profile says.
+# machine that is slower, and two for a node that fails. Ten at least, where the estimate is far off:
+# a try that makes no progress ends soon. Without a limit: what the profile says.
 # Only the process that plans repeats a job; the one that runs it in the queue would multiply them.
 TRAINING_RETRIES = (
-    2 * max(cost.tries(TIME_LIMIT) for cost in COSTS.values()) + 2
+    max(2 * max(cost.tries(TIME_LIMIT) for cost in COSTS.values()) + 2, 10)
     if TIME_LIMIT and workflow.is_main_process
     else None
 )

@@ -33,7 +33,9 @@ PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
 VARIABLE = "LOSSCHANGE_TEST_RUN"
 LOOK_EVERY = ("--slurm-init-seconds-before-status-checks", "1")
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-SHORT_SECONDS = 15  # of updates, without starting and saving
+# Of updates at their fastest, without starting and saving.
+SHORT_SECONDS = 15
+LONG_LIMITS = 1.25  # for one time limit; a try trains for less than half of its own
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +80,12 @@ def time_limit():
 def two_models(time_limit, tmp_path_factory):
     """The same of two models that train for a while, clm-de shorter, clm-en longer; and a third."""
     # A short training first: how fast is this machine?
-    trial = new_folder(tmp_path_factory.mktemp("trial"), TINY, models=["clm-en"])
+    trial = new_folder(
+        tmp_path_factory.mktemp("trial"),
+        TINY,
+        models=["clm-en"],
+        objective_training={"clm": {"total_updates": 400}},
+    )
     run_here(trial, "cubes")
     folder = new_folder(
         tmp_path_factory.mktemp("two"),
@@ -90,7 +97,10 @@ def two_models(time_limit, tmp_path_factory):
                 "validation_interval": 200,
                 "checkpoint_interval": 50,
             }
-            for name, seconds in (("clm-de", SHORT_SECONDS), ("clm-en", 60 * time_limit))
+            for name, seconds in (
+                ("clm-de", SHORT_SECONDS),
+                ("clm-en", LONG_LIMITS * 60 * time_limit),
+            )
         },
     )
     run_here(folder, "cubes")
