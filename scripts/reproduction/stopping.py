@@ -64,8 +64,10 @@ def tries_left(updates_left: int, updates_made: int) -> int:
 
 
 def _handled_here() -> bool:
+    """Whether a StopRequest is in force, on a system that tells who sent a signal (not macOS)."""
     handler = signal.getsignal(signal.SIGTERM)
-    return isinstance(getattr(handler, "__self__", None), StopRequest)
+    asked = isinstance(getattr(handler, "__self__", None), StopRequest)
+    return asked and hasattr(signal, "sigwaitinfo")
 
 
 def _before_fork() -> None:
