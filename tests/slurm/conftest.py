@@ -42,14 +42,14 @@ LONG_LIMITS = 1.25  # for one time limit; a try trains for less than half of its
 def cluster():
     """A running Slurm with two slots."""
     partition = yaml.safe_load(PROFILE.read_text())["default-resources"]["slurm_partition"]
-    folder = open_folder()
-    cluster = Cluster(folder, partition)
     # The session's own end too, when it is asked to stop.
     signal.signal(signal.SIGTERM, lambda number, frame: pytest.exit("stopped", 128 + number))
     try:
         install()
     except NoSlurm as reason:
         pytest.skip(f"no Slurm here: {reason}")
+    folder = open_folder()
+    cluster = Cluster(folder, partition)
     try:
         cluster.start()
         yield cluster
