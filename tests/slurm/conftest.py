@@ -111,7 +111,9 @@ def new_folder(parent, preset, **settings):
     """A copy of the repository with the settings of a preset, and some of its own."""
     folder = copy_repository(parent / "repository")
     settings = yaml.safe_load(preset.read_text()) | {"run": "queue"} | settings
-    settings["resources"]["training_gpus"] = 1  # of the queue's; the trainings use the CPU
+    # The queue's GPUs are none; the trainings use the CPU.
+    settings["resources"]["training_gpus"] = 1
+    settings["training"]["device"] = "cpu"
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
     return folder
 
