@@ -14,7 +14,7 @@ from losschange_fairseq.training import Intervals, ResumableTraining
 from reproduction.fairseq_arguments import fairseq_arguments
 from reproduction.models import parse_model
 from tiny_trainings import tiny_training
-from training_runs import SWITCHES, in_process
+from training_runs import NAMES, SWITCHES, in_process
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,7 +22,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 
-NAMES = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}
 UPDATES = 50
 RATE = 2e-3
 
@@ -267,11 +266,10 @@ def test_a_resumed_training_keeps_the_number_of_passes(tokens, tmp_path, monkeyp
     """What another GPU, or less memory on the same, would decide must not change the numbers."""
     decided = iter([3, 2])
     monkeypatch.setattr(tasks, "passes_for", lambda model, samples: next(decided))
-    arguments = ("clm", tokens)
     changes = {"update_frequency": 4, "max_tokens": 192, "micro_batches": "auto"}
-    halted = in_process(tmp_path, *arguments, **changes)
+    halted = in_process(tmp_path, "clm", tokens, **changes)
     assert not halted.run(lambda update, numbers: None, lambda: halted.updates == 2)
-    resumed = in_process(tmp_path, *arguments, **changes)
+    resumed = in_process(tmp_path, "clm", tokens, **changes)
     assert not resumed.run(lambda update, numbers: None, lambda: resumed.updates == 3)
     assert halted.task.passes == resumed.task.passes == 3
 
