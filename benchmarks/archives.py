@@ -11,7 +11,7 @@ from pathlib import Path
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from reproduction.corpora.synthetic import generate_blocks  # noqa: E402
+from text.synthetic import generate_blocks  # noqa: E402
 
 LANGUAGES = ("en", "de")
 SPLITS = {"train": "rest", "valid": 2500, "test": 2500}

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from recording_cost import SCRIPTS, preset_configuration
 from token_ids import write_text_tokens, write_zipf_tokens
+
 from training import MODELS, STOCK, endless, parse
 
 sys.path.insert(0, str(SCRIPTS))
@@ -36,7 +37,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     from losschange_fairseq.building import build_trainer
     from losschange_fairseq.fast.micro_batches import join_samples
-    from reproduction.fairseq_arguments import fairseq_arguments
+    from training.fairseq_arguments import fairseq_arguments
 
     configuration = preset_configuration("paper")
     with tempfile.TemporaryDirectory() as name:

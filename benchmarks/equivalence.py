@@ -16,6 +16,7 @@ from pathlib import Path
 
 from recording_cost import MODELS, preset_configuration
 from token_ids import write_zipf_tokens
+
 from training import Row, build_row, parse, ways
 
 LEAST = 0.99  # of a correlation
@@ -35,8 +36,8 @@ def train(row: Row, updates: int) -> list[float]:
 
 def profiles(folder: Path):
     """LCA of a training, summed over its updates and heads: layer x component."""
-    from losschange.cube import open_cube
-    from losschange.parts import PartStore
+    from losschange.cube.format import open_cube
+    from losschange.cube.parts import PartStore
 
     total = 0
     for part in PartStore(folder).parts():

@@ -63,7 +63,7 @@ def preset_configuration(preset: str):
     """The configuration of a preset, as the workflow merges it; "paper" is config.yaml alone."""
     import yaml
 
-    from reproduction.configuration_check import load_configuration
+    from running.configuration_check import load_configuration
 
     values = yaml.safe_load((ROOT / "config.yaml").read_text())
     if preset != "paper":
@@ -86,8 +86,8 @@ def measure(
     import torch
 
     from losschange_fairseq.building import build_trainer
-    from reproduction.fairseq_arguments import fairseq_arguments
-    from reproduction.models import parse_model
+    from running.models import parse_model
+    from training.fairseq_arguments import fairseq_arguments
 
     model = parse_model(MODELS[objective])
     settings = configuration.training_of(model).model_dump() | {

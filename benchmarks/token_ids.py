@@ -33,8 +33,8 @@ def write_zipf_tokens(folder: Path, pair: bool, vocabulary: int, sentences: int)
 
 def write_text_tokens(folder: Path, pair: bool, vocabulary: int, text: Path) -> Path:
     """Token ids of a text with the suffixes .en and .de, by the workflow's own code."""
-    from reproduction.binarisation import binarise
-    from reproduction.vocabulary import learn_vocabulary
+    from text.binarisation import binarise
+    from text.vocabulary import learn_vocabulary
 
     data, languages = folder / ("pair" if pair else "one"), ["en", "de"] if pair else ["en"]
     data.mkdir()

@@ -139,7 +139,7 @@ def endless(trainer, frequency: int) -> Iterator[list]:
 def build_row(objective, way, changes, recording, configuration, data, folder, device) -> Row:
     """A training ready to run."""
     from losschange_fairseq.building import build_trainer
-    from reproduction.fairseq_arguments import fairseq_arguments
+    from training.fairseq_arguments import fairseq_arguments
 
     model = parse(objective)
     settings = configuration.training_of(model).model_dump() | changes
@@ -335,7 +335,7 @@ def main() -> None:
 
 def parse(objective: str):
     """The model that stands for an objective."""
-    from reproduction.models import parse_model
+    from running.models import parse_model
 
     return parse_model(MODELS[objective])
 

@@ -2,7 +2,7 @@
 
 CLAIMS = f"{RESULTS}/claims"
 CLAIM_NUMBERS = range(1, 33)
-CLAIM_TEMPLATES = ("reproduction/claims/matrix.html.j2", "reproduction/claims/claims.css")
+CLAIM_TEMPLATES = ("report/claims/matrix.html.j2", "report/claims/claims.css")
 
 
 rule judge_claims:
@@ -12,8 +12,8 @@ rule judge_claims:
         qualities=expand(f"{RESULTS}/models/{{model}}/quality.json", model=replicates_of(MODELS)),
         code=uses(
             "judge_claims",
-            "reproduction/claims/claims.html.j2",
-            "reproduction/report/report.css",
+            "report/claims/claims.html.j2",
+            "report/report.css",
             *CLAIM_TEMPLATES,
         ),
     output:
@@ -44,8 +44,8 @@ rule describe_claims:
         claims=f"{CLAIMS}/claims.json",
         code=uses(
             "describe_claims",
-            "reproduction/claims/claim.html.j2",
-            "reproduction/report/report.css",
+            "report/claims/claim.html.j2",
+            "report/report.css",
         ),
     output:
         expand(f"{CLAIMS}/claim{{number}}.html", number=CLAIM_NUMBERS),

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from reproduction.configuration import synthetic_pairs
-from reproduction.configuration_check import ConfigurationError, load_configuration
-from reproduction.corpus_costs import text_minutes, vocabulary_memory
-from reproduction.costs import evaluation_minutes, training_cost
+from running.configuration import synthetic_pairs
+from running.configuration_check import ConfigurationError, load_configuration
+from text.corpus_costs import text_minutes, vocabulary_memory
+from running.costs import evaluation_minutes, training_cost
 
 try:
     CONFIGURATION = load_configuration(config)

@@ -1,7 +1,7 @@
 """Text: fetch the sources, or generate them; clean, split and count. -> corpora/"""
 
-from reproduction.corpora.records import check_digest
-from reproduction.files import UserError
+from text.records import check_digest
+from running.files import UserError
 
 # Corpora of artificial text take their sentences from places this far apart: no overlap.
 SYNTHETIC_STRIDE = 100_000_000

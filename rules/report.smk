@@ -35,8 +35,8 @@ rule make_report:
         captions=[f"{CAPTION_FOLDER}/{name}.rst" for name in CAPTIONS],
         code=uses(
             "make_report",
-            "reproduction/report/report.html.j2",
-            "reproduction/report/report.css",
+            "report/report.html.j2",
+            "report/report.css",
             *CLAIM_TEMPLATES,
         ),
     output:

@@ -1,8 +1,8 @@
 """What the jobs ask of the machine, or of the queue of a cluster."""
 
-from reproduction.earlier_runs import take_results
-from reproduction.files import UserError
-from reproduction.status import write_plan
+from running.earlier_runs import take_results
+from running.files import UserError
+from running.status import write_plan
 
 
 def time_limit():

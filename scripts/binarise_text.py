@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from reproduction.binarisation import binarise
-from reproduction.files import run_script
+from running.files import run_script
+from text.binarisation import binarise
 
 
 def main() -> None:

@@ -7,9 +7,9 @@ import warnings
 from itertools import islice
 from pathlib import Path
 
-from reproduction.devices import claimed_devices
-from reproduction.files import replace_when_complete, run_script
-from reproduction.models import parse_model
+from running.devices import claimed_devices
+from running.files import replace_when_complete, run_script
+from running.models import parse_model
 
 MEASURES = {"clm": "perplexity", "mlm": "masked-token loss", "mt": "translation"}
 
@@ -19,7 +19,7 @@ def measure(options: argparse.Namespace) -> None:
     # Imported late: this takes seconds, and a wrong command line should not.
     import sentencepiece
 
-    from reproduction.quality import TrainedModel, translation_scores
+    from training.quality import TrainedModel, translation_scores
 
     logging.getLogger().setLevel(logging.WARNING)
     settings = json.loads(options.settings)

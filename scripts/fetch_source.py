@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from reproduction.corpora.download import UNPACKED_LIMIT, fetch_source
-from reproduction.corpora.transfer import Patience
-from reproduction.files import run_script
+from running.files import run_script
+from text.download import UNPACKED_LIMIT, fetch_source
+from text.transfer import Patience
 
 
 def main() -> None:

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from reproduction.corpora.artificial.meaning import DOMAINS
-from reproduction.corpora.synthetic import LANGUAGES, write_synthetic_text
-from reproduction.files import run_script
+from running.files import run_script
+from text.artificial.meaning import DOMAINS
+from text.synthetic import LANGUAGES, write_synthetic_text
 
 
 def main() -> None:

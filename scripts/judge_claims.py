@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from losschange.summaries import SummaryError, open_summary
-from reproduction.claims.pages import matrix_page
-from reproduction.claims.record import as_json, judge_run, read_verdicts
-from reproduction.claims.tables import claims_csv, claims_markdown
-from reproduction.files import UserError, replace_when_complete, run_script
+from losschange.analysis.summaries import SummaryError, open_summary
+from report.claims.pages import matrix_page
+from report.claims.record import as_json, judge_run, read_verdicts
+from report.claims.tables import claims_csv, claims_markdown
+from running.files import UserError, replace_when_complete, run_script
 
 WRITERS = {"json": as_json, "csv": claims_csv, "md": claims_markdown, "html": matrix_page}
 

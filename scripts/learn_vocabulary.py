@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from reproduction.files import run_script
-from reproduction.vocabulary import learn_vocabulary
+from running.files import run_script
+from text.vocabulary import learn_vocabulary
 
 
 def main() -> None:

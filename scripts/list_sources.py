@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from reproduction.corpora.listing import describe_archives, list_archives
-from reproduction.files import run_script
+from running.files import run_script
+from text.listing import describe_archives, list_archives
 
 
 def main() -> None:

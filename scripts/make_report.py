@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from reproduction.claims.record import read_claims
-from reproduction.files import replace_when_complete, run_script
-from reproduction.report.inputs import read_run
-from reproduction.report.page import render_report
+from report.claims.record import read_claims
+from report.inputs import read_run
+from report.page import render_report
+from running.files import replace_when_complete, run_script
 
 CAPTIONS = Path(__file__).resolve().parent.parent / "captions"
 

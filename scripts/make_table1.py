@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from losschange.profiles import ProfileError
-from losschange.summaries import SummaryError, open_summary
-from reproduction.files import UserError, run_script
-from reproduction.positive_table import positive_table
-from reproduction.table_files import write_table
+from losschange.analysis.profiles import ProfileError
+from losschange.analysis.summaries import SummaryError, open_summary
+from report.table_files import write_table
+from running.files import UserError, run_script
+from studies.vazquez2022.positive_table import positive_table
 
 
 def main(arguments: list[str] | None = None) -> None:

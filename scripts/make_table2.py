@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from reproduction.files import run_script
-from reproduction.settings_table import settings_table
-from reproduction.table_files import read_record, write_table
+from report.table_files import read_record, write_table
+from running.files import run_script
+from studies.vazquez2022.settings_table import settings_table
 
 KEYS = ("model", "objective", "configured", "as_run")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from reproduction.files import run_script
-from reproduction.sentence_table import sentence_table
-from reproduction.table_files import read_record, write_table
+from report.table_files import read_record, write_table
+from running.files import run_script
+from studies.vazquez2022.sentence_table import sentence_table
 
 KEYS = ("corpus", "languages", "splits")
 

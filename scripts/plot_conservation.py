@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from losschange.conservation_profiles import conservation_profile
+from losschange.analysis.conservation_profiles import conservation_profile
 from losschange.plots.conservation import draw_conservation
 from losschange.plots.style import draw_message
-from reproduction.figure_files import make_figure
-from reproduction.files import run_script
+from report.figure_files import make_figure
+from running.files import run_script
 
 
 def draw(summaries, options):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from losschange.claims.distances import model_distances
 from losschange.plots.distances import draw_distances
 from losschange.plots.style import draw_message
-from reproduction.claims.record import group_by_model
-from reproduction.figure_files import figure_parser, make_figure
-from reproduction.files import run_script
+from report.claims.record import group_by_model
+from report.figure_files import figure_parser, make_figure
+from running.files import run_script
 
 
 def draw(summaries, options):

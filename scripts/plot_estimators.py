@@ -5,12 +5,12 @@ from __future__ import annotations
 from losschange.claims import Evidence
 from losschange.claims.agreement import REFERENCE, agreements, block_profiles
 from losschange.claims.judging import MissingData
-from losschange.cube import ESTIMATORS
+from losschange.cube.format import ESTIMATORS
 from losschange.plots.estimators import EstimatorRow, draw_estimators
 from losschange.plots.style import draw_message
-from reproduction.claims.record import group_by_model
-from reproduction.figure_files import figure_parser, make_figure
-from reproduction.files import run_script
+from report.claims.record import group_by_model
+from report.figure_files import figure_parser, make_figure
+from running.files import run_script
 
 
 def rows_of(evidence):

@@ -6,11 +6,11 @@ the embedding, the attention matrices and the feed-forward matrices of a row hav
 
 from __future__ import annotations
 
+from losschange.analysis.profiles import join_replicates, layer_profile
 from losschange.plots.layer_bars import draw_layer_bars
 from losschange.plots.style import draw_message
-from losschange.profiles import join_replicates, layer_profile
-from reproduction.figure_files import figure_parser, make_figure
-from reproduction.files import run_script
+from report.figure_files import figure_parser, make_figure
+from running.files import run_script
 
 
 def draw(summaries, options):

@@ -6,11 +6,11 @@ rows and has its own y scale.
 
 from __future__ import annotations
 
+from losschange.analysis.profiles import join_replicates, training_profile
 from losschange.plots.style import draw_message
 from losschange.plots.training_lines import draw_training_lines
-from losschange.profiles import join_replicates, training_profile
-from reproduction.figure_files import figure_parser, make_figure
-from reproduction.files import run_script
+from report.figure_files import figure_parser, make_figure
+from running.files import run_script
 
 
 def draw(summaries, options):

@@ -5,11 +5,11 @@ Key, query and value per objective; each heat map is normalised over all its cel
 
 from __future__ import annotations
 
+from losschange.analysis.profiles import head_profile
 from losschange.plots.head_maps import draw_head_maps
 from losschange.plots.style import draw_message
-from losschange.profiles import head_profile
-from reproduction.figure_files import figure_parser, make_figure
-from reproduction.files import run_script
+from report.figure_files import figure_parser, make_figure
+from running.files import run_script
 
 
 def draw(summaries, options):

@@ -6,12 +6,12 @@ Colour is the largest positive LCA in a stretch of training, summed over the tok
 
 from __future__ import annotations
 
+from losschange.analysis.profiles import first_of, positive_profile
+from losschange.analysis.streaming import READINGS
 from losschange.plots.positive_maps import draw_positive_maps
 from losschange.plots.style import draw_message
-from losschange.profiles import first_of, positive_profile
-from losschange.streaming import READINGS
-from reproduction.figure_files import figure_parser, make_figure
-from reproduction.files import run_script
+from report.figure_files import figure_parser, make_figure
+from running.files import run_script
 
 UNITS = {
     "per_token": "nats per token",

@@ -5,11 +5,11 @@ Colour and marker tell the objective, the shade the model; the Estonian MLM is d
 
 from __future__ import annotations
 
+from losschange.analysis.profiles import join_replicates, layer_profile
 from losschange.plots.overlay_lines import draw_overlay_lines
 from losschange.plots.style import draw_message
-from losschange.profiles import join_replicates, layer_profile
-from reproduction.figure_files import figure_parser, make_figure
-from reproduction.files import run_script
+from report.figure_files import figure_parser, make_figure
+from running.files import run_script
 
 
 def draw(summaries, options):

@@ -5,11 +5,11 @@ Additional is every model among --summaries that is not named by --main.
 
 from __future__ import annotations
 
+from losschange.analysis.profiles import join_replicates, layer_profile
 from losschange.plots.layer_bars import draw_layer_bars
 from losschange.plots.style import draw_message
-from losschange.profiles import join_replicates, layer_profile
-from reproduction.figure_files import figure_parser, make_figure
-from reproduction.files import run_script
+from report.figure_files import figure_parser, make_figure
+from running.files import run_script
 
 PAGE_HEIGHT = 9.5  # inches that a page leaves to the rows
 

@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from reproduction.corpora.preparation import prepare_corpus
-from reproduction.files import UserError, run_script
+from running.files import UserError, run_script
+from text.preparation import prepare_corpus
 
 
 def parse_settings(text: str) -> dict:

@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from reproduction.files import run_script
-from reproduction.provenance import record_provenance
+from running.files import run_script
+from text.provenance import record_provenance
 
 
 def main(arguments: list[str] | None = None) -> None:

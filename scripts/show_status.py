@@ -4,9 +4,9 @@ import argparse
 import time
 from pathlib import Path
 
-from reproduction.files import UserError, run_script
-from reproduction.status import standings
-from reproduction.status_table import status_table
+from running.files import UserError, run_script
+from running.status import standings
+from running.status_table import status_table
 
 
 def main() -> None:

@@ -6,11 +6,11 @@ import logging
 import warnings
 from pathlib import Path
 
-from reproduction.devices import claimed_devices
-from reproduction.files import run_script
-from reproduction.models import parse_model
-from reproduction.training_state import Outputs
-from reproduction.workers import run_workers
+from running.devices import claimed_devices
+from running.files import run_script
+from running.models import parse_model
+from training.state import Outputs
+from training.workers import run_workers
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def main() -> None:
             run_workers(options.workers, arguments)
             return
         # Imported late: this takes seconds, and a wrong command line should not.
-        from reproduction.training_run import train_model
+        from training.run import train_model
 
         logging.getLogger().setLevel(logging.WARNING)
         train_model(*arguments)

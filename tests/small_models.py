@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-from losschange.attachment import AttachedRecorder, attach
-from losschange.partition import Partition, Rule, Schema, partition_parameters
+from losschange.recording.attachment import AttachedRecorder, attach
+from losschange.recording.partition import Partition, Rule, Schema, partition_parameters
 
 VOCABULARY = 23
 WIDTH = 12

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from losschange.cube import PROBES, STEPS_PER_CHUNK, Cell, CubeLayout
-from losschange.cube_writer import CubeWriter
+from losschange.cube.format import PROBES, STEPS_PER_CHUNK, Cell, CubeLayout
+from losschange.cube.writer import CubeWriter
 
 LANGUAGES = ("en", "de", "fi", "et")
 # nats of contribution per layer at the largest layer, before the profile over depth

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.cube import open_cube
+from losschange.cube.format import open_cube
 from losschange.errors import RecordingError
 from losschange.schemas import gpt2_schema
 from offline_transformers import HEADS, LENGTH, WIDTH, WORDS, import_transformers, make_gpt2

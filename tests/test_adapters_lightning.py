@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.cube import open_cube
+from losschange.cube.format import open_cube
 from losschange.errors import RecordingError
 from losschange.schemas import transformer_encoder_schema
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.allocation import BRANCHES, CellSum, Details, Pieces, Row
-from losschange.cube import Cell
-from losschange.partition import Rule, Schema, partition_parameters
+from losschange.cube.format import Cell
+from losschange.recording.allocation import BRANCHES, CellSum, Details, Pieces, Row
+from losschange.recording.partition import Rule, Schema, partition_parameters
 from small_models import transformer_schema
 
 pytestmark = pytest.mark.usefixtures("one_thread")

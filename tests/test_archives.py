@@ -8,11 +8,11 @@ import zipfile
 
 import pytest
 
-from reproduction.corpora import lines as line_reading
-from reproduction.corpora.archives import ArchiveError, read_archive_pairs
-from reproduction.corpora.content import check_content
-from reproduction.corpora.lines import LineError, read_text_pairs, single_pairs
-from reproduction.files import UserError
+from running.files import UserError
+from text import lines as line_reading
+from text.archives import ArchiveError, read_archive_pairs
+from text.content import check_content
+from text.lines import LineError, read_text_pairs, single_pairs
 
 MEMBERS = 4_000  # of the archive with many; tried once with a million
 

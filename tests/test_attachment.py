@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from losschange.cube import ESTIMATORS, PROBES, Cell, open_cube
-from losschange.parts import PartStore
+from losschange.cube.format import ESTIMATORS, PROBES, Cell, open_cube
+from losschange.cube.parts import PartStore
 from small_models import (
     PROBES as PROBE_LOSSES,
 )

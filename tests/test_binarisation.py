@@ -19,10 +19,10 @@ from fairseq import options
 from fairseq.data import data_utils, indexed_dataset
 from fairseq_cli import preprocess
 
-from reproduction import text_lines
-from reproduction.binarisation import binarise
-from reproduction.files import FullDiskError, UserError
-from reproduction.token_files import TokenWriter
+from running.files import FullDiskError, UserError
+from text import text_lines
+from text.binarisation import binarise
+from text.token_files import TokenWriter
 from tiny_trainings import write_tokens
 
 ROOT = Path(__file__).parents[1]

@@ -17,8 +17,8 @@ from losschange.claims.distances import (
 )
 from losschange.claims.statistics import intraclass_correlation, kendall, linear_fit, spearman, t90
 from losschange.plots.style import house_style
-from reproduction.claims.record import group_by_model
-from reproduction.figure_files import figure_parser
+from report.claims.record import group_by_model
+from report.figure_files import figure_parser
 from synthetic_cubes import model_attributes
 from synthetic_summaries import BINS, LAYERS, SIX, make_summary, paper_like, paper_like_run
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from claim_cases import UNDECIDED, falsified
-from losschange.claims import CLAIMS, FAILS, HOLDS, UNKNOWN, Evidence, judge_claim, main_models
+from losschange.claims import FAILS, HOLDS, UNKNOWN, Evidence, judge_claim, main_models
+from studies.vazquez2022.claims import CLAIMS
 from synthetic_summaries import ATTENTION, SIX, blend, make_summary, paper_like_run
 
 DRAWS = 60

@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from reproduction.corpora.cleaning import (
+from running.files import UserError
+from text.cleaning import (
     clean_batch,
     clean_lines,
     fold_text,
@@ -15,8 +16,7 @@ from reproduction.corpora.cleaning import (
     normalise_text,
     pair_keys,
 )
-from reproduction.corpora.steps import STEPS, Step, change_text, check_steps, leaves_out
-from reproduction.files import UserError
+from text.steps import STEPS, Step, change_text, check_steps, leaves_out
 
 
 def clean_one(lines, steps):

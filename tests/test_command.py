@@ -9,11 +9,11 @@ import pytest
 import torch
 import xarray as xr
 
-from losschange import standing as reading
-from losschange.attachment import attach
 from losschange.command import main
-from losschange.partition import Rule, Schema
-from losschange.standing import read_standing
+from losschange.cube import run_status as reading
+from losschange.cube.run_status import read_standing
+from losschange.recording.attachment import attach
+from losschange.recording.partition import Rule, Schema
 
 SCHEMA = Schema(
     ("embedding", "decoder", "decoder", "output"),

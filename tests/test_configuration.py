@@ -3,9 +3,9 @@
 import pytest
 import yaml
 
-from reproduction.configuration import synthetic_pairs
-from reproduction.configuration_check import ConfigurationError, load_configuration
-from reproduction.models import parse_model
+from running.configuration import synthetic_pairs
+from running.configuration_check import ConfigurationError, load_configuration
+from running.models import parse_model
 from tiny_trainings import ROOT, values
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.attachment import attach
-from losschange.conservation import MEASURES, reference_measure
-from losschange.cube import CubeError, open_cube
-from losschange.cube_writer import CubeWriter
-from losschange.partition import Rule, Schema
-from losschange.summaries import open_summary, summarise_cube, write_summary
+from losschange.analysis.conservation import MEASURES, reference_measure
+from losschange.analysis.summaries import open_summary, summarise_cube, write_summary
+from losschange.cube.format import CubeError, open_cube
+from losschange.cube.writer import CubeWriter
+from losschange.recording.attachment import attach
+from losschange.recording.partition import Rule, Schema
 from synthetic_cubes import make_layout, model_attributes, write_cube
 
 STEPS = 230

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import plot_conservation
-from losschange.conservation_profiles import ConservationProfile, conservation_profile
+from losschange.analysis.conservation_profiles import ConservationProfile, conservation_profile
+from losschange.analysis.summaries import open_summary, summarise_cube, write_summary
 from losschange.plots.conservation import draw_conservation
 from losschange.plots.estimator_key import LOOKS, times
 from losschange.plots.style import SMALL, house_style
-from losschange.summaries import open_summary, summarise_cube, write_summary
-from reproduction.files import UserError
+from running.files import UserError
 from synthetic_cubes import write_cube
 
 MODELS = ("clm-en", "mlm-en", "mt-en-de")

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import yaml
 
-from losschange.cube import open_cube
-from reproduction.configuration_check import ConfigurationError, load_configuration
-from reproduction.corpus_costs import corpus_pairs, text_minutes
-from reproduction.costs import looks_per_update, records_per_update, training_cost
-from reproduction.model_size import model_size
-from reproduction.models import parse_model
-from reproduction.speeds import hardware_names, measurements, seconds_per_batch
-from reproduction.training_state import Outputs
+from losschange.cube.format import open_cube
+from running.configuration_check import ConfigurationError, load_configuration
+from running.costs import looks_per_update, records_per_update, training_cost
+from running.model_size import model_size
+from running.models import parse_model
+from running.speeds import hardware_names, measurements, seconds_per_batch
+from text.corpus_costs import corpus_pairs, text_minutes
 from tiny_trainings import (
     RECORDING,
     ROOT,
@@ -20,6 +19,7 @@ from tiny_trainings import (
     tiny_training,
     values,
 )
+from training.state import Outputs
 from workflow_runs import snakemake
 
 NAMES = ("clm-en", "mlm-en", "mt-en-de")
@@ -53,10 +53,10 @@ def cost(name="clm-en", **changes):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NAMES)
 def test_parameters_and_cells_are_those_of_the_model_that_fairseq_builds(name, tokens, tmp_path):
-    from losschange.partition import partition_parameters
+    from losschange.recording.partition import partition_parameters
     from losschange_fairseq.building import build_trainer
     from losschange_fairseq.schemas import schema_for
-    from reproduction.fairseq_arguments import fairseq_arguments
+    from training.fairseq_arguments import fairseq_arguments
 
     model = parse_model(name)
     for shape in SHAPES:
@@ -77,7 +77,7 @@ def test_parameters_and_cells_are_those_of_the_model_that_fairseq_builds(name, t
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.usefixtures("one_thread")
 def test_a_cube_holds_as_many_numbers_as_estimated(tokens, tmp_path):
-    from reproduction.training_run import train_model
+    from training.run import train_model
 
     model = parse_model("mt-en-de")
     training = tiny_training(model)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from losschange.cube import (
+from losschange.cube.format import (
     COMPONENTS,
     SERIES,
     STEPS_PER_CHUNK,
@@ -17,8 +17,8 @@ from losschange.cube import (
     layout_of,
     open_cube,
 )
-from losschange.cube_writer import CubeWriter
-from losschange.word_bins import bin_words
+from losschange.cube.word_bins import bin_words
+from losschange.cube.writer import CubeWriter
 
 CELLS = (
     Cell(0, "embedding"),

@@ -6,7 +6,7 @@ import torch
 from torch import distributed, multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
-from losschange.cube import open_cube
+from losschange.cube.format import open_cube
 from small_models import attach_to, make_optimizer, make_transformer, make_words, train, word_loss
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -5,12 +5,12 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from losschange.cube import open_cube
+from losschange.cube.format import open_cube
 from losschange_fairseq.training import Intervals, ResumableTraining
-from reproduction.configuration_check import load_configuration
-from reproduction.fairseq_arguments import fairseq_arguments
-from reproduction.models import parse_model
+from running.configuration_check import load_configuration
+from running.models import parse_model
 from tiny_trainings import ROOT, values, write_tokens
+from training.fairseq_arguments import fairseq_arguments
 
 # fairseq and hydra warn about their own use of torch and of each other.
 pytestmark = [

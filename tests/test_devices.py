@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from reproduction.devices import VISIBLE, claimed_devices, visible_devices
-from reproduction.files import UserError
+from running.devices import VISIBLE, claimed_devices, visible_devices
+from running.files import UserError
 from tiny_trainings import ROOT
 
 CLAIM = """
 import sys, time
 from pathlib import Path
-from reproduction.devices import claimed_devices
+from running.devices import claimed_devices
 with claimed_devices(int(sys.argv[2]), Path(sys.argv[1])) as devices:
     print(devices, flush=True)
     sys.stdin.read()

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from archive_server import archive_server
-from reproduction.corpora.archives import ArchiveError
-from reproduction.corpora.download import fetch_source, locate
-from reproduction.corpora.transfer import DownloadError, Patience
+from text.archives import ArchiveError
+from text.download import fetch_source, locate
+from text.transfer import DownloadError, Patience
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "fetch_source.py"
 PATH = "folder/text.zip"

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from archive_server import archive_server
-from reproduction.corpora.archives import ArchiveError
-from reproduction.corpora.download import fetch_source
-from reproduction.corpora.transfer import DownloadError, Partial, Patience
+from text.archives import ArchiveError
+from text.download import fetch_source
+from text.transfer import DownloadError, Partial, Patience
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "fetch_source.py"
 PATH = "folder/text.zip"

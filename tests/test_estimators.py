@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.cube import COMPONENTS, ESTIMATORS, PROBES, open_cube, steps_of
-from losschange.partition import Rule, Schema
+from losschange.cube.format import COMPONENTS, ESTIMATORS, PROBES, open_cube, steps_of
+from losschange.recording.partition import Rule, Schema
 from small_models import PROBES as PROBE_LOSSES
 from small_models import (
     attach_to,

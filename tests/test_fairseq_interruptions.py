@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from losschange.cube.parts import PartStore
 from losschange.errors import RecordingError
-from losschange.parts import PartStore
 from losschange_fairseq.training import TrainingError
 from training_runs import (
     NAMES,

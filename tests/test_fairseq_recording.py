@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import multiprocessing
 
-from losschange.cube import PROBES, open_cube
-from losschange.parts import PartStore
+from losschange.cube.format import PROBES, open_cube
+from losschange.cube.parts import PartStore
 from losschange_fairseq.building import build_trainer
 from losschange_fairseq.training import Intervals, ResumableTraining
-from reproduction.fairseq_arguments import fairseq_arguments
-from reproduction.models import parse_model
+from running.models import parse_model
 from tiny_trainings import RECORDING, tiny_training
+from training.fairseq_arguments import fairseq_arguments
 
 # fairseq and hydra warn about their own use of torch and of each other.
 pytestmark = [

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.cube import CubeError, open_cube
-from losschange.parts import PartStore
-from reproduction.fairseq_arguments import PLUGIN, fairseq_arguments
-from reproduction.models import parse_model
+from losschange.cube.format import CubeError, open_cube
+from losschange.cube.parts import PartStore
+from running.models import parse_model
 from tiny_trainings import tiny_training
+from training.fairseq_arguments import PLUGIN, fairseq_arguments
 from training_runs import NAMES, OUTPUTS, UPDATES, columns, command, in_process, run, state_of
 
 # fairseq and hydra warn about their own use of torch and of each other.

@@ -5,9 +5,9 @@ from torch import nn
 
 from losschange_fairseq.building import build_trainer
 from losschange_fairseq.fast.bookkeeping import remember_modes
-from reproduction.fairseq_arguments import fairseq_arguments
-from reproduction.models import parse_model
+from running.models import parse_model
 from tiny_trainings import tiny_training
+from training.fairseq_arguments import fairseq_arguments
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
 

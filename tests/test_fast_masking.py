@@ -14,9 +14,9 @@ from fairseq.data import (
 
 from losschange_fairseq.building import build_trainer
 from losschange_fairseq.fast.masking import draw_masks_once
-from reproduction.fairseq_arguments import fairseq_arguments
-from reproduction.models import parse_model
+from running.models import parse_model
 from tiny_trainings import tiny_training
+from training.fairseq_arguments import fairseq_arguments
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
 

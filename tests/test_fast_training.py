@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from losschange.assembly import assemble_cube
-from losschange.cube import open_cube
+from losschange.cube.assembly import assemble_cube
+from losschange.cube.format import open_cube
 from losschange_fairseq import tasks
 from losschange_fairseq.training import Intervals, ResumableTraining
-from reproduction.fairseq_arguments import fairseq_arguments
-from reproduction.models import parse_model
+from running.models import parse_model
 from tiny_trainings import tiny_training
+from training.fairseq_arguments import fairseq_arguments
 from training_runs import NAMES, SWITCHES, in_process
 
 pytestmark = [

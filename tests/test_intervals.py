@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from losschange import intervals
-from losschange.cube import ESTIMATORS, PROBES, details_of, open_cube, steps_of
+from losschange.cube.format import ESTIMATORS, PROBES, details_of, open_cube, steps_of
+from losschange.cube.parts import PartStore
 from losschange.errors import RecordingError
-from losschange.parts import PartStore
+from losschange.recording import probe_schedule as intervals
 from small_models import attach_to, make_optimizer, make_transformer, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from losschange.attachment import attach
-from losschange.cube import ESTIMATORS
-from losschange.isolation import isolated, placed
-from losschange.partition import Rule, Schema
-from losschange.word_bins import bin_words
+from losschange.cube.format import ESTIMATORS
+from losschange.cube.word_bins import bin_words
+from losschange.recording.attachment import attach
+from losschange.recording.partition import Rule, Schema
+from losschange.recording.side_effects import isolated, placed
 from small_models import attach_to, make_optimizer, make_transformer, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -10,11 +10,11 @@ from fairseq.optim.amp_optimizer import AMPOptimizer
 from fairseq.optim.fp16_optimizer import FP16Optimizer
 from omegaconf import OmegaConf
 
-from losschange.cube import open_cube
+from losschange.cube.format import open_cube
+from losschange.cube.parts import PartStore
 from losschange.errors import RecordingError
-from losschange.partition import Rule, Schema, partition_parameters
-from losschange.parts import PartStore
-from losschange.recorder import Recorder
+from losschange.recording.partition import Rule, Schema, partition_parameters
+from losschange.recording.recorder import Recorder
 from losschange_fairseq.fast.optimizer import FairseqFusedAdam
 from losschange_fairseq.master_weights import MasterWeights
 

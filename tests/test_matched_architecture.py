@@ -3,14 +3,14 @@
 import pytest
 from fairseq.modules import LearnedPositionalEmbedding
 
-from losschange.partition import partition_parameters
+from losschange.recording.partition import partition_parameters
 from losschange_fairseq.building import build_trainer
 from losschange_fairseq.schemas import schema_for
 from losschange_fairseq.settings import settings_as_run
-from reproduction.configuration_check import load_configuration
-from reproduction.fairseq_arguments import fairseq_arguments
-from reproduction.models import parse_model
+from running.configuration_check import load_configuration
+from running.models import parse_model
 from tiny_trainings import TINY, values
+from training.fairseq_arguments import fairseq_arguments
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

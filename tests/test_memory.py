@@ -4,9 +4,9 @@ import gc
 
 import pytest
 
-from losschange import intervals
-from losschange.allocation import Row
-from losschange.cube import PROBES
+from losschange.cube.format import PROBES
+from losschange.recording import probe_schedule as intervals
+from losschange.recording.allocation import Row
 from small_models import attach_to, make_optimizer, make_transformer, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")

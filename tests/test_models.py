@@ -2,7 +2,7 @@
 
 import pytest
 
-from reproduction.models import parse_model
+from running.models import parse_model
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from losschange.cube.parts import PartStore
 from losschange.errors import RecordingError
-from losschange.movement import MovementCheck
-from losschange.partition import Rule, Schema, partition_parameters
-from losschange.parts import PartStore
-from losschange.ring import DEVICE_STEPS
+from losschange.recording.movement import MovementCheck
+from losschange.recording.partition import Rule, Schema, partition_parameters
+from losschange.recording.record_buffer import DEVICE_STEPS
 from small_models import attach_to, make_optimizer, make_transformer, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from reproduction import ownership
-from reproduction.ownership import HeldError, Ownership, read_owner
+from running import ownership
+from running.ownership import HeldError, Ownership, read_owner
 from tiny_trainings import ROOT
 
 # Seconds: long enough for a busy machine's heartbeat; and one that no test would wait for.

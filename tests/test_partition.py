@@ -8,13 +8,13 @@ from fairseq import options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
 import losschange_fairseq  # noqa: F401  (registers the tasks)
-from losschange.cube import Cell
-from losschange.partition import PartitionError, Rule, Schema, partition_parameters
+from losschange.cube.format import Cell
+from losschange.recording.partition import PartitionError, Rule, Schema, partition_parameters
 from losschange_fairseq.schemas import schema_for
-from reproduction.fairseq_arguments import fairseq_arguments
-from reproduction.models import parse_model
+from running.models import parse_model
 from small_models import transformer_schema
 from tiny_trainings import tiny_training
+from training.fairseq_arguments import fairseq_arguments
 
 # fairseq and hydra warn about their own use of torch and of each other.
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from losschange.assembly import assemble_cube
-from losschange.cube import SERIES, STEPS_PER_CHUNK, Cell, CubeError, CubeLayout, open_cube
-from losschange.parts import PartStore, Records
+from losschange.cube.assembly import assemble_cube
+from losschange.cube.format import SERIES, STEPS_PER_CHUNK, Cell, CubeError, CubeLayout, open_cube
+from losschange.cube.parts import PartStore, Records
 
 LAYOUT = CubeLayout(
     ("embedding", "decoder", "output"),

@@ -11,22 +11,22 @@ import pytest
 
 import plot_figure4
 import plot_figure6
-from losschange.plots.head_maps import draw_head_maps
-from losschange.plots.layer_bars import draw_layer_bars
-from losschange.plots.overlay_lines import draw_overlay_lines, line_looks
-from losschange.plots.positive_maps import draw_positive_maps
-from losschange.plots.style import SMALL, house_style
-from losschange.plots.training_lines import draw_training_lines
-from losschange.profiles import (
+from losschange.analysis.profiles import (
     ModelProfile,
     head_profile,
     layer_profile,
     positive_profile,
     training_profile,
 )
-from losschange.summaries import open_summary, summarise_cube, write_summary
-from reproduction.figure_files import figure_parser
-from reproduction.files import UserError
+from losschange.analysis.summaries import open_summary, summarise_cube, write_summary
+from losschange.plots.head_maps import draw_head_maps
+from losschange.plots.layer_bars import draw_layer_bars
+from losschange.plots.overlay_lines import draw_overlay_lines, line_looks
+from losschange.plots.positive_maps import draw_positive_maps
+from losschange.plots.style import SMALL, house_style
+from losschange.plots.training_lines import draw_training_lines
+from report.figure_files import figure_parser
+from running.files import UserError
 from synthetic_cubes import write_cube
 
 MODELS = ("clm-en", "mlm-en", "mlm-et", "mt-en-de")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.cube import open_cube
-from losschange.parts import PartStore
+from losschange.cube.format import open_cube
+from losschange.cube.parts import PartStore
 from small_models import (
     PROBES,
     attach_to,

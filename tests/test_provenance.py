@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import record_provenance as script
-from reproduction.binarisation import binarise
-from reproduction.code_version import code_digest
-from reproduction.corpora.preparation import prepare_corpus
-from reproduction.files import UserError
-from reproduction.provenance import cube_provenance
-from reproduction.vocabulary import learn_vocabulary
+from running.code_version import code_digest
+from running.files import UserError
+from text.binarisation import binarise
+from text.preparation import prepare_corpus
+from text.provenance import cube_provenance
+from text.vocabulary import learn_vocabulary
 from tiny_trainings import write_corpus
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -88,7 +88,7 @@ def test_a_damaged_file_is_named_and_the_old_record_stays(folder, tmp_path):
 
 
 def test_the_digest_of_code_knows_names_and_contents_but_no_places(tmp_path, monkeypatch):
-    monkeypatch.setattr("reproduction.code_version.SCRIPTS", tmp_path)
+    monkeypatch.setattr("running.code_version.SCRIPTS", tmp_path)
     first, second = tmp_path / "a.py", tmp_path / "b.py"
     first.write_bytes(b"1\n")
     second.write_bytes(b"2\n")

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.cube import PROBES, open_cube
-from losschange.partition import Rule, Schema, partition_parameters
-from losschange.parts import PartStore, read_records
-from losschange.recorder import Recorder
+from losschange.cube.format import PROBES, open_cube
+from losschange.cube.parts import PartStore, read_records
+from losschange.recording.partition import Rule, Schema, partition_parameters
+from losschange.recording.recorder import Recorder
 from small_models import attach_to, make_optimizer, make_transformer, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")

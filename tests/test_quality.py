@@ -8,10 +8,10 @@ import sentencepiece
 import torch
 
 from losschange_fairseq.training import Intervals, ResumableTraining
-from reproduction.fairseq_arguments import fairseq_arguments
-from reproduction.models import parse_model
-from reproduction.quality import TrainedModel, context_free_loss, translation_scores
+from running.models import parse_model
 from tiny_trainings import tiny_training, write_tokens
+from training.fairseq_arguments import fairseq_arguments
+from training.quality import TrainedModel, context_free_loss, translation_scores
 
 # fairseq and hydra warn about their own use of torch and of each other.
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.cube import open_cube
+from losschange.cube.format import open_cube
+from losschange.cube.parts import PartStore
 from losschange.errors import RecordingError
-from losschange.parts import PartStore
-from losschange.recorder import Recorder
-from losschange.ring import DEVICE_STEPS
+from losschange.recording.record_buffer import DEVICE_STEPS
+from losschange.recording.recorder import Recorder
 from small_models import MLP_SCHEMA, Mlp, partition_of
 from small_models import trainable as named
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from losschange.attachment import attach
-from losschange.cube import CubeError
+from losschange.cube.format import CubeError
 from losschange.errors import RecordingError
-from losschange.partition import PartitionError, Rule, Schema
+from losschange.recording.attachment import attach
+from losschange.recording.partition import PartitionError, Rule, Schema
 from small_models import (
     PROBES as PROBE_LOSSES,
 )

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from losschange.analysis.profiles import ModelProfile, ProfileError, join_replicates
 from losschange.plots.layer_bars import draw_layer_bars
 from losschange.plots.style import house_style
-from losschange.profiles import ModelProfile, ProfileError, join_replicates
-from reproduction.configuration_check import ConfigurationError, load_configuration
+from running.configuration_check import ConfigurationError, load_configuration
 from tiny_trainings import values
 from workflow_runs import ROOT, planned_jobs, snakemake
 

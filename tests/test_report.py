@@ -10,13 +10,13 @@ import pytest
 import xarray as xr
 
 import make_report
-from reproduction.claims.pages import plot_uri
-from reproduction.claims.tables import column_names
-from reproduction.files import UserError
-from reproduction.report.illustrations import shown_models
-from reproduction.report.inputs import read_run
-from reproduction.report.overview import configured
-from reproduction.report.values import nats, portable, ratio
+from report.claims.pages import plot_uri
+from report.claims.tables import column_names
+from report.illustrations import shown_models
+from report.inputs import read_run
+from report.overview import configured
+from report.values import nats, portable, ratio
+from running.files import UserError
 from tiny_reports import (
     DIGEST,
     FIGURES,

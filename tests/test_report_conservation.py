@@ -4,15 +4,15 @@ import math
 
 import pytest
 
-from losschange.conservation import ERRORS, reference_measure
-from reproduction.report.conservation import (
+from losschange.analysis.conservation import ERRORS, reference_measure
+from report.conservation import (
     conservation_sentences,
     detail_tables,
     estimator_table,
     outcome,
     ratio_table,
 )
-from reproduction.report.inputs import EstimatorSum, Run
+from report.inputs import EstimatorSum, Run
 
 PROBE_ERRORS = dict(zip(ERRORS, (-0.04, 0.02, 0.003, 0.0004), strict=True))
 

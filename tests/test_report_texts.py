@@ -2,9 +2,9 @@
 
 import pytest
 
-from reproduction.report.illustrations import marked, read_caption
-from reproduction.report.quality import judge
-from reproduction.report.values import make_grid, nats, percent, ratio, ratio_span, tiny
+from report.illustrations import marked, read_caption
+from report.quality import judge
+from report.values import make_grid, nats, percent, ratio, ratio_span, tiny
 from tiny_reports import CAPTIONS, FIGURES, quality
 
 CAPTION_NAMES = [f"figure{n}" for n in FIGURES] + [f"table{n}" for n in range(1, 4)]

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from reproduction import slurm
+from running import slurm
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reproduction.corpora.cleaning import fold_text
-from reproduction.corpora.preparation import prepare_corpus
-from reproduction.corpora.splitting import are_among, draw_places, first_occurrences
-from reproduction.files import UserError
+from running.files import UserError
+from text.cleaning import fold_text
+from text.preparation import prepare_corpus
+from text.splitting import are_among, draw_places, first_occurrences
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "prepare_corpus.py"
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from reproduction.corpora import dealing, lines
-from reproduction.corpora.batches import map_in_order
-from reproduction.corpora.preparation import prepare_corpus
-from reproduction.corpora.workplace import workplace
-from reproduction.files import UserError
+from running.files import UserError
+from text import dealing, lines
+from text.batches import map_in_order
+from text.preparation import prepare_corpus
+from text.workplace import workplace
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "prepare_corpus.py"
 SPLITS = {"train": "rest", "valid": 300, "test": 300}

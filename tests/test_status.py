@@ -9,12 +9,12 @@ import time
 
 import pytest
 
-from reproduction.ownership import LEASE
-from reproduction.progress import ProgressLine
-from reproduction.status import standings, write_plan
-from reproduction.status_table import status_table
-from reproduction.training_state import TrainingState
+from running.ownership import LEASE
+from running.status import standings, write_plan
+from running.status_table import status_table
 from tiny_trainings import ROOT
+from training.progress import ProgressLine
+from training.state import TrainingState
 
 SCRIPT = ROOT / "scripts" / "show_status.py"
 FINGERPRINT = {"model": "clm-en", "total_updates": 10}
@@ -22,7 +22,7 @@ FINGERPRINT = {"model": "clm-en", "total_updates": 10}
 DIES = """
 import os, sys
 from pathlib import Path
-from reproduction.training_state import TrainingState
+from training.state import TrainingState
 state = TrainingState(Path(sys.argv[1]), {"total_updates": 100}).__enter__()
 state.start_history(0)
 state.add_update(1, 5.0, 100)

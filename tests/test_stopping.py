@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from reproduction import stopping
-from reproduction.stopping import StopRequest, tries_left
+from running import stopping
+from running.stopping import StopRequest, tries_left
 
 
 @pytest.fixture

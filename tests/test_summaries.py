@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import summarise_cube
-from losschange.cube import Cell, CubeError, CubeLayout, open_cube
-from losschange.cube_writer import CubeWriter
-from losschange.summaries import SummaryError, open_summary
-from losschange.summaries import summarise_cube as summarise
-from reproduction.files import UserError
+from losschange.analysis.summaries import SummaryError, open_summary
+from losschange.analysis.summaries import summarise_cube as summarise
+from losschange.cube.format import Cell, CubeError, CubeLayout, open_cube
+from losschange.cube.writer import CubeWriter
+from running.files import UserError
 from synthetic_cubes import make_layout, model_attributes, write_cube
 
 STEPS = 2300  # more than two runs of steps, not a multiple of one

@@ -10,17 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reproduction.corpora.artificial.concepts import NOUNS, make_concepts, noun_cell
-from reproduction.corpora.artificial.finnic import ESTONIAN, FINNISH
-from reproduction.corpora.artificial.forms import Forms
-from reproduction.corpora.artificial.stems import make_stems
-from reproduction.corpora.synthetic import (
-    BLOCK,
-    LANGUAGES,
-    generate_blocks,
-    write_synthetic_text,
-)
-from reproduction.files import UserError
+from running.files import UserError
+from text.artificial.concepts import NOUNS, make_concepts, noun_cell
+from text.artificial.finnic import ESTONIAN, FINNISH
+from text.artificial.forms import Forms
+from text.artificial.stems import make_stems
+from text.synthetic import BLOCK, LANGUAGES, generate_blocks, write_synthetic_text
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "generate_source.py"
 

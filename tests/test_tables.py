@@ -8,12 +8,12 @@ import pytest
 import make_table1
 import make_table2
 import make_table3
-from losschange.summaries import open_summary, summarise_cube, write_summary
-from reproduction.files import UserError
-from reproduction.positive_table import positive_table
-from reproduction.sentence_table import sentence_table
-from reproduction.settings_table import settings_table
-from reproduction.table_files import MISSING, Table, as_latex, as_markdown, number_text
+from losschange.analysis.summaries import open_summary, summarise_cube, write_summary
+from report.table_files import MISSING, Table, as_latex, as_markdown, number_text
+from running.files import UserError
+from studies.vazquez2022.positive_table import positive_table
+from studies.vazquez2022.sentence_table import sentence_table
+from studies.vazquez2022.settings_table import settings_table
 from synthetic_cubes import write_cube
 
 SUFFIXES = ("csv", "md", "tex")

@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from reproduction.files import UserError
-from reproduction.training_state import TrainingState
+from running.files import UserError
 from tiny_trainings import ROOT
+from training.state import TrainingState
 
 FINGERPRINT = {"model": "clm-en", "learning_rate": 5e-4, "adam_betas": [0.9, 0.98]}
 HOLD = """
 import sys, time
 from pathlib import Path
-from reproduction.training_state import TrainingState
+from training.state import TrainingState
 with TrainingState(Path(sys.argv[1]), {"model": "clm-en", "learning_rate": 5e-4,
                                        "adam_betas": [0.9, 0.98]}):
     print("held", flush=True)

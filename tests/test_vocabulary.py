@@ -5,14 +5,9 @@ import pytest
 import sentencepiece
 from fairseq.data import Dictionary
 
-from reproduction.files import UserError
-from reproduction.text_lines import count_lines, read_line_batches
-from reproduction.vocabulary import (
-    dictionary_lines,
-    learn_vocabulary,
-    load_vocabulary,
-    unigram_entropy,
-)
+from running.files import UserError
+from text.text_lines import count_lines, read_line_batches
+from text.vocabulary import dictionary_lines, learn_vocabulary, load_vocabulary, unigram_entropy
 from tiny_trainings import write_corpus
 
 # fairseq and hydra warn about their own use of torch and of each other.

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from losschange.cube import CubeError, open_cube
+from losschange.cube.format import CubeError, open_cube
+from losschange.cube.parts import PartStore
+from losschange.cube.word_bins import bin_words, bins_of
 from losschange.errors import RecordingError
-from losschange.parts import PartStore
-from losschange.word_bins import bin_words, bins_of
 from small_models import VOCABULARY, attach_to, make_optimizer, make_transformer, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")

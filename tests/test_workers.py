@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from losschange.cube import open_cube
-from reproduction.fairseq_arguments import fairseq_arguments
-from reproduction.files import UserError
-from reproduction.models import parse_model
-from reproduction.training_state import Outputs
-from reproduction.workers import _exit_codes
+from losschange.cube.format import open_cube
+from running.files import UserError
+from running.models import parse_model
 from tiny_trainings import RECORDING, ROOT, tiny_training
+from training.fairseq_arguments import fairseq_arguments
+from training.state import Outputs
+from training.workers import _exit_codes
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -118,7 +118,7 @@ def pair(request, tokens, tmp_path_factory):
 
 @pytest.mark.usefixtures("one_thread")
 def test_two_workers_record_what_one_process_does(pair, tokens, tmp_path):
-    from reproduction.training_run import train_model
+    from training.run import train_model
 
     objective, folder = pair
     model = parse_model(NAMES[objective])

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 import judge_claims
 import make_report
-from losschange.summaries import summarise_cube, write_summary
+from losschange.analysis.summaries import summarise_cube, write_summary
 from synthetic_cubes import write_cube
 
 MODELS = ("clm-en", "mlm-en", "mt-en-de")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
-from reproduction.configuration_check import load_configuration
-from reproduction.corpora.synthetic import write_synthetic_text
-from reproduction.vocabulary import learn_vocabulary
+from running.configuration_check import load_configuration
+from text.synthetic import write_synthetic_text
+from text.vocabulary import learn_vocabulary
 
 ROOT = Path(__file__).parents[1]
 VOCABULARY = 200
@@ -76,7 +76,7 @@ def write_tokens(
 ) -> dict[str, Path]:
     """Token ids of a corpus: objective to the fairseq data folder."""
     # Imported late: it takes seconds, and not every test needs fairseq.
-    from reproduction.binarisation import binarise
+    from text.binarisation import binarise
 
     splits = write_corpus(folder / "text", pairs)
     folders = {}

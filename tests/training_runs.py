@@ -9,11 +9,11 @@ import time
 import numpy as np
 import torch
 
-from losschange.cube import open_cube
+from losschange.cube.format import open_cube
 from losschange_fairseq.training import Intervals, ResumableTraining
-from reproduction.fairseq_arguments import fairseq_arguments
-from reproduction.models import parse_model
+from running.models import parse_model
 from tiny_trainings import RECORDING, ROOT, tiny_training
+from training.fairseq_arguments import fairseq_arguments
 
 SCRIPT = ROOT / "scripts" / "train_model.py"
 NAMES = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}

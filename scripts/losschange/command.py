@@ -12,9 +12,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .cube import Cell, CubeError
-from .profiles import layer_profile
-from .standing import Standing, StandingError, read_standing
+from .analysis.profiles import layer_profile
+from .cube.format import Cell, CubeError
+from .cube.run_status import Standing, StandingError, read_standing
 
 # Folders that are called so in every training.
 PLACE_NAMES = ("parts", "state")

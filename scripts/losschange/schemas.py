@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .partition import Rule, Schema
+from .recording.partition import Rule, Schema
 
 
 def gpt2_schema(layers: int, heads: int, prefix: str = "") -> Schema:

@@ -7,4 +7,4 @@ Read in this order: `tasks` (where it hooks in), `schemas` (which parameter is w
 `fast` holds quicker ways to the same update, all of them switches.
 """
 
-from . import fast, tasks  # noqa: F401  (registers with fairseq)
+from . import fast, tasks  # noqa: F401

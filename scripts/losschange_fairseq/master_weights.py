@@ -8,8 +8,8 @@ import torch
 from fairseq.optim.amp_optimizer import AMPOptimizer
 from torch import Tensor
 
-from losschange.allocation import Pieces
 from losschange.errors import RecordingError
+from losschange.recording.allocation import Pieces
 
 
 class MasterWeights:

@@ -12,9 +12,9 @@ from fairseq import utils
 from fairseq.data import indexed_dataset
 from torch import Tensor
 
-from losschange.attachment import trainable_parameters
-from losschange.isolation import isolated, placed
-from losschange.tracks import Gradients
+from losschange.recording.attachment import trainable_parameters
+from losschange.recording.probe_integrator import Gradients
+from losschange.recording.side_effects import isolated, placed
 
 SEED_OF_SPLIT = {"train": 0, "valid": 1}
 SEED_OF_FRESH = 2

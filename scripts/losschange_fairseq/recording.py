@@ -7,18 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from losschange.cube import PROBES
-from losschange.partition import Partition
-from losschange.word_bins import bin_words
+from losschange.cube.format import PROBES
+from losschange.cube.word_bins import bin_words
+from losschange.recording.partition import Partition
 
-from .probes import (
-    SEED_OF_SPLIT,
-    BatchGradient,
-    FreshText,
-    ProbeText,
-    SampleSource,
-    word_counts,
-)
+from .probes import SEED_OF_SPLIT, BatchGradient, FreshText, ProbeText, SampleSource, word_counts
 
 
 @dataclass(frozen=True)
@@ -60,7 +53,7 @@ class RecordingSettings:
         return cls(**json.loads(text or "{}"))
 
     def measures(self, task, model, criterion, optimizer, partition: Partition) -> dict:
-        """The options of losschange.recorder.Recorder that these settings mean.
+        """The options of losschange.recording.recorder.Recorder that these settings mean.
 
         Parameters
         ----------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from losschange.partition import Rule, Schema
+from losschange.recording.partition import Rule, Schema
 
 
 def schema_for(model) -> Schema:

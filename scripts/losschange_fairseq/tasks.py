@@ -14,10 +14,10 @@ from fairseq.tasks.masked_lm import MaskedLMConfig, MaskedLMTask
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from torch.distributed import get_rank, is_initialized
 
-from losschange.attachment import trainable_parameters
-from losschange.partition import partition_parameters
-from losschange.parts import PartStore
-from losschange.recorder import Recorder
+from losschange.cube.parts import PartStore
+from losschange.recording.attachment import trainable_parameters
+from losschange.recording.partition import partition_parameters
+from losschange.recording.recorder import Recorder
 
 from .fast.masking import draw_masks_once
 from .fast.micro_batches import join_samples, passes_for
@@ -33,7 +33,7 @@ class RecordingTask:
 
     Attributes
     ----------
-    recorder : losschange.recorder.Recorder or None
+    recorder : losschange.recording.recorder.Recorder or None
         None before the first update, when `--lca-parts` is not given, or in a data-parallel
         process other than the first, which alone records.
     passes : int or None
@@ -122,9 +122,9 @@ class RecordingTask:
 
         Raises
         ------
-        losschange.partition.PartitionError
+        losschange.recording.partition.PartitionError
             Naming a trainable parameter that the schema of the architecture does not claim.
-        losschange.cube.CubeError
+        losschange.cube.format.CubeError
             If the folder holds the parts of another training, or lacks parts of the updates
             before.
         """

@@ -21,8 +21,8 @@ from fairseq.data import iterators
 from fairseq.logging import metrics
 from torch import distributed
 
+from losschange.cube.parts import PartStore
 from losschange.errors import RecordingError
-from losschange.parts import PartStore
 
 from .building import build_trainer
 from .settings import settings_as_run

@@ -70,7 +70,7 @@ def demo(tmp_path_factory):
 def time_limit():
     """Minutes in which a job can start, train for a while and save: 1, more on a busy machine."""
     before = time.monotonic()
-    trial = [sys.executable, "-c", "import reproduction.training_run"]
+    trial = [sys.executable, "-c", "import training.run"]
     subprocess.run(trial, check=True, cwd=ROOT / "scripts")
     # Two processes of Snakemake start before the training does.
     return math.ceil(3 * 2 * (time.monotonic() - before) / 60)

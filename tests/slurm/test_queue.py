@@ -19,8 +19,8 @@ import pytest
 import xarray as xr
 from cluster import ask, jobs, owner_of, progress_of, run, wait_until
 
-from reproduction.ownership import HeldError
-from reproduction.training_state import TrainingState
+from running.ownership import HeldError
+from training.state import TrainingState
 from workflow_runs import digests
 
 

@@ -18,10 +18,10 @@ from torch import Tensor
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from losschange.attachment import AttachedRecorder, attach, trainable_parameters
 from losschange.errors import RecordingError
-from losschange.measures import FreshLoss, Loss
-from losschange.partition import Schema
+from losschange.recording.attachment import AttachedRecorder, attach, trainable_parameters
+from losschange.recording.measures import FreshLoss, Loss
+from losschange.recording.partition import Schema
 
 from .gradients import ClippingWatch, gradient_norm
 from .huggingface_loss import UpdateLoss

@@ -17,10 +17,10 @@ from lightning.pytorch import Callback
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor
 
-from losschange.attachment import AttachedRecorder, attach, trainable_parameters
 from losschange.errors import RecordingError
-from losschange.measures import FreshLoss, Loss
-from losschange.partition import Schema
+from losschange.recording.attachment import AttachedRecorder, attach, trainable_parameters
+from losschange.recording.measures import FreshLoss, Loss
+from losschange.recording.partition import Schema
 
 from .gradients import ClippingWatch, gradient_norm
 

@@ -1,22 +1,21 @@
-"""The paper's claims, each a statistic with a criterion, judged from summaries."""
+"""Claims of a paper as statistics with a criterion, judged from summaries.
 
-from losschange.claims import contributions, dynamics, noise, robustness
-from losschange.claims.judging import Evidence, judge_claim, main_models
-from losschange.claims.registry import CLAIMS
-from losschange.claims.verdicts import FAILS, HOLDS, UNKNOWN, Claim, Condition, Part, Result
+A study makes a `ClaimList` and puts functions on it; here is what judges them.
+"""
 
-# Importing a module puts its claims on the list.
-MODULES = (contributions, dynamics, noise, robustness)
+from .judging import Evidence, MissingData, judge_claim, main_models
+from .registry import ClaimList
+from .verdicts import FAILS, HOLDS, UNKNOWN, Claim, Condition, Part, Result
 
 __all__ = [
-    "CLAIMS",
     "FAILS",
     "HOLDS",
-    "MODULES",
     "UNKNOWN",
     "Claim",
+    "ClaimList",
     "Condition",
     "Evidence",
+    "MissingData",
     "Part",
     "Result",
     "judge_claim",

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from losschange.claims.judging import INTERVAL, Evidence, MissingData
-from losschange.claims.statistics import kendall, spearman
-from losschange.claims.views import View
-from losschange.profiles import ATTENTION, FEED_FORWARD, LAYER_COMPONENTS
+from losschange.analysis.profiles import ATTENTION, FEED_FORWARD, LAYER_COMPONENTS
+
+from .judging import INTERVAL, Evidence, MissingData
+from .statistics import kendall, spearman
+from .views import View
 
 # Zhu et al. 2020, Figure 1: 15 groups, sampled against exact gradients, 5 of 105 pairs discordant.
 ZHU_KENDALL = 0.905

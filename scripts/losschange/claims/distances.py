@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from losschange.claims.views import Course, View
-from losschange.profiles import LAYER_COMPONENTS
+from losschange.analysis.profiles import LAYER_COMPONENTS
+
+from .views import Course, View
 
 FACTORS = ("objective", "language", "corpus", "size")
 

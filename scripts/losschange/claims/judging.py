@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import xarray as xr
 
-from losschange.claims.registry import OBJECTIVES
-from losschange.claims.verdicts import UNKNOWN, Claim, Part, Result
-from losschange.claims.views import FEWEST_PIECES, Course, View
+from .verdicts import UNKNOWN, Claim, Part, Result
+from .views import FEWEST_PIECES, Course, View
 
 DRAWS = 300
 INTERVAL = (2.5, 97.5)  # per cent of the resamplings
 MOST_UNDEFINED = 0.05
-LAYERS = 12
 LEARNED = "learned"
 
 
@@ -180,9 +178,9 @@ def _judge_together(claim: Claim, evidence: Evidence, estimator: str):
 def _table(claim: Claim, models: Sequence[str], evidence: Evidence, estimator: str):
     """Values (conditions,) and resampled values (draws, conditions), means over replicates."""
     courses = {model: evidence.replicates(model, estimator) for model in models}
-    if claim.layers:
+    if claim.layers is not None:
         for model, replicates in courses.items():
-            _check_layers(model, replicates[0][0])
+            _check_layers(claim.layers, model, replicates[0][0])
     number = min(len(replicates) for replicates in courses.values())
     values, drawn = [], []
     for replicate in range(number):
@@ -210,10 +208,10 @@ def _measure(claim: Claim, views: Mapping[str, View], evidence: Evidence) -> Seq
     return claim.measure(views)
 
 
-def _check_layers(model: str, view: View) -> None:
-    if view.layers != LAYERS or view.border not in (None, LAYERS // 2):
+def _check_layers(layers: int, model: str, view: View) -> None:
+    if view.layers != layers or view.border not in (None, layers // 2):
         raise MissingData(
-            f"the claim names layers of a model of {LAYERS}, {model} has {view.layers}"
+            f"the claim names layers of a model of {layers}, {model} has {view.layers}"
         )
 
 
@@ -239,4 +237,4 @@ def main_models(summaries: Mapping[str, Sequence[xr.Dataset]]) -> dict[str, str]
     found: dict[str, str] = {}
     for model, replicates in summaries.items():
         found.setdefault(str(replicates[0].attrs["objective"]), model)
-    return {objective: found[objective] for objective in OBJECTIVES if objective in found}
+    return dict(sorted(found.items()))

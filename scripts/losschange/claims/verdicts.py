@@ -65,10 +65,10 @@ class Claim:
 
     Parameters
     ----------
-    number : int
-        As in the list of claims.
+    number : int or str
+        As in the study's list of claims.
     section : str
-        Of Vázquez et al. 2022.
+        Of the study's paper.
     statement : str
         One sentence in our own words.
     conditions : tuple of Condition
@@ -78,20 +78,20 @@ class Claim:
         in `objectives` together; "all": of every model of the run.
     objectives : tuple of str
         Objectives concerned.
-    layers : bool
-        Whether it names layers of a model of twelve.
+    layers : int or None
+        Layers of the models that it names layers of; None if it names none.
     measure : callable
         Takes a View ("each") or a mapping of objective ("main") or model ("all") to View; gives
         one number per condition, NaN where it is not defined.
     """
 
-    number: int
+    number: int | str
     section: str
     statement: str
     conditions: tuple[Condition, ...]
     scope: str
     objectives: tuple[str, ...]
-    layers: bool
+    layers: int | None
     measure: Callable = field(repr=False, compare=False)
 
     @property

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
-from losschange.profiles import INNER_STACKS
+from losschange.analysis.profiles import INNER_STACKS
 
 STRETCH = 5
 FEWEST_PIECES = 10
@@ -27,7 +27,7 @@ class Course:
     Parameters
     ----------
     summary : Dataset
-        Of `losschange.summaries`.
+        Of `losschange.analysis.summaries`.
     estimator : str
         One that it holds.
     """

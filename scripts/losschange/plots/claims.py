@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from losschange.claims.verdicts import Condition, Part
-from losschange.plots.style import SMALL, new_figure
+
+from .style import SMALL, new_figure
 
 VERDICT_COLOURS = {"holds": "#009E73", "does not hold": "#D55E00", "cannot tell": "0.45"}
 SHADE = "#E5F4EE"

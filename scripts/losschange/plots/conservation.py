@@ -9,18 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from losschange.conservation_profiles import ConservationProfile
-from losschange.plots.conservation_ratios import draw_notes, draw_ratios, lowest_height
-from losschange.plots.estimator_key import (
-    MEASURE_NAMES,
-    MEASURED,
-    key_row,
-    line_look,
-    sample_row,
-    start_key,
-    times,
-)
-from losschange.plots.style import count_format, new_figure, objective_name
+from losschange.analysis.conservation_profiles import ConservationProfile
+
+from .conservation_ratios import draw_notes, draw_ratios, lowest_height
+from .estimator_key import MEASURE_NAMES, MEASURED, key_row, line_look, sample_row, start_key, times
+from .style import count_format, new_figure, objective_name
 
 CURVE_HEIGHT = 1.4  # inches of a model's curves
 WIDTHS = (1, 1, 0.64)
@@ -39,7 +32,7 @@ def draw_conservation(
     Parameters
     ----------
     main, everything : sequence of ConservationProfile
-        From `losschange.conservation_profiles.conservation_profile`; `everything` not empty.
+        From `losschange.analysis.conservation_profiles`; `everything` not empty.
     """
     lowest = lowest_height(everything)
     heights = [CURVE_HEIGHT] * len(main) + [lowest]

@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from losschange.conservation import CONSERVED
-from losschange.conservation_profiles import ConservationProfile
-from losschange.plots.estimator_key import (
+from losschange.analysis.conservation import CONSERVED
+from losschange.analysis.conservation_profiles import ConservationProfile
+
+from .estimator_key import (
     FIRST_ORDER,
     GRADIENTS,
     INDENT,
@@ -23,7 +24,7 @@ from losschange.plots.estimator_key import (
     start_key,
     times,
 )
-from losschange.plots.style import SMALL
+from .style import SMALL
 
 BAND = "0.91"
 ROW_HEIGHT = 0.135  # inches of a model's row

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from losschange.plots.style import MARKERS, colour_of, new_figure, objective_name
+from .style import MARKERS, colour_of, new_figure, objective_name
 
 
 def draw_distances(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from losschange.plots.style import SMALL
+from .style import SMALL
 
 # Okabe and Ito's palette. The sums of the training probe lie on the black line, those of the
 # validation probe on the grey one: light colours on the first, dark ones on the second.

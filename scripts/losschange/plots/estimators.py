@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from losschange.claims.agreement import BLOCKS, REFERENCE, ZHU_KENDALL, Agreement, BlockProfile
-from losschange.plots.estimator_key import LOOKS
-from losschange.plots.style import SMALL, layer_ticks, mark_border, new_figure, value_format
+
+from .estimator_key import LOOKS
+from .style import SMALL, layer_ticks, mark_border, new_figure, value_format
 
 
 @dataclass(frozen=True)

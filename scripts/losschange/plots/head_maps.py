@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from losschange.plots.style import TITLES, layer_ticks, new_figure, objective_name
-from losschange.profiles import ATTENTION, ModelProfile
+from losschange.analysis.profiles import ATTENTION, ModelProfile
+
+from .style import TITLES, layer_ticks, new_figure, objective_name
 
 
 def draw_head_maps(profiles: Sequence[ModelProfile]) -> Figure:
@@ -19,7 +20,7 @@ def draw_head_maps(profiles: Sequence[ModelProfile]) -> Figure:
     Parameters
     ----------
     profiles : sequence of ModelProfile
-        From `losschange.profiles.head_profile`.
+        From `losschange.analysis.profiles.head_profile`.
     """
     figure = new_figure(1.45 * len(profiles) + 0.5)
     grid = figure.subplots(len(profiles), len(ATTENTION), squeeze=False)

@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from losschange.plots.style import (
+from losschange.analysis.profiles import ModelProfile
+
+from .style import (
     CONTRIBUTION,
     SMALL,
     TITLES,
@@ -20,7 +22,6 @@ from losschange.plots.style import (
     objective_name,
     value_format,
 )
-from losschange.profiles import ModelProfile
 
 # Panels that share one y scale within a row: magnitudes can be compared by eye inside a group.
 SCALES = (("embedding",), ("key", "query"), ("value", "out"), ("W1", "W2"))
@@ -34,7 +35,7 @@ def draw_layer_bars(profiles: Sequence[ModelProfile], row_height: float = 1.25) 
     Parameters
     ----------
     profiles : sequence of ModelProfile
-        From `losschange.profiles.layer_profile`, top row first.
+        From `losschange.analysis.profiles.layer_profile`, top row first.
     row_height : float
         Inches.
     """

@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from losschange.plots.style import (
+from losschange.analysis.profiles import LAYER_COMPONENTS, ModelProfile
+
+from .style import (
     CONTRIBUTION,
     MARKERS,
     TITLES,
@@ -19,7 +21,6 @@ from losschange.plots.style import (
     shades,
     value_format,
 )
-from losschange.profiles import LAYER_COMPONENTS, ModelProfile
 
 
 def draw_overlay_lines(profiles: Sequence[ModelProfile]) -> Figure:
@@ -28,7 +29,7 @@ def draw_overlay_lines(profiles: Sequence[ModelProfile]) -> Figure:
     Parameters
     ----------
     profiles : sequence of ModelProfile
-        From `losschange.profiles.layer_profile`.
+        From `losschange.analysis.profiles.layer_profile`.
     """
     looks = line_looks(profiles)
     figure = new_figure(3.5)

@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from losschange.plots.style import TITLES, count_format, new_figure
-from losschange.profiles import LAYER_COMPONENTS, ModelProfile
+from losschange.analysis.profiles import LAYER_COMPONENTS, ModelProfile
+
+from .style import TITLES, count_format, new_figure
 
 # White only at exactly nothing; the faintest positive value is already visible.
 COLOURS = LinearSegmentedColormap.from_list(
@@ -21,7 +22,7 @@ def draw_positive_maps(profile: ModelProfile, unit: str) -> Figure:
     Parameters
     ----------
     profile : ModelProfile
-        From `losschange.profiles.positive_profile`.
+        From `losschange.analysis.profiles.positive_profile`.
     unit : str
         The unit of its values, for the colour bar.
     """

@@ -9,16 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from losschange.plots.style import (
-    DASHES,
-    SMALL,
-    colour_of,
-    count_text,
-    new_figure,
-    objective_name,
-    value_format,
-)
-from losschange.profiles import ModelProfile
+from losschange.analysis.profiles import ModelProfile
+
+from .style import DASHES, SMALL, colour_of, count_text, new_figure, objective_name, value_format
 
 ROWS = {
     "attention": "attention\n(key + query + value)",
@@ -37,7 +30,7 @@ def draw_training_lines(
     Parameters
     ----------
     profiles : sequence of ModelProfile
-        From `losschange.profiles.training_profile`.
+        From `losschange.analysis.profiles.training_profile`.
     windows : sequence of int
         Updates in a moving average (of each model, where they differ), for the axis label.
     last_step : int

@@ -5,4 +5,4 @@
 masks of an MLM. The parameters and their names stay those of stock fairseq.
 """
 
-from . import criterions, optimizer  # noqa: F401  (registers them with fairseq)
+from . import criterions, optimizer  # noqa: F401

@@ -1,0 +1,1 @@
+"""From cubes to what figures, tables and claims need: summaries, profiles, conservation."""

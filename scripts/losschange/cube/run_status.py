@@ -1,0 +1,245 @@
+"""Where a training stands, read from the parts that it has written so far, or from a cube.
+
+A training writes and drops parts while this reads: every part is opened once, in order, and what
+has vanished since the folder was listed ends the reading without an error. Nothing but a few
+numbers per update is kept in memory.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from .format import (
+    COMPONENTS,
+    PROBES,
+    Cell,
+    CubeError,
+    CubeLayout,
+    detail_variable,
+    estimators_of,
+    iterate_blocks,
+    layout_of,
+    open_cube,
+    steps_of,
+)
+from .parts import PartStore
+
+LOSS_WINDOW = 100
+# Where parts lie below the folder of a model's state and below that of the model.
+PLACES = (".", "parts", "state/parts")
+
+
+class StandingError(ValueError):
+    """Nothing to read, or nothing of what was asked."""
+
+
+@dataclass
+class ProbeStanding:
+    """What a probe saw from the start of the training to its last look.
+
+    Parameters
+    ----------
+    updates : int
+        Made before its last look.
+    loss_before, loss : float
+        Its loss at the start and at the last look, nats per target token.
+    total : float
+        Sum of its LCA.
+    batch_total : float
+        Sum of the LCA of "batch" over the same updates.
+    """
+
+    updates: int
+    loss_before: float
+    loss: float
+    total: float
+    batch_total: float = np.nan
+
+    @property
+    def change(self) -> float:
+        """The measured change of the loss."""
+        return self.loss - self.loss_before
+
+
+@dataclass
+class Standing:
+    """What the parts of a training say together.
+
+    Parameters
+    ----------
+    layout : CubeLayout
+    updates_before : int
+        Updates before the first that was recorded.
+    attributes : dict
+        Global attributes of the newest part.
+    loss, rate, batch : lists of float
+        Training loss, learning rate, and sum of all LCA of "batch", per update.
+    totals : mapping of estimator to float array (cells,)
+        LCA summed over training.
+    probes : mapping of probe estimator to ProbeStanding
+    valid_losses : list of (update, nats)
+    """
+
+    layout: CubeLayout
+    updates_before: int
+    attributes: dict = field(default_factory=dict)
+    loss: list[float] = field(default_factory=list)
+    rate: list[float] = field(default_factory=list)
+    batch: list[float] = field(default_factory=list)
+    totals: dict[str, np.ndarray] = field(default_factory=dict)
+    probes: dict[str, ProbeStanding] = field(default_factory=dict)
+    valid_losses: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def updates(self) -> int:
+        """Number of the last update."""
+        return self.updates_before + len(self.loss)
+
+    def cells(self, estimator: str) -> list[tuple[Cell, float]]:
+        """Cells and their total LCA in nats, the most helpful first.
+
+        Raises
+        ------
+        StandingError
+            If the estimator was not recorded.
+        """
+        self.check_estimator(estimator)
+        totals = self.totals[estimator]
+        return [(self.layout.cells[i], float(totals[i])) for i in np.argsort(totals, kind="stable")]
+
+    def check_estimator(self, estimator: str) -> None:
+        """Raise StandingError, with those that there are, if an estimator was not recorded."""
+        if estimator not in self.totals:
+            raise StandingError(
+                f"the estimator {estimator!r} was not recorded; recorded: {', '.join(self.totals)}"
+            )
+
+    def loss_means(self) -> tuple[float, float, int]:
+        """Mean loss of the last updates, that of as many before them, and how many they are."""
+        known = np.array([loss for loss in self.loss if np.isfinite(loss)])
+        count = min(LOSS_WINDOW, max(1, len(known) // 2))
+        means = [part.mean() if len(part) else np.nan for part in (known[-count:], known[:-count])]
+        if len(known) > count:
+            means[1] = known[-2 * count : -count].mean()
+        return float(means[0]), float(means[1]), count
+
+    def summary(self) -> xr.Dataset:
+        """What `losschange.analysis.profiles.layer_profile` needs of a summary."""
+        totals = np.stack([self.layout.to_grid(total) for total in self.totals.values()])
+        # A component that no layer has is drawn as an empty panel.
+        totals[:, :, ~np.isfinite(totals).any(axis=(0, 1, 3))] = 0.0
+        return xr.Dataset(
+            {"totals": (("estimator", "layer", "component", "head"), totals)},
+            {
+                "estimator": list(self.totals),
+                "component": list(COMPONENTS),
+                "stack": ("layer", list(self.layout.stacks)),
+            },
+            {"model": "", "objective": "", **self.attributes},
+        )
+
+
+def find_records(path: str | os.PathLike) -> list[Path]:
+    """The files to read: a cube, or the parts in a folder, ascending.
+
+    Parameters
+    ----------
+    path : path
+        A cube, a folder of parts, or the folder of a model or of its state.
+
+    Raises
+    ------
+    StandingError
+        If there is nothing, or nothing yet.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise StandingError(
+            f"there is no file or folder {path}; give a cube, a folder of parts, or the folder of "
+            "a model's training"
+        )
+    for place in PLACES:
+        parts = PartStore(path / place).parts()
+        if parts:
+            return [part for _, _, part in parts]
+    raise StandingError(
+        f"no parts yet in {path}: a training writes them with its checkpoints; look again after "
+        "the first one"
+    )
+
+
+def read_standing(path: str | os.PathLike) -> Standing:
+    """Read all that was recorded so far, in runs of updates.
+
+    Parameters
+    ----------
+    path : path
+        See `find_records`.
+
+    Raises
+    ------
+    StandingError
+        If there is nothing to read.
+    CubeError
+        If a file is damaged or no cube.
+    """
+    standing = None
+    for file in find_records(path):
+        try:
+            with open_cube(file) as cube:
+                first = int(cube["step"].values[0])
+                standing = standing or Standing(layout_of(cube), first - 1)
+                if first != standing.updates + 1:
+                    break
+                _add(standing, cube)
+        except FileNotFoundError:
+            # A training that goes on from a checkpoint drops what is later.
+            break
+        except RuntimeError as error:
+            # netCDF4's own error for bytes that do not decompress
+            raise CubeError(f"{file} is damaged ({error})") from None
+    if standing is None:
+        raise StandingError(f"the parts in {path} were dropped just now; look again")
+    running = np.concatenate([[0.0], np.cumsum(standing.batch)])
+    for found in standing.probes.values():
+        found.batch_total = float(running[found.updates - standing.updates_before])
+    return standing
+
+
+def _add(standing: Standing, cube: xr.Dataset) -> None:
+    """Take in one part."""
+    standing.attributes = dict(cube.attrs)
+    standing.valid_losses += zip(
+        cube["valid_step"].values.tolist(), cube["valid_loss"].values.tolist(), strict=True
+    )
+    for name in estimators_of(cube):
+        part = np.zeros(len(standing.layout.cells))
+        for _, block in iterate_blocks(cube, name):
+            values = standing.layout.from_grid(block).astype(np.float64)
+            part += values.sum(axis=0)
+            if name == "batch":
+                standing.batch += values.sum(axis=1).tolist()
+        standing.totals[name] = standing.totals.get(name, 0.0) + part
+        if name in PROBES:
+            _add_probe(standing, cube, name, float(part.sum()))
+    standing.loss += cube["loss"].values.tolist()
+    standing.rate += cube["lr"].values.tolist()
+
+
+def _add_probe(standing: Standing, cube: xr.Dataset, name: str, total: float) -> None:
+    steps = steps_of(cube, name)
+    if not len(steps) or detail_variable("loss", name) not in cube:
+        return
+    loss = float(cube[detail_variable("loss", name)].values[-1])
+    before = float(cube[detail_variable("loss_before", name)].values[0])
+    if name in standing.probes:
+        before = standing.probes[name].loss_before
+        total += standing.probes[name].total
+    standing.probes[name] = ProbeStanding(int(steps[-1]), before, loss, total)

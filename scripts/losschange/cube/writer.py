@@ -1,0 +1,249 @@
+"""Writing an LCA cube in one streaming pass."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+
+from .format import (
+    CELL_AXES,
+    COMPONENTS,
+    CONVENTIONS,
+    DETAILS,
+    ESTIMATORS,
+    FORMAT_VERSION,
+    SERIES,
+    STEPS_PER_CHUNK,
+    CubeError,
+    CubeLayout,
+    detail_variable,
+)
+from .word_bins import WordBins
+
+
+class CubeWriter:
+    """Writes one cube in a streaming pass, under a temporary name until it is complete.
+
+    Parameters
+    ----------
+    path : path
+        Final name; put in place only when the `with` block ends without an exception.
+    layout : CubeLayout
+    steps : int array (steps,)
+        Numbers of the updates, ascending, 1-based.
+    attributes : mapping
+        Global attributes (text or numbers).
+    estimator_steps : mapping of estimator name to int array
+        The updates at which each estimator was recorded; "batch" stands at every step.
+    valid_losses : sequence of (step, nats)
+        Validation losses, step 0 being the model before training.
+    details : mapping of estimator name to sequence of str
+        Names of losschange.cube.format.DETAILS that stand beside the estimator's records.
+    word_bins : WordBins, optional
+        Needed for the detail "vocabulary".
+
+    Raises
+    ------
+    CubeError
+        If the steps do not ascend.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        layout: CubeLayout,
+        steps: np.ndarray,
+        attributes: Mapping[str, object],
+        estimator_steps: Mapping[str, np.ndarray] | None = None,
+        valid_losses: Sequence[tuple[int, float]] = (),
+        details: Mapping[str, Sequence[str]] | None = None,
+        word_bins: WordBins | None = None,
+    ):
+        self.path = Path(path)
+        self.layout = layout
+        self.steps = np.asarray(steps, dtype=np.int64)
+        self.attributes = dict(attributes)
+        self.estimator_steps = {"batch": self.steps, **(estimator_steps or {})}
+        self.valid_losses = list(valid_losses)
+        self.details = {name: tuple(found) for name, found in (details or {}).items()}
+        self.word_bins = word_bins
+        if np.any(np.diff(self.steps) <= 0):
+            raise CubeError(f"{self.path}: the steps of a cube must ascend")
+        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> CubeWriter:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = netCDF4.Dataset(self._temporary, "w", format="NETCDF4")
+        try:
+            self._write_static()
+            self._write_word_bins()
+            self._create_variables()
+        except BaseException:
+            self._abandon()
+            raise
+        return self
+
+    def write(
+        self,
+        start: int,
+        series: Mapping[str, np.ndarray] | None = None,
+        values: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """Write a run of steps.
+
+        Parameters
+        ----------
+        start : int
+            Position (not number) of the first step along the axis of what is written.
+        series : mapping of name in SERIES to array (n,)
+        values : mapping of estimator name to array (n, cells), nats per target token
+        """
+        for name, column in (series or {}).items():
+            self._file[name][start : start + len(column)] = column
+        for name, block in (values or {}).items():
+            variable = ESTIMATORS[name][0]
+            self._file[variable][start : start + len(block)] = self.layout.to_grid(block)
+
+    def write_details(self, start: int, estimator: str, details: Mapping[str, np.ndarray]) -> None:
+        """Write what stands beside a run of an estimator's records.
+
+        Parameters
+        ----------
+        start : int
+            Position of the first record along the estimator's axis.
+        estimator : str
+        details : mapping of name in DETAILS to array (n,), (n, cells) or (n, matrices, bins)
+        """
+        for name, block in details.items():
+            on_cells = DETAILS[name][0] == CELL_AXES
+            variable = self._file[detail_variable(name, estimator)]
+            variable[start : start + len(block)] = self.layout.to_grid(block) if on_cells else block
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is not None:
+            self._abandon()
+            return
+        try:
+            self._file.close()
+            os.replace(self._temporary, self.path)
+        except BaseException:
+            self._temporary.unlink(missing_ok=True)
+            raise
+
+    def _abandon(self) -> None:
+        try:
+            self._file.close()
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def _write_static(self) -> None:
+        out = self._file
+        layers, components, heads = self.layout.shape
+        for name, size in (("layer", layers), ("component", components), ("head", heads)):
+            out.createDimension(name, size)
+        out.createDimension("step", len(self.steps))
+        out.createDimension("valid_step", len(self.valid_losses))
+        self._integers("step", "step", self.steps, "number of the update, 1-based")
+        self._integers("layer", "layer", np.arange(layers), "depth, 0 = embeddings")
+        self._text("component", "component", COMPONENTS)
+        self._text("head", "head", ["none", *map(str, range(self.layout.heads))])
+        self._text("stack", "layer", self.layout.stacks)
+        self._text("label", "layer", self.layout.labels)
+        valid_steps = np.array([step for step, _ in self.valid_losses], dtype=np.int64)
+        self._integers(
+            "valid_step", "valid_step", valid_steps, "update after which it was measured"
+        )
+        valid = out.createVariable("valid_loss", "f8", ("valid_step",))
+        valid.setncatts({"units": "nats", "long_name": "mean validation loss per target token"})
+        valid[:] = np.array([loss for _, loss in self.valid_losses], dtype=np.float64)
+        counts = np.zeros(self.layout.shape, dtype=np.int64)
+        counts[self.layout.index] = self.layout.n_parameters
+        count = out.createVariable("n_parameters", "i8", ("layer", "component", "head"))
+        count.setncatts({"units": "1", "long_name": "trainable scalars in the cell"})
+        count[:] = counts
+        out.setncatts(
+            {"Conventions": CONVENTIONS, "cube_format": np.int64(FORMAT_VERSION), **self.attributes}
+        )
+
+    def _create_variables(self) -> None:
+        for name, (units, meaning) in SERIES.items():
+            variable = self._file.createVariable(
+                name, "f4", ("step",), zlib=True, shuffle=True, fill_value=np.float32(np.nan)
+            )
+            variable.setncatts({"units": units, "long_name": meaning})
+        for name, steps in self.estimator_steps.items():
+            axis = "step"
+            if not np.array_equal(steps, self.steps):
+                axis = f"step_{name}"
+                self._file.createDimension(axis, len(steps))
+                self._integers(axis, axis, np.asarray(steps), f"updates recorded by {name}")
+            variable, meaning = ESTIMATORS[name]
+            self._records(
+                variable,
+                "f4",
+                (axis, *CELL_AXES),
+                {"units": "nats", "long_name": f"loss change allocation: {meaning}"},
+            )
+            for detail in self.details.get(name, ()):
+                axes, kind, units, meaning = DETAILS[detail]
+                about = {"units": units, "long_name": f"{meaning} (estimator {name})"}
+                self._records(detail_variable(detail, name), kind, (axis, *axes), about)
+
+    def _records(self, name: str, kind: str, axes: Sequence[str], about: dict[str, str]) -> None:
+        """Create a variable along an estimator's steps; a chunk holds whole records."""
+        first, *others = (len(self._file.dimensions[axis]) for axis in axes)
+        variable = self._file.createVariable(
+            name,
+            kind,
+            axes,
+            zlib=True,
+            complevel=1,
+            shuffle=True,
+            chunksizes=(max(1, min(STEPS_PER_CHUNK, first)), *others),
+            fill_value=np.dtype(kind).type(np.nan),
+        )
+        if axes[1:] == CELL_AXES:
+            about = {**about, "coordinates": "stack label"}
+        variable.setncatts(about)
+
+    def _write_word_bins(self) -> None:
+        """The bins' own axes and sizes."""
+        if self.word_bins is None:
+            return
+        out, bins = self._file, self.word_bins
+        out.createDimension("matrix", len(bins.matrices))
+        out.createDimension("frequency_bin", len(bins.mass))
+        self._text("matrix", "matrix", bins.matrices)
+        numbers = np.arange(len(bins.mass))
+        self._integers(
+            "frequency_bin", "frequency_bin", numbers, "words by frequency, 0 = most frequent"
+        )
+        self._integers("n_words", "frequency_bin", bins.words, "words in the bin")
+        mass = out.createVariable("text_share", "f8", ("frequency_bin",))
+        mass.setncatts(
+            {
+                "units": "1",
+                "long_name": "share of the training text that the bin's words make up",
+                "division": f"bins of equal {bins.division}",
+            }
+        )
+        mass[:] = bins.mass
+
+    def _integers(self, name: str, axis: str, numbers: np.ndarray, meaning: str) -> None:
+        variable = self._file.createVariable(name, "i8", (axis,))
+        variable.setncatts({"units": "1", "long_name": meaning})
+        variable[:] = numbers
+
+    def _text(self, name: str, axis: str, words: Sequence[str]) -> None:
+        # Fixed-width characters: variable-length strings are not compressed and not portable.
+        width = max(len(word) for word in words)
+        width_axis = f"characters_{width}"
+        if width_axis not in self._file.dimensions:
+            self._file.createDimension(width_axis, width)
+        variable = self._file.createVariable(name, "S1", (axis, width_axis))
+        variable[:] = np.array(words, dtype=f"S{width}").view("S1").reshape(len(words), width)
+        variable._Encoding = "utf-8"

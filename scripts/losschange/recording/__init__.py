@@ -1,0 +1,1 @@
+"""Recording a training: from parameters and gradients to loss change allocations per cell."""

@@ -1,0 +1,112 @@
+"""What the recorder refuses, naming the estimator, or the update and the cell or parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from losschange.cube.format import ESTIMATORS, PROBES
+from losschange.cube.parts import Records
+from losschange.cube.word_bins import WordBins
+from losschange.errors import RecordingError
+
+from .partition import Partition
+
+CHOSEN_DETAILS = ("positive", "helped", "vocabulary")
+
+
+def check_estimators(
+    strides: Mapping[str, int],
+    splits: Sequence[str],
+    fresh: bool,
+    details: Mapping[str, Sequence[str]],
+) -> None:
+    """Raise RecordingError unless the estimators asked for can be recorded.
+
+    Parameters
+    ----------
+    strides : mapping of estimator to int
+    splits : sequence of str
+        Texts of which there is a probe.
+    fresh : bool
+        Whether there are fresh batches.
+    details : mapping of estimator to sequence of str
+    """
+    for name, stride in strides.items():
+        _refuse_unknown("estimator", name, ESTIMATORS)
+        if not isinstance(stride, int | np.integer) or stride < 1:
+            raise RecordingError(
+                f"the stride of the estimator {name!r} is {stride!r}; it must be a number of "
+                "updates, 1 or more"
+            )
+        if name in PROBES and PROBES[name] not in splits:
+            raise RecordingError(f"the estimator {name!r} needs a probe of {PROBES[name]} text")
+    if "fresh" in strides and not fresh:
+        raise RecordingError('the estimator "fresh" needs a function that draws fresh batches')
+    for estimator, names in details.items():
+        _refuse_unknown("estimator", estimator, ESTIMATORS)
+        for name in names:
+            _refuse_unknown(f"detail of {estimator!r}", name, CHOSEN_DETAILS)
+
+
+def check_word_bins(
+    partition: Partition, details: Mapping[str, Sequence[str]], word_bins: WordBins | None
+) -> None:
+    """Raise RecordingError unless the words of "vocabulary" are the rows of matrices."""
+    if not any("vocabulary" in names for names in details.values()):
+        return
+    if word_bins is None:
+        raise RecordingError('the detail "vocabulary" needs word_bins, the words by frequency')
+    words = len(word_bins.bin_of_word)
+    shapes = dict(zip(partition.names, partition.shapes, strict=True))
+    for name in word_bins.matrices:
+        shape = shapes.get(name)
+        if shape is None or len(shape) != 2 or shape[0] != words:
+            found = "is not trained" if shape is None else f"has shape {shape}"
+            raise RecordingError(
+                f"the words by frequency are rows of {name!r}, which {found}; expected a matrix "
+                f"of {words} rows"
+            )
+
+
+def check_finite(records: Mapping[str, Records], partition: Partition) -> None:
+    """Raise RecordingError if a record holds what is not a number, naming its update and cell.
+
+    Parameters
+    ----------
+    records : mapping of estimator to Records
+        The earliest update is named, and of several estimators the first.
+    partition : Partition
+    """
+    wrong = {}
+    for estimator, found in records.items():
+        for row, cell in np.argwhere(~np.isfinite(found.values))[:1]:
+            wrong[estimator] = (int(found.steps[row]), found.values[row, cell], cell)
+    if wrong:
+        estimator = min(wrong, key=lambda name: wrong[name][0])
+        update, value, cell = wrong[estimator]
+        raise RecordingError(
+            f"update {update}: the loss change of {partition.layout.cells[cell]} under "
+            f"{estimator!r} is {value}; the gradient or the step was not finite. "
+            "Lower the learning rate, or train in float32"
+        )
+
+
+def check_shapes(partition: Partition, shapes: tuple, update: int) -> None:
+    """Raise RecordingError unless the parameters handed over are those of the partition."""
+    if len(shapes) != len(partition.shapes):
+        raise RecordingError(
+            f"update {update}: {len(shapes)} parameters, but the recorder was made for "
+            f"{len(partition.shapes)}; make a new recorder when parameters come or go"
+        )
+    for name, expected, found in zip(partition.names, partition.shapes, shapes, strict=True):
+        if expected != found:
+            raise RecordingError(
+                f"update {update}: {name!r} has shape {found}, expected {expected}"
+            )
+
+
+def _refuse_unknown(what: str, name: str, allowed) -> None:
+    if name not in allowed:
+        raise RecordingError(f"unknown {what} {name!r}; allowed: {', '.join(allowed)}")

@@ -1,0 +1,43 @@
+"""Gradients of other batches than the training's own, measured without a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from .probe_integrator import Gradients
+from .side_effects import isolated, placed
+
+# Mean loss in nats per target token of a model on a batch that never changes.
+Loss = Callable[[torch.nn.Module], Tensor]
+# The same of the batch newly drawn for an update.
+FreshLoss = Callable[[torch.nn.Module, int], Tensor]
+
+
+class ProbeLoss:
+    """Loss and gradient of a fixed batch at any point, leaving no trace on the training."""
+
+    def __init__(self, model: torch.nn.Module, parameters: Sequence[Tensor], loss: Loss):
+        self._model, self._parameters, self._loss = model, list(parameters), loss
+
+    def __call__(self, at: Sequence[Tensor] | None = None) -> tuple[Tensor, Gradients]:
+        """Loss (nats per target token) and gradients, without dropout."""
+        with placed(self._parameters, at), isolated(self._model):
+            loss = self._loss(self._model)
+            gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        return loss.detach(), gradients
+
+
+class FreshGradient:
+    """Gradient of a newly drawn batch with dropout, leaving no trace on the training."""
+
+    def __init__(self, model: torch.nn.Module, parameters: Sequence[Tensor], loss: FreshLoss):
+        self._model, self._parameters, self._loss = model, list(parameters), loss
+
+    def __call__(self, update: int) -> Gradients:
+        """Gradients at the model's present parameters; dropout is drawn by the update's number."""
+        with isolated(self._model, training=True, seed=update):
+            loss = self._loss(self._model, update)
+            return torch.autograd.grad(loss, self._parameters, allow_unused=True)

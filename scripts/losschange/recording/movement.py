@@ -1,0 +1,70 @@
+"""Did somebody move the parameters between two updates?
+
+What moves outside the optimizer's step is in no cell, and the cells would no longer sum to the
+loss change. Comparing all parameters would cost a pass over them, so a few of each are compared.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from losschange.errors import RecordingError
+
+from .partition import Partition
+from .record_buffer import DEVICE_STEPS
+
+SAMPLES = 4  # per parameter
+TOLERANCE = 1e-6  # of the larger of theta_t and the step, which is rounded when it is subtracted
+
+
+class MovementCheck:
+    """Compares samples of theta after one update with those before the next.
+
+    Parameters
+    ----------
+    partition : Partition
+    device : torch device
+    """
+
+    def __init__(self, partition: Partition, device: torch.device | str):
+        self._names = partition.names
+        places = [
+            offset + np.linspace(0, np.prod(shape, dtype=np.int64) - 1, SAMPLES).round()
+            for offset, shape in zip(partition.offsets, partition.shapes, strict=True)
+        ]
+        self._places = torch.from_numpy(np.concatenate(places).astype(np.int64)).to(device)
+        self._moved = torch.zeros(DEVICE_STEPS, len(places), dtype=torch.bool, device=device)
+        self._count = 0
+        self._before: Tensor | None = None
+        self._expected: Tensor | None = None
+        self._allowed: Tensor | None = None
+
+    def before(self, parameters: Tensor) -> None:
+        """Look at the row of theta_t (length,)."""
+        self._before = parameters[self._places]
+        if self._expected is not None:
+            difference = (self._before - self._expected).abs_()
+            moved = difference > self._allowed
+            torch.any(moved.view(-1, SAMPLES), dim=1, out=self._moved[self._count])
+
+    def after(self, step: Tensor) -> None:
+        """Look at the row of theta_t - theta_{t+1} (length,)."""
+        step = step[self._places]
+        self._allowed = torch.maximum(self._before.abs(), step.abs()).mul_(TOLERANCE)
+        self._expected = self._before.sub_(step)
+        self._count += 1
+
+    def check(self, first: int) -> None:
+        """Raise RecordingError if a parameter moved before one of the updates from `first` on."""
+        found = np.argwhere(self._moved[: self._count].cpu().numpy())
+        self._moved.zero_()
+        self._count = 0
+        if len(found):
+            update, parameter = found[0]
+            raise RecordingError(
+                f"{self._names[parameter]!r} was moved after update {first + update - 1} and "
+                f"before update {first + update}, outside the optimizer's step. Its loss change "
+                "is in no cell: record inside of whatever moves it, or take it out"
+            )

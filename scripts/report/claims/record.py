@@ -1,0 +1,235 @@
+"""Judging a run's summaries, and the record (claims.json) that all pages are made from."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import xarray as xr
+
+from losschange.claims import Claim, Evidence, Result, judge_claim, main_models
+from losschange.claims.agreement import Agreement, agreements, positive_share
+from losschange.claims.distances import FACTORS, model_distances, neighbour_accuracy, permanova
+from losschange.claims.judging import DRAWS, INTERVAL, MissingData
+from losschange.claims.verdicts import Part
+from losschange.cube.format import ESTIMATORS
+from report.quality import judge as judge_quality
+from report.table_files import read_record
+from studies.vazquez2022.claims import CLAIMS
+
+INFINITE = "infinite"
+DIGITS = 6
+STOCK, MATCHED = "stock", "matched"
+
+
+def group_by_architecture(summaries: Sequence[xr.Dataset]) -> dict[str, list[xr.Dataset]]:
+    """Summaries of every architecture that the run has, stock first."""
+    found: dict[str, list[xr.Dataset]] = {}
+    for summary in summaries:
+        found.setdefault(str(summary.attrs.get("architecture", STOCK)), []).append(summary)
+    return {name: found[name] for name in (STOCK, MATCHED) if name in found}
+
+
+def group_by_model(summaries: Sequence[xr.Dataset]) -> dict[str, list[xr.Dataset]]:
+    """Replicates of every model, in the order given."""
+    found: dict[str, list[xr.Dataset]] = {}
+    for summary in summaries:
+        found.setdefault(str(summary.attrs["model"]), []).append(summary)
+    return found
+
+
+def read_verdicts(qualities: Sequence[Path]) -> dict[str, list[str]]:
+    """Whether each replicate of each model learned, from quality.json.
+
+    Raises
+    ------
+    UserError
+        If a file is missing or damaged.
+    """
+    found: dict[str, list[str]] = {}
+    for path in qualities:
+        record = read_record(path, ("model", "objective", "splits"))
+        found.setdefault(record["model"], []).append(judge_quality(record)[0])
+    return found
+
+
+def judge_run(
+    summaries: Sequence[xr.Dataset],
+    main: Sequence[str],
+    learned: Mapping[str, Sequence[str]],
+    seed: int,
+) -> dict:
+    """The record of all claims under all estimators of a run.
+
+    Parameters
+    ----------
+    summaries : sequence of Dataset
+        Every model's, replicates one after the other.
+    main : sequence of str
+        Main models; an objective without one takes its first model.
+    learned : mapping of model to verdicts
+    seed : int
+        Draws the resamplings.
+    """
+    record = {
+        "columns": [],
+        "main_models": [],
+        "interval": list(INTERVAL),
+        "draws": DRAWS,
+        "seed": seed,
+        "agreement": [],
+        "positive_shares": {},
+        "grouping": [],
+        "claims": [_claim_record(CLAIMS[number]) for number in sorted(CLAIMS)],
+    }
+    for architecture, members in group_by_architecture(summaries).items():
+        grouped = group_by_model(members)
+        chosen = main_models(grouped) | main_models({m: grouped[m] for m in main if m in grouped})
+        evidence = Evidence(grouped, chosen, learned, seed=seed)
+        _judge_architecture(record, evidence, architecture)
+    return record
+
+
+def _judge_architecture(record: dict, evidence: Evidence, architecture: str) -> None:
+    """Add a column per estimator to the record, and what is told of single models."""
+    grouped, chosen = evidence.summaries, evidence.main
+    recorded = {
+        str(name)
+        for replicates in grouped.values()
+        for summary in replicates
+        for name in summary["estimator"].values
+    }
+    estimators = [name for name in ESTIMATORS if name in recorded]
+    for estimator in estimators:
+        column = estimator if architecture == STOCK else f"{estimator}, {architecture}"
+        record["columns"].append(
+            {"name": column, "estimator": estimator, "architecture": architecture}
+        )
+        for claim in record["claims"]:
+            result = judge_claim(CLAIMS[claim["number"]], evidence, estimator)
+            claim["results"][column] = _result_record(result)
+        record["grouping"].append(_grouping_record(grouped, column, estimator, record["seed"]))
+        evidence.forget()  # resamplings of one estimator at a time fit in memory
+    record["main_models"] += chosen.values()
+    for model in chosen.values():
+        record["agreement"] += map(_agreement_record, agreements(evidence, model, estimators))
+    record["positive_shares"] |= _positive_shares(evidence, list(chosen.values()), estimators)
+
+
+def _agreement_record(found: Agreement) -> dict:
+    numbers = {
+        name: [number(value) for value in getattr(found, name)]
+        for name in ("spearman", "kendall", "cells")
+    }
+    return {"model": found.model, "first": found.first, "second": found.second, **numbers}
+
+
+def _positive_shares(evidence: Evidence, models: Sequence[str], estimators: Sequence[str]) -> dict:
+    """model: {estimator: share of positive cells, None where that was not recorded}."""
+    shares: dict[str, dict] = {}
+    for model in models:
+        shares[model] = {}
+        for name in estimators:
+            try:
+                shares[model][name] = number(positive_share(evidence, model, name))
+            except MissingData:
+                shares[model][name] = None
+    return shares
+
+
+def _grouping_record(
+    grouped: Mapping[str, Sequence[xr.Dataset]], column: str, estimator: str, seed: int
+) -> dict:
+    """What the profiles of all models group by under one estimator."""
+    found = model_distances(grouped, estimator)
+    record = {"column": column, "models": found.models if found else [], "factors": {}}
+    for factor in FACTORS if found else ():
+        labels = [label[factor] for label in found.labels]
+        ratio, explained, p = permanova(found.distances, labels, seed=seed)
+        accuracy, above_chance = neighbour_accuracy(found.distances, labels)
+        values = {"F": ratio, "explained": explained, "p": p}
+        values |= {"accuracy": accuracy, "above_chance": above_chance}
+        record["factors"][factor] = {name: number(value) for name, value in values.items()}
+    return record
+
+
+def _claim_record(claim: Claim) -> dict:
+    """A claim that has not been judged yet: its results are empty."""
+    return {
+        "number": claim.number,
+        "section": claim.section,
+        "statement": claim.statement,
+        "criterion": claim.criterion,
+        "method": " ".join((claim.measure.__doc__ or "").split()),
+        "conditions": [
+            {
+                "name": condition.name,
+                "unit": condition.unit,
+                "least": number(condition.least),
+                "most": number(condition.most),
+                "range": condition.text(),
+            }
+            for condition in claim.conditions
+        ],
+        "results": {},
+    }
+
+
+def _result_record(result: Result) -> dict:
+    return {
+        "verdict": result.verdict,
+        "reason": result.reason,
+        "models": list(result.models),
+        "replicates": result.replicates,
+        "deciding": result.deciding,
+        "parts": [_part_record(part) for part in result.parts],
+    }
+
+
+def _part_record(part: Part) -> dict:
+    numbers = {name: number(getattr(part, name)) for name in ("value", "low", "high")}
+    models = {model: [number(value) for value in found] for model, found in part.models.items()}
+    return {**numbers, "verdict": part.verdict, "models": models}
+
+
+def read_part(record: dict) -> Part:
+    """The part that a record in claims.json was made from, up to its rounding."""
+    numbers = [as_float(record[name]) for name in ("value", "low", "high")]
+    models = {model: tuple(map(as_float, found)) for model, found in record["models"].items()}
+    return Part(*numbers, record["verdict"], models)
+
+
+def number(value: float) -> float | str | None:
+    """A number as JSON can hold it, rounded so that the last bits do not matter."""
+    if math.isnan(value):
+        return None
+    if math.isinf(value):
+        return INFINITE if value > 0 else f"-{INFINITE}"
+    return float(f"{value:.{DIGITS}g}")
+
+
+def as_float(value: float | str | None) -> float:
+    """The inverse of `number`."""
+    if value is None:
+        return math.nan
+    if isinstance(value, str):
+        return -math.inf if value.startswith("-") else math.inf
+    return float(value)
+
+
+def as_json(record: dict) -> str:
+    """The text of claims.json."""
+    return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+
+
+def read_claims(path: Path) -> dict:
+    """Read claims.json.
+
+    Raises
+    ------
+    UserError
+        If it is missing, no JSON, or lacks what the pages need.
+    """
+    return read_record(path, ("columns", "claims", "main_models", "draws", "agreement", "grouping"))

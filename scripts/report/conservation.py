@@ -1,0 +1,223 @@
+"""Does the LCA of all parameters add up to the change of the loss that was measured (§2.3)?"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from losschange.analysis.conservation import CONSERVED, MEASURES, REFERENCES
+from losschange.cube.format import ESTIMATORS, PROBES
+from report.inputs import EstimatorSum, Run
+from report.table_files import MISSING
+from report.values import (
+    Grid,
+    count,
+    listing,
+    make_grid,
+    nats,
+    percent,
+    quantity,
+    ratio,
+    ratio_span,
+    tiny,
+)
+
+PAPER_ESTIMATOR = "batch"
+MEANINGS = {
+    "batch": "the paper's: gradient of the training batch itself, at the start of the update",
+    "fresh": "gradient of a newly drawn batch, at the start of the update",
+    "probe": "gradient of fixed training text, trapezoid rule between both ends of an interval",
+    "simpson": "gradient of fixed training text, Simpson's rule along an interval",
+    "probe_valid": "as probe, of fixed validation text",
+    "simpson_valid": "as simpson, of fixed validation text",
+}
+MEASURE_TITLES = {
+    "training_probe": "training probe",
+    "validation_probe": "validation probe",
+    "validation": "validation loss",
+    "training": "training loss",
+}
+MEASURE_CLAUSES = {
+    "training_probe": "the training probe measured",
+    "validation_probe": "the validation probe measured",
+    "validation": "the validation losses show",
+    "training": "the training losses show",
+}
+
+
+def conservation_sentences(run: Run, failed: Sequence[str]) -> list[str]:
+    """By how much each estimator over-counts, in words; ``code`` is marked.
+
+    Parameters
+    ----------
+    run : Run
+    failed : sequence of str
+        Models that did not learn: they have hardly a loss change to divide by.
+    """
+    known = _learned(run, failed)
+    if not known:
+        return ["No model of this run has learned and has a measured loss change to compare with."]
+    groups = [[e for e in known if e.reference == measure] for measure in REFERENCES]
+    sentences = [_claims(group) for group in groups if group]
+    paper = [entry for entry in known if entry.estimator == PAPER_ESTIMATOR]
+    over = [entry.model for entry in paper if entry.ratio > CONSERVED[1]]
+    if over:
+        who = "" if len(over) == len(paper) else f" for {listing(over)}"
+        sentences.append(
+            f"``{PAPER_ESTIMATOR}`` over-counts{who} because it multiplies each move with the "
+            "gradient of the very batch that the move was made for, noise included: read its "
+            "values as shares of each other, not as nats of the loss."
+        )
+    left_out = [model for model in failed if any(e.model == model for e in run.sums)]
+    if left_out:
+        sentences.append(f"Left out is what did not learn: {listing(left_out)}.")
+    return sentences
+
+
+def _claims(entries: Sequence[EstimatorSum]) -> str:
+    """One sentence on the estimators that are held against the same measure."""
+    claims = []
+    for name in ESTIMATORS:
+        ratios = [entry.ratio for entry in entries if entry.estimator == name]
+        if not ratios:
+            continue
+        claim = f"``{name}`` {ratio_span(ratios).replace('×', 'times')}"
+        if not claims:
+            claim = claim.replace("`` ", "`` claims ", 1)
+            claim += f" the loss change that {MEASURE_CLAUSES[entries[0].reference]}"
+        if not claims and len(ratios) > 1:
+            middle = ratio(statistics.median(ratios))
+            claim += f" (median {middle}, over {quantity(len(ratios), 'model')})"
+        claims.append(claim)
+    return f"{'; '.join(claims)}."
+
+
+def estimator_table(run: Run, failed: Sequence[str]) -> Grid | None:
+    """A row per estimator over the models that learned; None without summaries."""
+    rows, probes = [], has_probes(run)
+    for name in _estimators(run):
+        entries = [entry for entry in run.sums if entry.estimator == name]
+        known = [entry for entry in _learned(run, failed) if entry.estimator == name]
+        ratios = [entry.ratio for entry in known]
+        inside = sum(CONSERVED[0] <= value <= CONSERVED[1] for value in ratios)
+        references = dict.fromkeys(MEASURE_TITLES[entry.reference] for entry in known)
+        rows.append(
+            [
+                name,
+                " or ".join(count(stride) for stride in sorted({e.stride for e in entries})),
+                listing(list(references)),
+                ratio_span(ratios) if ratios else "",
+                ratio(statistics.median(ratios)) if ratios else "",
+                f"{inside} of {len(ratios)}",
+                *(_worst_errors(known) if probes else []),
+            ]
+        )
+    columns = ["estimator", "every … updates", "held against", "ΣLCA ÷ measured", "median"]
+    columns.append("models that add up")
+    if probes:
+        columns += ["error in total", "largest error of an interval, nats"]
+    return make_grid(columns, rows) if rows else None
+
+
+def has_probes(run: Run) -> bool:
+    """Whether a probe was recorded, so that errors are known."""
+    return any(entry.estimator in PROBES for entry in run.sums)
+
+
+def _worst_errors(entries: Sequence[EstimatorSum]) -> list[str]:
+    """Relative errors from the least to the greatest, and the largest of any interval."""
+    relative, largest = (
+        [e.errors[name] for e in entries if math.isfinite(e.errors[name])]
+        for name in ("relative_conservation_error", "largest_interval_error")
+    )
+    if not relative:
+        return [MISSING, MISSING]
+    least, most = percent(min(relative)), percent(max(relative))
+    return [least if least == most else f"{least} to {most}", tiny(max(largest))]
+
+
+def ratio_table(run: Run) -> Grid | None:
+    """A row per model: the measured changes, and every estimator's ratio; None without sums."""
+    estimators = _estimators(run)
+    measures = [
+        name
+        for name in MEASURE_TITLES
+        if any(math.isfinite(entry.changes.get(name, math.nan)) for entry in run.sums)
+    ]
+    rows = []
+    for model in dict.fromkeys(entry.model for entry in run.sums):
+        entries = {entry.estimator: entry for entry in run.sums if entry.model == model}
+        changes = next(iter(entries.values())).changes
+        row = [model, *(_change(changes.get(name, math.nan)) for name in measures)]
+        row += [ratio(entries[name].ratio) if name in entries else MISSING for name in estimators]
+        rows.append(row)
+    columns = ["model", *(MEASURE_TITLES[name] for name in measures), *estimators]
+    return make_grid(columns, rows) if rows else None
+
+
+def detail_tables(run: Run) -> list[tuple[str, Grid]]:
+    """(estimator, every number of it): a row per model."""
+    tables = []
+    for name in _estimators(run):
+        rows = [
+            [
+                entry.model,
+                nats(entry.total, signed=True),
+                *(ratio(entry.ratios.get(measure, math.nan)) for measure in MEASURE_TITLES),
+                outcome(entry),
+                *(_errors(entry) if name in PROBES else []),
+            ]
+            for entry in run.sums
+            if entry.estimator == name
+        ]
+        columns = ["model", "ΣLCA", *(f"÷ {title}" for title in MEASURE_TITLES.values()), "outcome"]
+        if name in PROBES:
+            columns += ["error", "relative error", "largest of an interval", "root mean square"]
+        tables.append((name, make_grid(columns, rows)))
+    return tables
+
+
+def _errors(entry: EstimatorSum) -> list[str]:
+    total, relative, largest, typical = entry.errors.values()
+    return [tiny(total, signed=True), percent(relative), tiny(largest), tiny(typical)]
+
+
+def outcome(entry: EstimatorSum) -> str:
+    """One word or two for what the sum says beside the change that it is held against."""
+    low, high = CONSERVED
+    if not math.isfinite(entry.ratio):
+        return "cannot tell"
+    if entry.ratio < 0:
+        return "wrong direction"
+    if entry.ratio < low:
+        return "under-counts"
+    return "over-counts" if entry.ratio > high else "adds up"
+
+
+def estimator_meanings(run: Run) -> list[tuple[str, str]]:
+    """(estimator, meaning) of those recorded in this run."""
+    return [(name, MEANINGS.get(name, "")) for name in _estimators(run)]
+
+
+def measure_meanings(run: Run) -> list[tuple[str, str]]:
+    """(measure, meaning) of the losses that were measured in this run."""
+    return [
+        (title, MEASURES[name])
+        for name, title in MEASURE_TITLES.items()
+        if any(math.isfinite(entry.changes.get(name, math.nan)) for entry in run.sums)
+    ]
+
+
+def _learned(run: Run, failed: Sequence[str]) -> list[EstimatorSum]:
+    """What can be compared: sums of models that did not fail, beside a measured change."""
+    return [e for e in run.sums if e.model not in failed and math.isfinite(e.ratio)]
+
+
+def _estimators(run: Run) -> list[str]:
+    present = {entry.estimator for entry in run.sums}
+    return [name for name in ESTIMATORS if name in present]
+
+
+def _change(value: float) -> str:
+    return nats(value, signed=True) if math.isfinite(value) else MISSING

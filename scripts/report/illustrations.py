@@ -1,0 +1,182 @@
+"""Figures, tables and their captions, ready to be put into the page."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from report.inputs import Run
+from report.values import Grid, make_grid
+from running.files import UserError
+from studies.vazquez2022.paper_values import OBJECTIVES
+
+FIGURES = range(1, 7)
+CONSERVATION_FIGURE = "C"
+ESTIMATOR_FIGURE = "E"
+DISTANCE_FIGURE = "D"
+TABLES = range(1, 4)
+# Vector drawings above this size make the page slow; their PNG takes the place.
+LARGEST_SVG = 1_000_000  # bytes
+
+Text = list[tuple[str, bool]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure.
+
+    Attributes
+    ----------
+    name : str
+        Such as "figure1".
+    image : str or None
+        A data URI; None where the run has no such figure.
+    title : str
+        First paragraph of the caption, unmarked.
+    caption : list of Text
+        The paragraphs after it.
+    models : list of str
+        What is shown, from top to bottom.
+    """
+
+    name: str
+    image: str | None
+    title: str
+    caption: list[Text]
+    models: list[str]
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """One table of the paper; `grid` is None where the run has no such table."""
+
+    name: str
+    grid: Grid | None
+    title: str
+    caption: list[Text]
+    notes: list[str]
+
+
+def read_figures(folder: Path | None, captions: Path, run: Run) -> list[Figure]:
+    """All figures of the paper, also those that this run lacks.
+
+    Raises
+    ------
+    UserError
+        If a caption is missing.
+    """
+    return [read_figure(number, folder, captions, run) for number in FIGURES]
+
+
+def read_figure(number: int | str, folder: Path | None, captions: Path, run: Run) -> Figure:
+    """One figure: one of the paper's, or that of conservation.
+
+    Raises
+    ------
+    UserError
+        If its caption is missing.
+    """
+    name = f"figure{number}"
+    title, caption = read_caption(captions / f"{name}.rst")
+    image = data_uri(folder / name) if folder else None
+    return Figure(name, image, title, caption, shown_models(run, number))
+
+
+def read_tables(folder: Path | None, captions: Path) -> list[TableFile]:
+    """All tables of the paper, from their CSV and the notes below their Markdown.
+
+    Raises
+    ------
+    UserError
+        If a caption is missing or a CSV is damaged.
+    """
+    tables = []
+    for number in TABLES:
+        name = f"table{number}"
+        title, caption = read_caption(captions / f"{name}.rst")
+        grid, notes = _read_table(folder / name) if folder else (None, [])
+        tables.append(TableFile(name, grid, title, caption, notes))
+    return tables
+
+
+def shown_models(run: Run, number: int | str) -> list[str]:
+    """The models that a figure shows, as the figure scripts choose them."""
+    wanted = run.configuration["main_models"]
+    main = [wanted[o] for o in OBJECTIVES if wanted.get(o) in run.models]
+    if number == 4:
+        return [model for model in main if model.startswith("mlm-")]
+    if number in (5, CONSERVATION_FIGURE, DISTANCE_FIGURE):
+        return run.models
+    return [model for model in run.models if model not in main] if number == 6 else main
+
+
+def data_uri(stem: Path) -> str | None:
+    """stem.svg, or stem.png where that is too large or missing, as a data URI; None without both.
+
+    Raises
+    ------
+    UserError
+        If the file chosen is empty.
+    """
+    svg, png = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")
+    if svg.is_file() and (svg.stat().st_size <= LARGEST_SVG or not png.is_file()):
+        path, kind = svg, "image/svg+xml"
+    elif png.is_file():
+        path, kind = png, "image/png"
+    else:
+        return None
+    content = path.read_bytes()
+    if not content:
+        raise UserError(f"{path} is empty; draw the figure again")
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def read_caption(path: Path) -> tuple[str, list[Text]]:
+    """The title and the further paragraphs of a caption.
+
+    Captions use two marks of reStructuredText only: empty lines between paragraphs and ``code``.
+
+    Raises
+    ------
+    UserError
+        If there is no such caption, or it is empty.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(
+            f"no caption at {path}; --captions names the folder that has figure1.rst to table3.rst"
+        ) from None
+    paragraphs = [marked(paragraph) for paragraph in re.split(r"\n\s*\n", text.strip())]
+    title = "".join(part for part, _ in paragraphs[0])
+    if not title:
+        raise UserError(f"the caption {path} is empty; its first paragraph is the title")
+    return title, paragraphs[1:]
+
+
+def marked(paragraph: str) -> Text:
+    """(text, whether it is code) of a paragraph, line breaks made spaces."""
+    parts = " ".join(paragraph.split()).split("``")
+    return [(part, bool(position % 2)) for position, part in enumerate(parts) if part]
+
+
+def _read_table(stem: Path) -> tuple[Grid | None, list[str]]:
+    path = stem.with_name(f"{stem.name}.csv")
+    if not path.is_file():
+        return None, []
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    if not rows or any(len(row) != len(rows[0]) for row in rows):
+        raise UserError(f"{path} is empty or has rows of unequal length; make the table again")
+    return make_grid(rows[0], rows[1:]), _notes(stem.with_name(f"{stem.name}.md"))
+
+
+def _notes(path: Path) -> list[str]:
+    # The CSV has no place for notes.
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line.removeprefix("- ") for line in lines if line.startswith("- ")]

@@ -1,0 +1,175 @@
+"""Did the models learn, and how good are they: the first question to a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from losschange.plots.style import objective_name
+from report.inputs import Run
+from report.overview import planned_updates
+from report.table_files import MISSING
+from report.values import Grid, count, make_grid, nats
+
+LEARNED = "learned"
+NOT_LEARNED = "did not learn"
+UNKNOWN = "cannot tell"
+# Less than this below the unigram entropy could be had from the frequencies of the tokens alone,
+# estimated on one text and measured on another.
+MARGIN = 0.1
+
+# objective: (measure, what it is)
+MEASURES = {
+    "clm": ("perplexity", "exp(loss) of the text, token by token, each given those before it"),
+    "mlm": (
+        "masked-token loss",
+        "nats per selected token, each given the rest of its text; no perplexity, since no text "
+        "is predicted as a whole",
+    ),
+    "mt": (
+        "perplexity of the reference",
+        "exp(loss) of the reference translation, token by token, each given the source and the "
+        "reference before it",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Learning:
+    """One row of the first table.
+
+    Attributes
+    ----------
+    verdict : {"learned", "did not learn", "cannot tell"}
+    reason : str
+        Why not; empty for a model that learned.
+    cells : list of str
+        Aligned with `LEARNING_COLUMNS`.
+    """
+
+    model: str
+    verdict: str
+    reason: str
+    cells: list[str]
+
+
+LEARNING_COLUMNS = (
+    "objective",
+    "language",
+    "updates done",
+    "updates planned",
+    "valid loss",
+    "unigram entropy",
+    "difference",
+    "context-free loss",
+)
+
+
+def judge(quality: dict | None) -> tuple[str, str]:
+    """Verdict and reason for one model.
+
+    Parameters
+    ----------
+    quality : dict or None
+        As in quality.json; None if there is none.
+    """
+    valid = ((quality or {}).get("splits") or {}).get("valid") or {}
+    loss, entropy = valid.get("loss"), valid.get("unigram_entropy")
+    if loss is None or entropy is None:
+        missing = "its validation loss" if loss is None else "the unigram entropy of its text"
+        return UNKNOWN, f"{missing} is not known"
+    if not math.isfinite(loss):
+        return NOT_LEARNED, "its validation loss is not finite"
+    if loss > entropy - MARGIN:
+        return NOT_LEARNED, f"its loss is not {MARGIN} nats below the unigram entropy"
+    context_free = quality.get("context_free")
+    if quality["objective"] == "mlm" and context_free is not None and loss >= context_free:
+        return NOT_LEARNED, "a model without context that copies unmasked tokens is as good"
+    return LEARNED, ""
+
+
+def learning_table(run: Run) -> list[Learning]:
+    """A row for every model of the run, also for those without a quality."""
+    return [_learning(run, model) for model in run.models]
+
+
+def _learning(run: Run, model: str) -> Learning:
+    quality = run.qualities.get(model)
+    valid = ((quality or {}).get("splits") or {}).get("valid") or {}
+    loss, entropy = valid.get("loss"), valid.get("unigram_entropy")
+    difference = None if loss is None or entropy is None else loss - entropy
+    objective, *languages = model.split("-")
+    verdict, reason = judge(quality)
+    cells = [
+        objective_name(objective),
+        " → ".join(name for name in languages if name != "wmt"),
+        count(run.steps.get(model)),
+        count(planned_updates(run, model)),
+        nats(loss),
+        nats(entropy),
+        nats(difference, signed=True),
+        nats((quality or {}).get("context_free")),
+    ]
+    return Learning(model, verdict, reason, cells)
+
+
+def failed_models(run: Run) -> list[str]:
+    """Models that did not learn."""
+    return [model for model in run.models if judge(run.qualities.get(model))[0] == NOT_LEARNED]
+
+
+def held_out_table(run: Run) -> Grid | None:
+    """What the losses on held-out text mean per objective, None without any quality."""
+    rows = []
+    for model in run.models:
+        quality = run.qualities.get(model)
+        if quality is None:
+            continue
+        objective = quality["objective"]
+        row = [model, MEASURES.get(objective, (objective, ""))[0]]
+        splits = [quality["splits"].get(split) or {} for split in ("valid", "test")]
+        row += [_measured(numbers, objective) for numbers in splits]
+        row.append(nats(splits[1].get("loss")))
+        rows.append([*row, *(count(numbers.get("tokens")) for numbers in splits)])
+    columns = ["model", "measure", "valid", "test", "test loss", "valid tokens", "test tokens"]
+    return make_grid(columns, rows) if rows else None
+
+
+def measure_meanings(run: Run) -> list[tuple[str, str]]:
+    """(measure, what it is) of the objectives in this run."""
+    present = {quality["objective"] for quality in run.qualities.values()}
+    return [meaning for objective, meaning in MEASURES.items() if objective in present]
+
+
+def _measured(numbers: dict, objective: str) -> str:
+    value = numbers.get("loss" if objective == "mlm" else "perplexity")
+    if objective == "mlm" or value is None or not math.isfinite(value):
+        return nats(value)
+    return f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
+
+
+def translation_table(run: Run) -> tuple[Grid | None, list[tuple[str, str]]]:
+    """BLEU and chrF per test set, and the signatures with what they belong to."""
+    rows: list[list[str]] = []
+    signatures: dict[str, str] = {}
+    for model in run.models:
+        translation = (run.qualities.get(model) or {}).get("translation") or {}
+        for name in _test_sets(translation):
+            scores = translation[name]
+            row = [model, name, count(scores.get("sentences"))]
+            for score in ("bleu", "chrf"):
+                value = scores.get(score)
+                row.append(MISSING if value is None else f"{value:.1f}")
+                signature = scores.get(f"{score}_signature")
+                if signature:
+                    signatures[signature] = {"bleu": "BLEU", "chrf": "chrF"}[score]
+            rows.append(row)
+    columns = ["model", "test set", "sentences", "BLEU", "chrF"]
+    named = sorted((name, signature) for signature, name in signatures.items())
+    return (make_grid(columns, rows) if rows else None), named
+
+
+def _test_sets(translation: dict) -> Sequence[str]:
+    # the model's own test split first, as the paper names it (Appendix B.1)
+    return sorted(translation, key=lambda name: (name != "test", name))

@@ -1,0 +1,166 @@
+"""Tables as rows of text, written as CSV, Markdown and LaTeX with the same content."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from running.files import UserError, replace_when_complete
+
+MISSING = "–"
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "−": "$-$",
+    "×": r"$\times$",
+    "Σ": r"$\Sigma$",
+    "→": r"$\rightarrow$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "·": r"$\cdot$",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    Parameters
+    ----------
+    title : str
+        Caption without the table's number.
+    columns : list of str
+        Headings.
+    rows : list of lists of str
+        As many entries as columns; MISSING where there is no value.
+    notes : list of str
+        Sentences below the table; not in the CSV.
+    """
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self):
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(
+                    f"a row of {len(row)} entries in a table of {len(self.columns)} columns: {row}"
+                )
+
+
+def read_record(path: Path, keys: Sequence[str]) -> dict:
+    """Read a JSON object that must have `keys`.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, no JSON object, or lacks a key.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"no file at {path}; run the step that makes it first") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON ({error}); make it again") from None
+    missing = [key for key in keys if not isinstance(record, dict) or key not in record]
+    if missing:
+        raise UserError(
+            f"{path} lacks {', '.join(missing)}; expected an object with {', '.join(keys)}: "
+            "make it again"
+        )
+    return record
+
+
+def write_table(table: Table, stem: Path) -> None:
+    """Write stem.csv, stem.md and stem.tex; the same table gives the same bytes."""
+    for suffix, text in (
+        ("csv", as_csv(table)),
+        ("md", as_markdown(table)),
+        ("tex", as_latex(table)),
+    ):
+        with replace_when_complete(stem.with_name(f"{stem.name}.{suffix}")) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def as_csv(table: Table) -> str:
+    """Headings and rows; an empty field where a value is missing."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.columns)
+    for row in table.rows:
+        writer.writerow(["" if entry == MISSING else entry for entry in row])
+    return text.getvalue()
+
+
+def as_markdown(table: Table) -> str:
+    """A pipe table, aligned in plain text too, with title and notes."""
+    lines = [[entry.replace("|", "\\|") for entry in row] for row in [table.columns, *table.rows]]
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+
+    def line(entries: list[str]) -> str:
+        padded = [
+            entry.ljust(width) if position == 0 else entry.rjust(width)
+            for position, (entry, width) in enumerate(zip(entries, widths, strict=True))
+        ]
+        return "| " + " | ".join(padded) + " |"
+
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    parts = [f"**{table.title}**", "", line(lines[0]), line(rule), *map(line, lines[1:])]
+    if table.notes:
+        parts += ["", *(f"- {note}" for note in table.notes)]
+    return "\n".join(parts) + "\n"
+
+
+def as_latex(table: Table) -> str:
+    """A `table` environment that needs no packages."""
+    rows = [" & ".join(map(escape_latex, row)) + r" \\" for row in table.rows]
+    notes = [rf"  \par\smallskip\footnotesize {escape_latex(note)}" for note in table.notes]
+    return (
+        "\n".join(
+            [
+                r"\begin{table}",
+                r"  \centering\small",
+                rf"  \caption{{{escape_latex(table.title)}}}",
+                rf"  \begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
+                r"    \hline",
+                "    " + " & ".join(map(escape_latex, table.columns)) + r" \\",
+                r"    \hline",
+                *(f"    {row}" for row in rows),
+                r"    \hline",
+                r"  \end{tabular}",
+                *notes,
+                r"\end{table}",
+            ]
+        )
+        + "\n"
+    )
+
+
+def escape_latex(text: str) -> str:
+    """Text with everything that LaTeX would take as a command made plain."""
+    return "".join(LATEX.get(letter, letter) for letter in text)
+
+
+def number_text(value: float) -> str:
+    """Three significant digits, whole numbers and thousands in full, MISSING for NaN."""
+    if value != value:
+        return MISSING
+    if float(value).is_integer() or abs(value) >= 1000:
+        return f"{value:.0f}"
+    return f"{value:.3g}"

@@ -1,0 +1,1 @@
+"""Running the workflow: configuration, costs, locks, devices, the queue, and status."""

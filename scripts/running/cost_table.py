@@ -1,0 +1,139 @@
+"""The cost of a run as a table to read before it starts."""
+
+from __future__ import annotations
+
+from tabulate import tabulate
+
+from text.corpus_costs import corpus_disk, tokens_disk
+
+from .configuration import Configuration
+from .costs import TIME_MARGIN, TrainingCost, hardware_of, training_cost
+from .models import Model
+from .speeds import measurements
+
+COLUMNS = (
+    "model",
+    "updates",
+    "tokens\nper update",
+    "million\nparameters",
+    "petaFLOP",
+    "tokens/s",
+    "time,\nunrecorded",
+    "time",
+    "jobs",
+    "GPU\nmemory",
+    "disk",
+)
+ALIGNMENT = ("left", *["right"] * (len(COLUMNS) - 1))
+
+
+def cost_table(configuration: Configuration, time_limit: int | None = None) -> str:
+    """Every training of a run and their sum, and where the numbers come from, as plain text.
+
+    Parameters
+    ----------
+    configuration : Configuration
+    time_limit : int, optional
+        Minutes that the queue allows a job.
+    """
+    costs = {model: training_cost(configuration, model) for model in configuration.trained_models()}
+    rows = [_row(model.name, cost, time_limit) for model, cost in costs.items()]
+    table = tabulate(rows, headers=COLUMNS, disable_numparse=True, colalign=ALIGNMENT)
+    parts = [
+        table,
+        "\n".join(_totals(configuration, costs, time_limit)),
+        "\n".join(_sources(configuration)),
+    ]
+    return "\n\n".join(parts)
+
+
+def _row(name: str, cost: TrainingCost, limit: int | None) -> list[str]:
+    return [
+        name,
+        f"{cost.updates:,}",
+        f"{cost.tokens_per_update:,.0f}",
+        f"{cost.parameters / 1e6:,.1f}",
+        _short(cost.operations / 1e15),
+        f"{cost.tokens_per_second:,.0f}",
+        _duration(cost.seconds_plain),
+        _duration(cost.seconds),
+        str(cost.tries(limit)),
+        _size(cost.device_memory) if cost.device_memory else "–",
+        _size(cost.disk_kept),
+    ]
+
+
+def _totals(
+    configuration: Configuration, costs: dict[Model, TrainingCost], time_limit: int | None
+) -> list[str]:
+    resources, seeds = configuration.resources, len(set(configuration.seeds))
+    trainings = seeds * len(costs)
+    seconds = seeds * sum(cost.seconds for cost in costs.values())
+    kept = seeds * sum(cost.disk_kept for cost in costs.values())
+    running = max(cost.disk_running for cost in costs.values())
+    corpora = {model.corpus for model in costs}
+    text = sum(corpus_disk(configuration, corpus) for corpus in corpora)
+    sides = {model.tokens: (model.corpus, len(model.languages)) for model in costs}
+    ids = sum(tokens_disk(configuration, *found) for found in sides.values())
+    longest = max(cost.seconds for cost in costs.values())
+    gpus = resources.training_gpus
+    gpu_hours = f" ({_short(gpus * seconds / 3600)} GPU-hours)" if gpus else ""
+    lines = [
+        f"{trainings} trainings ({len(costs)} models, {seeds} seed{'s' if seeds > 1 else ''}; "
+        f"{resources.workers} worker{'s' if resources.workers > 1 else ''} each): "
+        f"{_duration(seconds)} one after the other{gpu_hours}, {_duration(longest)} all side by "
+        "side.",
+        f"Disk: {_size(kept)} of cubes and models, {_size(text)} of corpora (more where archives "
+        f"hold more than is drawn from them), {_size(ids)} of token ids, and {_size(running)} for "
+        "every training while it runs.",
+    ]
+    if time_limit:
+        lines.append(
+            f"Jobs: tries of at most {time_limit} minutes, should a training take "
+            f"{TIME_MARGIN} times as long as estimated."
+        )
+    return lines
+
+
+def _sources(configuration: Configuration) -> list[str]:
+    """The measurements behind the times: those of the nearest size for every objective."""
+    lines = ["Times are estimated from these throughputs (scripts/running/throughputs.csv):"]
+    for model in {m.objective: m for m in configuration.trained_models()}.values():
+        training = configuration.training_of(model)
+        hardware = hardware_of(configuration.resources, training)
+        known = [
+            m for m in measurements() if (m.hardware, m.objective) == (hardware, model.objective)
+        ]
+
+        def distance(measured, wanted=training):
+            ratio = measured.training["max_tokens"] / wanted.max_tokens
+            width = measured.training["embedding_dimension"] / wanted.embedding_dimension
+            return max(ratio, 1 / ratio) * max(width, 1 / width) ** 2
+
+        nearest = min(known, key=distance)
+        lines.append(
+            f"  {model.objective} on {hardware}, width "
+            f"{nearest.training['embedding_dimension']}, {nearest.training['max_tokens']:,} tokens "
+            f"x {nearest.update_frequency}: {nearest.tokens_per_second:,.0f} tokens/s "
+            f"({nearest.source})"
+        )
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
+    if seconds < 120:
+        return f"{_short(seconds)} s"
+    return f"{_short(seconds / 60)} min" if seconds < 7200 else f"{_short(seconds / 3600)} h"
+
+
+def _size(megabytes: float) -> str:
+    """Megabytes in the unit that suits them."""
+    return f"{_short(megabytes)} MB" if megabytes < 1000 else f"{_short(megabytes / 1000)} GB"
+
+
+def _short(number: float) -> str:
+    """Three digits of a number, without a power of ten."""
+    if number >= 100:
+        return f"{number:,.0f}"
+    return f"{number:.1f}" if number >= 10 else f"{number:.2f}"

@@ -1,0 +1,1 @@
+"""One folder per study: its figures, tables, claims and section of the report."""

@@ -1,0 +1,1 @@
+"""The study of the paper itself: Vázquez et al. 2022."""

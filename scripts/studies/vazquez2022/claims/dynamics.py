@@ -1,0 +1,184 @@
+"""Claims of section 4.2: how the contributions develop over training (Figure 2)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from losschange.analysis.profiles import ATTENTION, FEED_FORWARD
+from losschange.claims.statistics import pearson, pick, share, spearman, t90
+from losschange.claims.verdicts import Condition
+from losschange.claims.views import SEGMENTS
+
+from .registry import CLAIMS
+
+LAYERS = (*ATTENTION, *FEED_FORWARD)
+TRAINING = "share of training"
+EARLY = 0.1
+
+
+@CLAIMS.claim(
+    15,
+    "4.2",
+    "The largest contributions come early in training.",
+    [Condition("share of the loss change in the first 10 % of training", least=0.5)],
+    scope="each",
+    layers=False,
+)
+def largest_changes_are_early(view):
+    """§4.2: largest LCA early, a fast initial phase. The first 10 % carry at least half."""
+    running = np.concatenate([[0.0], np.cumsum(view.whole())])
+    early = np.interp(EARLY, np.concatenate([[0.0], view.times()]), running)
+    return [share(early, running[-1])]
+
+
+@CLAIMS.claim(
+    16,
+    "4.2",
+    "Earlier layers converge earlier.",
+    [Condition("Spearman of layer and t90", least=0.0)],
+    scope="each",
+    layers=False,
+)
+def earlier_layers_converge_first(view):
+    """§4.2: earlier layers tend to converge faster. Rank correlation of layer and t90 > 0."""
+    reached = t90(view.series(*LAYERS), view.times())
+    return [spearman(np.arange(view.layers), reached)]
+
+
+@CLAIMS.claim(
+    17,
+    "4.2",
+    "The MLM's embedding and layers 1 and 10-12 oscillate late in training more than its middle.",
+    [
+        Condition("late oscillation of layers 1, 10-12 over that of 3-8", least=1.0),
+        Condition("late oscillation of the embedding over that of layers 3-8", least=1.0),
+        Condition("first ratio, MLM over the larger of CLM and MT", least=1.0),
+    ],
+)
+def masked_ends_oscillate_longer(views):
+    """§4.2: MLM's embedding, layers 1, 10-12 oscillate longer and more. All ratios ≥ 1.
+
+    Oscillation is the root mean square difference of neighbouring fiftieths of the second half
+    of training.
+    """
+    ratios = {}
+    for objective, view in views.items():
+        late = _oscillation(view, *LAYERS)
+        middle = pick(late, *range(3, 9)).mean()
+        ratios[objective] = pick(late, 1, 10, 11, 12).mean() / middle if middle > 0 else np.nan
+        if objective == "mlm":
+            embedding = _oscillation(view, "embedding")[0] / middle if middle > 0 else np.nan
+    return [ratios["mlm"], embedding, ratios["mlm"] / max(ratios["clm"], ratios["mt"])]
+
+
+def _oscillation(view, *components: str) -> np.ndarray:
+    # Differences are taken before resampling: a shuffled curve would oscillate by itself.
+    squares = np.diff(view.curves(*components), axis=0) ** 2
+    late = squares[len(squares) // 2 :]
+    return np.sqrt(late[view.chosen(len(late))].mean(axis=0))
+
+
+@CLAIMS.claim(
+    18,
+    "4.2",
+    "The MLM's middle layers settle early, in the attention most.",
+    [
+        Condition("t90 of layers 1, 10-12 less that of 3-8", TRAINING, least=0.0),
+        Condition("t90 of layers 3-8, feed-forward less attention", TRAINING, least=0.0),
+    ],
+    scope="each",
+    objectives=["mlm"],
+)
+def masked_middle_settles_early(view):
+    """§4.2: MLM's middle layers converge early, particularly in attention. Both > 0."""
+    times = view.times()
+    both = t90(view.series(*LAYERS), times)
+    middle = [pick(t90(view.series(*n), times), *range(3, 9)) for n in (ATTENTION, FEED_FORWARD)]
+    ends = pick(both, 1, 10, 11, 12).mean()
+    return [ends - pick(both, *range(3, 9)).mean(), middle[1].mean() - middle[0].mean()]
+
+
+@CLAIMS.claim(
+    19,
+    "4.2",
+    "Over training CLM and MT resemble each other, the MLM differs from both.",
+    [Condition("r(CLM, MT) less the larger of r(CLM, MLM) and r(MT, MLM)", least=0.0)],
+)
+def causal_and_translation_are_alike(views):
+    """§4.2: CLM and MT alike in shape in almost all layers and blocks, unlike MLM. > 0.
+
+    r is the mean over layers and both blocks of the correlation of their curves over training,
+    in fiftieths. All models are resampled at the same times: curves shuffled one by one would
+    no longer be alike.
+    """
+    chosen = views["clm"].chosen(SEGMENTS)
+    curves = {
+        name: np.hstack([view.curves(*block) for block in (ATTENTION, FEED_FORWARD)])[chosen]
+        for name, view in views.items()
+    }
+
+    def alike(one: str, other: str) -> float:
+        pairs = zip(curves[one].T, curves[other].T, strict=True)
+        return float(np.mean([pearson(a, b) for a, b in pairs]))
+
+    return [alike("clm", "mt") - max(alike("clm", "mlm"), alike("mt", "mlm"))]
+
+
+@CLAIMS.claim(
+    20,
+    "4.2",
+    "MT converges more smoothly than CLM in layers 7-10.",
+    [Condition("total variation over the sum, MT less CLM", most=0.0)],
+    objectives=["clm", "mt"],
+)
+def translation_is_smoother(views):
+    """§4.2: MT smoother than CLM, especially in layers 7-10. Relative total variation lower.
+
+    Of the curves in fiftieths of training, over their absolute sum.
+    """
+    rough = {}
+    for name, view in views.items():
+        curve = pick(view.curves(*LAYERS), 7, 8, 9, 10)
+        steps, size = np.abs(np.diff(curve, axis=0)), np.abs(curve[1:])
+        chosen = view.chosen(len(steps))
+        total = size[chosen].sum(axis=0)
+        rough[name] = np.mean(steps[chosen].sum(axis=0) / total) if total.all() else np.nan
+    return [rough["mt"] - rough["clm"]]
+
+
+@CLAIMS.claim(
+    21,
+    "4.2",
+    "The CLM's largest contributions come from layers 7-9 of attention, 7-12 of feed-forward.",
+    [
+        Condition("share of layers 7-9 in attention", least=3 / 12),
+        Condition("share of layers 7-12 in feed-forward", least=6 / 12),
+    ],
+    scope="each",
+    objectives=["clm"],
+)
+def causal_mass_is_in_upper_layers(view):
+    """§4.2: CLM mostly from attention 7-9 and feed-forward 7-12. Above their even share."""
+    attention, feed_forward = view.profile(*ATTENTION), view.profile(*FEED_FORWARD)
+    return [
+        share(pick(attention, 7, 8, 9).sum(), attention.sum()),
+        share(pick(feed_forward, *range(7, 13)).sum(), feed_forward.sum()),
+    ]
+
+
+@CLAIMS.claim(
+    22,
+    "4.2",
+    "In CLM and MT feed-forward converges later than attention, in layers 10-12 most.",
+    [
+        Condition("t90 of feed-forward less attention, mean of layers", TRAINING, least=0.0),
+        Condition("that difference in layers 10-12 less the others", TRAINING, least=0.0),
+    ],
+    scope="each",
+    objectives=["clm", "mt"],
+)
+def feed_forward_converges_later(view):
+    """§4.2: feed-forward converges much later in CLM and MT, particularly 10-12. Both > 0."""
+    times = view.times()
+    later = t90(view.series(*FEED_FORWARD), times) - t90(view.series(*ATTENTION), times)
+    return [later.mean(), pick(later, 10, 11, 12).mean() - pick(later, *range(1, 10)).mean()]

@@ -1,0 +1,123 @@
+"""Claims of sections 4.3 and 4.4: single heads, and parameters that hurt (Table 1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from losschange.analysis.profiles import ATTENTION, FEED_FORWARD, LAYER_COMPONENTS
+from losschange.claims.statistics import intraclass_correlation, ranks, share, share_of_mean
+from losschange.claims.verdicts import Condition
+
+from .registry import CLAIMS
+
+# Layers that §4.3 names for heads that differ.
+EXCEPTIONS = {"mlm": (1, 9, 12), "clm": (3, 7), "mt": (5, 7)}
+LATE = 0.1
+
+
+@CLAIMS.claim(
+    23,
+    "4.3",
+    "Heads of one layer contribute nearly the same.",
+    [Condition("intraclass correlation of heads within layers, mean of K, Q, V", least=0.5)],
+    scope="each",
+    layers=False,
+)
+def heads_are_redundant(view):
+    """§4.3: differences between heads of a layer are mostly negligible. ICC at least 0.5."""
+    return [np.mean([intraclass_correlation(view.heads(name)) for name in ATTENTION])]
+
+
+@CLAIMS.claim(
+    24,
+    "4.3",
+    "Heads differ most in layers 1, 9, 12 of the MLM, 3, 7 of the CLM and 5, 7 of MT.",
+    [Condition("mean rank of these layers by the range of their heads (1 = widest)", least=0.75)],
+)
+def named_layers_have_different_heads(views):
+    """§4.3: some layers' heads differ widely. On average in the top quarter of their model.
+
+    A layer's range is the largest over K, Q and V of the difference between its heads.
+    """
+    found = []
+    for objective, layers in EXCEPTIONS.items():
+        ranges = np.max(
+            [np.ptp(views[objective].heads(name), axis=1) for name in ATTENTION], axis=0
+        )
+        places = (ranks(ranges) - 1) / (len(ranges) - 1)
+        found += [places[layer - 1] for layer in layers]
+    return [np.mean(found)]
+
+
+@CLAIMS.claim(
+    25,
+    "4.4",
+    "In CLM and MT parameters hurt only in the first steps, at most 3 % of training.",
+    [Condition("last step with positive LCA", "share of training", most=0.03)],
+    scope="each",
+    objectives=["clm", "mt"],
+    layers=False,
+)
+def positives_are_early(view):
+    """§4.4: CLM and MT hurt only at the start, at most 3 % of the time. Last one ≤ 0.03."""
+    found = np.flatnonzero(view.hurts(*LAYER_COMPONENTS).sum(axis=1))
+    return [view.times()[found[-1]] if len(found) else 0.0]
+
+
+@CLAIMS.claim(
+    26,
+    "4.4",
+    "Late in training the MLM's positive LCA is almost only in the attention of layers 2-5.",
+    [Condition("share of late positive records in attention of layers 2-5", least=0.8)],
+    scope="each",
+    objectives=["mlm"],
+)
+def late_positives_are_in_lower_attention(view):
+    """§4.4, Figure 4: late positives almost only in attention, layers 2-5. At least 80 %.
+
+    Late is after the first tenth of training; attention is K, Q, V and out.
+    """
+    late = view.times() > LATE
+    attention = view.hurts("key", "query", "value", "out")[late].sum(axis=0)
+    all_of_them = view.hurts(*LAYER_COMPONENTS)[late].sum()
+    return [share(attention[1:5].sum(), all_of_them)]
+
+
+@CLAIMS.claim(
+    27,
+    "4.4",
+    "In the MLM keys and queries hurt far more often than the rest, feed-forward never.",
+    [
+        Condition("smaller count of K, Q over the largest of the rest", least=10.0),
+        Condition("share of positive records in W1, W2", most=0.0),
+    ],
+    scope="each",
+    objectives=["mlm"],
+    layers=False,
+)
+def masked_keys_and_queries_hurt_most(view):
+    """Table 1: MLM key 1565, query 2055, at most 24 elsewhere, W1 = W2 = 0. Ratio ≥ 10; none."""
+    counts = {name: view.hurts(name).sum() for name in LAYER_COMPONENTS}
+    rest = [counts[name] for name in ("value", "out", *FEED_FORWARD)]
+    rest.append(view.hurts_outside("embedding"))
+    records = view.course.records.sum() * view.layers * len(FEED_FORWARD)
+    never = sum(counts[name] for name in FEED_FORWARD) / records
+    return [min(counts["key"], counts["query"]) / max(1.0, *rest), never]
+
+
+@CLAIMS.claim(
+    28,
+    "4.4",
+    "No layer and no sub-layer component raises the loss over the whole training.",
+    [Condition("smallest contribution of a layer or of a component in a layer", "mean", least=0.0)],
+    scope="each",
+    layers=False,
+)
+def nothing_hurts_overall(view):
+    """§4.4: no full layer or sub-layer damages training. Every contribution > 0.
+
+    Each in units of the mean absolute contribution of its kind over the layers.
+    """
+    profiles = [view.profile(name) for name in LAYER_COMPONENTS]
+    profiles.append(np.sum(profiles, axis=0))
+    return [min(share_of_mean(p.min(), p) for p in profiles)]

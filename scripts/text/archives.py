@@ -1,0 +1,274 @@
+"""Sentence pairs out of downloaded archives, read as streams.
+
+Nothing is unpacked to disk, so no path inside an archive can decide where a file goes.
+"""
+
+import gzip
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from running.files import UserError
+from text.lines import LineBatch, pair_lines
+from text.sgml import pair_segments, read_segments
+
+ZIP_SUFFIXES = (".zip",)
+TAR_SUFFIXES = (".tgz", ".tar.gz", ".tar")
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError)
+NAMES_SHOWN = 10
+LARGEST_HEADER = 1 << 20  # bytes
+FURTHER_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
+
+class ArchiveError(UserError):
+    """An archive that is damaged, or does not hold what it should."""
+
+
+class Member(NamedTuple):
+    """One entry of an archive.
+
+    `name` is the one in the archive; `start` and `size` say which bytes of an unpacked tar
+    archive are its content.
+    """
+
+    name: str
+    is_file: bool
+    is_link: bool
+    start: int = 0
+    size: int = 0
+
+
+def archive_kind(path: str) -> str:
+    """Return "zip" or "tar" for the upstream file name `path`.
+
+    Raises
+    ------
+    ArchiveError
+        When the name ends in neither of the known ways.
+    """
+    if path.endswith(ZIP_SUFFIXES):
+        return "zip"
+    if path.endswith(TAR_SUFFIXES):
+        return "tar"
+    known = ", ".join(ZIP_SUFFIXES + TAR_SUFFIXES)
+    raise ArchiveError(f"{path} is no known kind of archive: its name should end in {known}.")
+
+
+@contextmanager
+def _damage_reported(archive: Path) -> Iterator[None]:
+    """Turn whatever the decompressors raise on bad data into an `ArchiveError`."""
+    try:
+        yield
+    # gzip.BadGzipFile is an OSError without a number; a true read error has one.
+    except (*DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ArchiveError(
+            f"{archive} is damaged: {error}. Delete it, so that it is fetched again."
+        ) from error
+
+
+class TarEntry(tarfile.TarInfo):
+    """An entry of a tar archive; one with an endless header is refused before it is read."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "TarEntry":
+        """As in the base class; long names and other further headers are read into memory."""
+        entry = super().frombuf(buf, encoding, errors)
+        if entry.type in FURTHER_HEADERS and entry.size > LARGEST_HEADER:
+            raise tarfile.ReadError(f"an entry has a header of {entry.size} bytes")
+        return entry
+
+
+def tar_entries(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the entries of a tar archive that is read as a stream, without keeping them."""
+    while (entry := opened.next()) is not None:
+        opened.members.clear()  # a million small members would fill the memory
+        yield entry
+
+
+def _zip_member(information: zipfile.ZipInfo) -> Member:
+    is_link = stat.S_ISLNK(information.external_attr >> 16)
+    return Member(information.filename, not information.is_dir() and not is_link, is_link)
+
+
+def _tar_member(entry: tarfile.TarInfo) -> Member:
+    is_file = entry.isfile() and not entry.issparse()
+    is_link = entry.issym() or entry.islnk()
+    return Member(entry.name, is_file, is_link, entry.offset_data, entry.size)
+
+
+def find_members(members: Iterable[Member], wanted: Sequence[str], archive: Path) -> list[Member]:
+    """Find the files `wanted` among the members of an archive.
+
+    The full name counts first; otherwise the one member whose name ends in "/" + the wanted one.
+
+    Raises
+    ------
+    ArchiveError
+        When there is no such member, more than one, or it is a link.
+    """
+    number, names = 0, []
+    exact: dict[str, list[Member]] = {name: [] for name in wanted}
+    ending: dict[str, list[Member]] = {name: [] for name in wanted}
+    for member in members:
+        number += 1
+        names += [member.name] if number <= NAMES_SHOWN else []
+        for name in exact:
+            if member.name.removeprefix("./") == name:
+                exact[name].append(member)
+            elif member.name.endswith("/" + name):
+                ending[name].append(member)
+    found = []
+    for name in wanted:
+        candidates = exact[name] or ending[name]
+        if len(candidates) != 1:
+            shown = [member.name for member in candidates] or names
+            raise _not_one(name, archive, len(candidates), number, shown)
+        _check_ordinary(candidates[0], archive)
+        found.append(candidates[0])
+    return found
+
+
+def _not_one(name: str, archive: Path, found: int, number: int, shown: list[str]) -> ArchiveError:
+    problem = f"is {found} times in" if found else "is not in"
+    more = ", ..." if (found or number) > NAMES_SHOWN else ""
+    return ArchiveError(
+        f"{name} {problem} {archive}. It holds {number} members: "
+        f"{', '.join(shown[:NAMES_SHOWN]) or 'none'}{more}. "
+        "Correct the member's name in the configuration of the source, or its address."
+    )
+
+
+def _check_ordinary(member: Member, archive: Path) -> None:
+    if not member.is_file:
+        what = "a link" if member.is_link else "no ordinary file"
+        raise ArchiveError(
+            f"{member.name} in {archive} is {what}; only ordinary files are read. "
+            "Use another archive for this source."
+        )
+
+
+@contextmanager
+def open_members(
+    archive: Path, path: str, wanted: Sequence[str]
+) -> Iterator[tuple[list[str], list[BinaryIO]]]:
+    """Open some members of an archive as streams of bytes.
+
+    Parameters
+    ----------
+    archive
+        The file, under whatever name it was saved.
+    path
+        The upstream path; its ending tells the kind of archive.
+    wanted
+        See `find_members`.
+
+    Yields
+    ------
+    names, streams
+        The exact name of each member, and its content.
+
+    Raises
+    ------
+    ArchiveError
+        When the archive is damaged, or a member is missing, a link or encrypted.
+    """
+    with _damage_reported(archive), ExitStack() as stack:
+        if archive_kind(path) == "zip":
+            opened = stack.enter_context(zipfile.ZipFile(archive))
+            found = find_members(map(_zip_member, opened.infolist()), wanted, archive)
+            names = [member.name for member in found]
+            for name in names:
+                if opened.getinfo(name).flag_bits & 0x1:
+                    raise ArchiveError(f"{name} in {archive} is encrypted and cannot be read.")
+            yield names, [stack.enter_context(opened.open(name)) for name in names]
+        else:
+            with open_tar(archive, path) as listed:
+                found = find_members(map(_tar_member, tar_entries(listed)), wanted, archive)
+            # From its place on, so that the entries before are not read one by one again.
+            yield (
+                [member.name for member in found],
+                [stack.enter_context(_tar_stream(archive, path, member)) for member in found],
+            )
+
+
+def open_unpacked(archive: Path, path: str) -> BinaryIO:
+    """Open a file as a stream, unpacked where its upstream name says that it is gzip."""
+    return gzip.open(archive) if path.endswith("gz") else open(archive, "rb")
+
+
+@contextmanager
+def open_tar(archive: Path, path: str) -> Iterator[tarfile.TarFile]:
+    """Open a tar archive for `tar_entries`."""
+    with open_unpacked(archive, path) as unpacked, stream_tar(unpacked) as tar:
+        yield tar
+
+
+def stream_tar(unpacked: BinaryIO) -> tarfile.TarFile:
+    """Read a stream as a tar archive, for `tar_entries`."""
+    return tarfile.open(fileobj=unpacked, mode="r|", tarinfo=TarEntry)
+
+
+@contextmanager
+def _tar_stream(archive: Path, path: str, member: Member) -> Iterator[BinaryIO]:
+    with open_unpacked(archive, path) as unpacked:
+        unpacked.seek(member.start)
+        yield _Section(unpacked, member.size)
+
+
+class _Section:
+    """The next `size` bytes of a stream."""
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self.stream, self.left = stream, size
+
+    def read(self, size: int) -> bytes:
+        block = self.stream.read(min(size, self.left))
+        if self.left and not block:
+            raise EOFError("it ends in the middle of a member")
+        self.left -= len(block)
+        return block
+
+
+def read_archive_pairs(archive: Path, path: str, members: Sequence[str]) -> Iterator[LineBatch]:
+    """Read the aligned lines of two members of an archive.
+
+    Parameters
+    ----------
+    archive
+        The file, under whatever name it was saved.
+    path
+        The upstream path; its ending tells the kind of archive.
+    members
+        The two members, one for each language. Names in .sgm are read as WMT's SGML, where
+        the segments are aligned by document and segment; all others as a sentence a line.
+
+    Yields
+    ------
+    tuple of two lists of bytes
+        As many lines of each member, without their line feeds.
+
+    Raises
+    ------
+    UserError
+        When the archive is damaged, a member is missing or a link, or the numbers of lines
+        differ.
+    """
+    with open_members(Path(archive), path, members) as (names, streams):
+        if all(name.endswith(".sgm") for name in names):
+            pairs = pair_segments(*(read_segments(s, n) for s, n in zip(streams, names)), names)
+            yield tuple(map(list, zip(*pairs)))
+        else:
+            yield from pair_lines(*streams, names)

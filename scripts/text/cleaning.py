@@ -1,0 +1,149 @@
+"""Cleaning of sentence pairs: one form for every character, and the pairs that are left out."""
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from text.lines import LineBatch
+from text.steps import Pair, Step, reason_to_leave_out
+
+PLAIN = bytes([ord("\n"), *range(0x20, 0x7F)])
+PUNCTUATION = bytes(code for code in range(0x80) if not chr(code).isalnum() and code != ord("\n"))
+SPACES = {chr(code) for code in range(0x3001) if chr(code).isspace()} - {" ", "\n"}
+CONTROLS = {chr(code) for code in [*range(0x20), *range(0x7F, 0xA0), 0xFEFF]} - SPACES - {"\n"}
+RUNS_OF_SPACES = re.compile(" {2,}")
+
+
+class CleanBatch(NamedTuple):
+    """What is left of a batch of pairs.
+
+    Attributes
+    ----------
+    read : int
+        Number of pairs before cleaning.
+    dropped : Counter
+        Reason to number of pairs left out.
+    texts : tuple of two bytes
+        A line for each pair that stays, in both languages, in UTF-8.
+    exact, folded : bytes
+        Eight bytes for each of these pairs, equal for equal and for near-identical pairs.
+    """
+
+    read: int
+    dropped: Counter
+    texts: tuple[bytes, bytes]
+    exact: bytes
+    folded: bytes
+
+
+def rare_characters(text: bytes) -> set[str]:
+    """Return the characters of a UTF-8 text apart from line feeds and printable ASCII."""
+    return set(text.translate(None, PLAIN).decode())
+
+
+def normalise_text(text: str) -> str:
+    """Bring the lines of a text to one form.
+
+    Unicode NFC; every run of white space (also CR, tabs, no-break spaces and line separators)
+    becomes one space, none at the ends of a line; control characters and byte-order marks are
+    removed. Only line feeds end a line; their number stays.
+    """
+    text = unicodedata.normalize("NFC", text)
+    for character in rare_characters(text.encode()):
+        if character in SPACES:
+            text = text.replace(character, " ")
+        elif character in CONTROLS:
+            text = text.replace(character, "")
+    if "  " in text:
+        text = RUNS_OF_SPACES.sub(" ", text)
+    return text.replace(" \n", "\n").replace("\n ", "\n").strip(" ")
+
+
+def fold_text(text: str) -> bytes:
+    """Reduce lines to what near-identical ones share: no case, white space or punctuation."""
+    folded = text.casefold().encode()
+    other = [letter for letter in rare_characters(folded) if not letter.isalnum()]
+    folded = folded.translate(None, PUNCTUATION)
+    for character in other:
+        folded = folded.replace(character.encode(), b"")
+    return folded
+
+
+def pair_keys(first: bytes, second: bytes) -> bytes:
+    """Return 64 bits for each pair of lines of two texts, equal for equal pairs.
+
+    Two different pairs share a key with a probability of about 1 in 20,000 among 42 million
+    pairs; the second of them would be taken for a duplicate, which does no harm.
+    """
+    digest = hashlib.blake2b
+    pairs = zip(first.split(b"\n"), second.split(b"\n"), strict=True)
+    return b"".join([digest(b"%b\t%b" % pair, digest_size=8).digest() for pair in pairs])
+
+
+def folded_keys(pairs: Iterable[Pair]) -> bytes:
+    """Return 64 bits for each pair of clean texts, equal for near-identical pairs."""
+    sides = list(zip(*pairs))
+    return pair_keys(*(fold_text("\n".join(side)) for side in sides)) if sides else b""
+
+
+def clean_lines(lines: Sequence[bytes]) -> list[str | None]:
+    """Decode and normalise lines; None stands for one that is not UTF-8."""
+    invalid = set()
+    try:
+        text = b"\n".join(lines).decode()
+    except UnicodeDecodeError:
+        invalid = {place for place, line in enumerate(lines) if not _is_utf8(line)}
+        valid = [b"" if place in invalid else line for place, line in enumerate(lines)]
+        text = b"\n".join(valid).decode()
+    clean: list[str | None] = list(normalise_text(text).split("\n"))
+    for place in invalid:
+        clean[place] = None
+    return clean
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def clean_batch(batch: LineBatch, steps: Sequence[Step] | None) -> CleanBatch:
+    """Clean a batch of raw pairs.
+
+    Parameters
+    ----------
+    batch
+        The raw lines of both languages.
+    steps
+        What is left out besides invalid and empty lines. None for test sets, which must stay
+        complete: then only lines that are not UTF-8 are left out.
+    """
+    dropped: Counter = Counter()
+    kept = []
+    for pair in zip(*map(clean_lines, batch)):
+        if None in pair:
+            dropped["invalid_utf8"] += 1
+        elif steps is None:
+            kept.append(pair)
+        elif "" in pair:
+            dropped["empty"] += 1
+        elif reason := reason_to_leave_out(pair, steps):
+            dropped[reason] += 1
+        else:
+            kept.append(pair)
+    if not kept:
+        return CleanBatch(len(batch[0]), dropped, (b"", b""), b"", b"")
+    texts = ["\n".join(side) for side in zip(*kept)]
+    encoded = [text.encode() for text in texts]
+    return CleanBatch(
+        read=len(batch[0]),
+        dropped=dropped,
+        texts=(encoded[0] + b"\n", encoded[1] + b"\n"),
+        exact=pair_keys(*encoded),
+        folded=pair_keys(*map(fold_text, texts)),
+    )

@@ -1,0 +1,102 @@
+"""Whether a fetched file is complete, and of the kind that its name says."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from text.archives import (
+    DAMAGE,
+    TAR_SUFFIXES,
+    ZIP_SUFFIXES,
+    ArchiveError,
+    open_unpacked,
+    stream_tar,
+    tar_entries,
+)
+
+WEB_PAGE_STARTS = (b"<!doctype", b"<html", b"<head", b"<?xml")
+BLOCK = 1 << 20
+GIGABYTE = 10**9
+
+
+def check_content(file: Path, path: str, address: str, unpacked_limit: float) -> None:
+    """Check that a fetched file is complete and of the kind that its upstream path says.
+
+    Compressed files are read to their end, so that a file that was cut off is noticed.
+
+    Parameters
+    ----------
+    file
+        The file, under whatever name it was saved.
+    path
+        The upstream path; its ending tells what to expect.
+    address
+        Where it came from, for messages.
+    unpacked_limit
+        Gigabytes that the file may unpack to; what goes beyond is refused without being read.
+
+    Raises
+    ------
+    ArchiveError
+        When the file is empty, a web page, damaged, or unpacks to more than the limit.
+    """
+    with open(file, "rb") as opened:
+        head = opened.read(512).lstrip().lower()
+    if not head:
+        raise ArchiveError(f"{address}: an empty file came. Try again later, or use a mirror.")
+    if head.startswith(WEB_PAGE_STARTS):
+        raise ArchiveError(
+            f"{address}: a web page came in place of {Path(path).name}. The address has moved or "
+            "asks for a login: replace it in the configuration of the source, or use a mirror."
+        )
+
+    def check_size(unpacked: int) -> None:
+        if unpacked > unpacked_limit * GIGABYTE:
+            raise ArchiveError(
+                f"{address}: the {file.stat().st_size} bytes that came unpack to more than "
+                f"{unpacked_limit:g} GB. If that is right, raise unpacked_limit in the "
+                "configuration; otherwise the file is not what it says: use a mirror."
+            )
+
+    try:
+        _read_to_end(file, path, check_size)
+    except (*DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise ArchiveError(
+            f"{address}: the {file.stat().st_size} bytes that came are no complete "
+            f"{Path(path).suffix} file: {error}. Try again later, or use a mirror."
+        ) from error
+
+
+def _read_to_end(file: Path, path: str, check_size: Callable[[int], None]) -> None:
+    if path.endswith(ZIP_SUFFIXES):
+        with zipfile.ZipFile(file) as opened:
+            # What a member unpacks to beyond the size it states is never read.
+            check_size(sum(member.file_size for member in opened.infolist()))
+            damaged = opened.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"{damaged} in it is damaged")
+    elif path.endswith((*TAR_SUFFIXES, ".gz")):
+        with open_unpacked(file, path) as opened:
+            counted = _Counted(opened, check_size)
+            if path.endswith(TAR_SUFFIXES):
+                with stream_tar(counted) as archive:
+                    for _ in tar_entries(archive):
+                        pass
+            while counted.read(BLOCK):
+                pass
+
+
+class _Counted:
+    """A stream that tells how much was read of it."""
+
+    def __init__(self, stream: BinaryIO, check_size: Callable[[int], None]) -> None:
+        self.stream, self.check_size, self.number = stream, check_size, 0
+
+    def read(self, size: int) -> bytes:
+        block = self.stream.read(size)
+        self.number += len(block)
+        self.check_size(self.number)
+        return block

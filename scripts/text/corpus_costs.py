@@ -1,0 +1,67 @@
+"""What the text of a run will cost before it is fetched: pairs, disk, time and memory.
+
+How many pairs a source holds is not known before. Where the paper counts them its number is taken,
+so a mirror with less text costs less.
+"""
+
+from __future__ import annotations
+
+import math
+
+from running.configuration import Configuration, synthetic_pairs
+from running.speeds import SENTENCE_TOKENS
+from studies.vazquez2022.paper_values import SENTENCES
+
+# Of a real source that the paper does not count.
+UNKNOWN_PAIRS = 2_000_000
+# Bytes of a sentence on one side; 130 to 180 in Europarl. Archives hold about a third of it.
+SENTENCE_BYTES = 170
+ARCHIVE_SHARE = 0.35
+# Per sentence: token ids of two bytes, and where it begins.
+TOKEN_BYTES = 2 * SENTENCE_TOKENS + 12
+# Far below what was seen (62,000 pairs a second cleaned): a file system may be slow.
+PAIRS_PER_SECOND = 3000
+START_UP_MINUTES = 10
+# Bytes that SentencePiece keeps for every sentence it learns from.
+VOCABULARY_BYTES = 1500
+
+_UNITS = {"K": 1e3, "M": 1e6}
+
+
+def corpus_pairs(configuration: Configuration, name: str) -> int:
+    """About how many sentence pairs a corpus has, all splits together."""
+    corpus = configuration.corpora[name]
+    generated = [synthetic_pairs(source) for source in corpus.sources]
+    if all(generated):
+        return sum(pairs for pairs, _ in generated)
+    sizes = [getattr(corpus, split) for split in ("train", "valid", "test")]
+    if "rest" not in sizes:
+        return sum(sizes)
+    if name not in SENTENCES:
+        return UNKNOWN_PAIRS
+    printed = SENTENCES[name][2]
+    return round(sum(float(text[:-1]) * _UNITS[text[-1]] for text in printed.values()))
+
+
+def corpus_disk(configuration: Configuration, name: str) -> int:
+    """Megabytes of a corpus: its archives and its splits."""
+    plain = 2 * corpus_pairs(configuration, name) * SENTENCE_BYTES
+    return math.ceil(plain * (1 + ARCHIVE_SHARE) / 1e6)
+
+
+def tokens_disk(configuration: Configuration, corpus: str, sides: int) -> int:
+    """Megabytes of the token ids of one or both sides of a corpus."""
+    return math.ceil(sides * corpus_pairs(configuration, corpus) * TOKEN_BYTES / 1e6)
+
+
+def text_minutes(configuration: Configuration, corpus: str) -> int:
+    """Minutes that a job should ask for that reads a whole corpus once or twice."""
+    seconds = corpus_pairs(configuration, corpus) / PAIRS_PER_SECOND
+    return START_UP_MINUTES + math.ceil(seconds / 60)
+
+
+def vocabulary_memory(configuration: Configuration, corpus: str, sides: int) -> int:
+    """Megabytes that learning a vocabulary from a corpus takes."""
+    sentences = sides * corpus_pairs(configuration, corpus)
+    limit = configuration.vocabulary.sentences
+    return 500 + math.ceil((min(sentences, limit) if limit else sentences) * VOCABULARY_BYTES / 1e6)

@@ -1,0 +1,96 @@
+"""Aligned lines of two streams, in batches, with memory that does not grow with the text."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+from running.files import UserError
+
+BLOCK = 1 << 20  # bytes read at once
+SMALLEST_BATCH = 4096  # lines, but for the last batch of a text
+LONGEST_LINE = 1 << 24  # bytes; what is longer is no sentence
+
+LineBatch = tuple[list[bytes], list[bytes]]
+
+
+class LineError(UserError):
+    """Two texts that are not aligned line by line, or one that has no lines."""
+
+
+class _Side:
+    """One text: the lines read and not yet given away."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self.stream, self.name = stream, name
+        self.waiting: list[bytes] = []
+        self.read, self.rest, self.ended = 0, b"", False
+
+    def fill(self, number: int) -> None:
+        """Read until there are `number` lines or the text ends."""
+        while len(self.waiting) < number and not self.ended:
+            block = self.stream.read(BLOCK)
+            lines = (self.rest + block).split(b"\n")
+            self.rest = lines.pop()
+            if not block:
+                self.ended = True
+                lines += [self.rest] if self.rest else []
+            elif len(self.rest) > LONGEST_LINE:
+                raise LineError(
+                    f"{self.name}: line {self.read + len(lines) + 1} has more than {LONGEST_LINE} "
+                    "bytes. This is no text with a sentence on every line; correct the member's "
+                    "name or the address of the source."
+                )
+            self.read += len(lines)
+            self.waiting += lines
+
+    def take(self, number: int) -> list[bytes]:
+        """Give away the first `number` lines."""
+        taken, self.waiting = self.waiting[:number], self.waiting[number:]
+        return taken
+
+
+def pair_lines(first: BinaryIO, second: BinaryIO, names: Sequence[str]) -> Iterator[LineBatch]:
+    """Pair the lines of two streams, split at line feeds only.
+
+    Yields
+    ------
+    tuple of two lists of bytes
+        As many lines of each stream, without their line feeds.
+
+    Raises
+    ------
+    LineError
+        At the end, when one stream has more lines than the other; earlier for endless lines.
+    """
+    sides = [_Side(stream, name) for stream, name in zip((first, second), names)]
+    while True:
+        for side in sides:
+            side.fill(SMALLEST_BATCH)
+        number = min(len(side.waiting) for side in sides)
+        if not number:
+            break
+        yield sides[0].take(number), sides[1].take(number)
+    for side in sides:
+        while not side.ended:
+            side.waiting = []
+            side.fill(1)
+    if sides[0].read != sides[1].read:
+        raise LineError(
+            f"{names[0]} has {sides[0].read} lines and {names[1]} has {sides[1].read}, but the two "
+            "sides should be aligned line by line. The files do not belong together, or one was "
+            "cut off."
+        )
+
+
+def read_text_pairs(paths: Sequence[Path]) -> Iterator[LineBatch]:
+    """Read the aligned lines of two text files; yields and raises as `pair_lines`."""
+    with ExitStack() as stack:
+        streams = [stack.enter_context(open(path, "rb")) for path in paths]
+        yield from pair_lines(*streams, [str(path) for path in paths])
+
+
+def single_pairs(batches: Iterator[LineBatch]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the pairs of all batches one by one."""
+    return chain.from_iterable(zip(*batch) for batch in batches)

@@ -1,0 +1,185 @@
+"""From the archives of a corpus to its splits: read, clean, drop duplicates, divide, write.
+
+Two passes keep memory small: the first writes the clean pairs to a temporary folder and keeps
+16 bytes a pair in memory, the second deals them out to the splits.
+"""
+
+import json
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from running.code_version import code_digest
+from running.files import UserError
+from text.batches import map_in_order
+from text.cleaning import clean_batch
+from text.dealing import deal_out
+from text.sources import check_settings, held_out_keys, read_source
+from text.splitting import (
+    NEAR_DUPLICATE,
+    SPLITS,
+    Keys,
+    are_among,
+    assign_splits,
+    first_occurrences,
+    is_test_only,
+)
+from text.steps import STEPS, Step, check_steps
+from text.workplace import workplace
+
+# Shorter sources may have a bad line or two.
+FEWEST_INVALID = 10
+
+
+def prepare_corpus(
+    corpus: str,
+    settings: Mapping,
+    output_folder: Path,
+    processes: int = 1,
+    invalid_utf8_share: float = 0.01,
+) -> dict:
+    """Prepare a corpus: write {train,valid,test}.<language> and counts.json.
+
+    Sentences keep the order of the sources in every split, since language models are trained on
+    consecutive sentences. A corpus that is only a test set (splits {"test": "rest"}) is kept
+    complete: no cleaning but Unicode NFC and white space.
+
+    Parameters
+    ----------
+    corpus
+        Its name, for counts.json.
+    settings
+        languages (two), sources, splits, seed, and optionally steps (see `steps`) and
+        held_out_from: folders of prepared corpora whose validation and test pairs must not
+        occur in this one.
+    output_folder
+        Where the files go; they appear together when all are complete.
+    processes
+        How many clean text besides this one; the files do not depend on it.
+    invalid_utf8_share
+        A source with a larger share of pairs that are not UTF-8 is refused.
+
+    Returns
+    -------
+    dict
+        What counts.json holds.
+
+    Raises
+    ------
+    UserError
+        When the settings are wrong, a source cannot be read, or there are too few pairs.
+    """
+    check_settings(settings)
+    languages = list(settings["languages"])
+    steps = check_steps(settings.get("steps") or [])
+    if is_test_only(settings["splits"]):
+        filters, changes = None, []
+    else:
+        filters = [step for step in steps if not STEPS[step.name].changes_training_text]
+        changes = [step for step in steps if STEPS[step.name].changes_training_text]
+    with workplace(Path(output_folder)) as folder:
+        clean = [folder / f"clean.{language}" for language in languages]
+        sources, keys = _first_pass(settings, filters, clean, processes, invalid_utf8_share)
+        labels = _label_pairs(keys, settings, sources)
+        counts = _counts(corpus, settings, sources, labels)
+        texts = {split: [folder / f"{split}.{x}" for x in languages] for split in counts["splits"]}
+        dealt = deal_out(clean, labels, texts, changes, settings["seed"], processes)
+        counts["words"] = {
+            split: dict(zip(languages, words)) for split, words in dealt.words.items()
+        }
+        counts["changed"] = dict(dealt.changed)
+        record = folder / "counts.json"
+        record.write_text(json.dumps(counts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        # The record last: where it is, everything is.
+        for path in [*(path for paths in texts.values() for path in paths), record]:
+            os.replace(path, Path(output_folder) / path.name)
+    return counts
+
+
+def _first_pass(
+    settings: Mapping,
+    filters: list[Step] | None,
+    clean: list[Path],
+    processes: int,
+    invalid_utf8_share: float,
+) -> tuple[dict[str, dict], Keys]:
+    """Write the clean pairs of all sources; return the counts of each source, and the keys."""
+    languages = list(settings["languages"])
+    sources: dict[str, dict] = {}
+    exact, folded = bytearray(), bytearray()
+    with open(clean[0], "wb") as first, open(clean[1], "wb") as second:
+        for source in settings["sources"]:
+            if source["name"] in sources:
+                raise UserError(f"sources: the name {source['name']} is used twice.")
+            read, dropped = 0, Counter()
+            batches = read_source(source, languages)
+            for batch in map_in_order(partial(clean_batch, steps=filters), batches, processes):
+                read += batch.read
+                dropped += batch.dropped
+                exact += batch.exact
+                folded += batch.folded
+                first.write(batch.texts[0])
+                second.write(batch.texts[1])
+            sources[source["name"]] = {"read": read, "dropped": dropped}
+            invalid = dropped["invalid_utf8"]
+            if invalid > max(invalid_utf8_share * read, FEWEST_INVALID):
+                raise UserError(
+                    f"source {source['name']}: {invalid} of {read} pairs are not UTF-8, more than "
+                    f"the share of {invalid_utf8_share:g} that invalid_utf8_share allows. The text "
+                    "is in another encoding, or damaged: convert it, or raise the share."
+                )
+    return sources, Keys(*(np.frombuffer(keys, dtype="<u8") for keys in (exact, folded)))
+
+
+def _label_pairs(keys: Keys, settings: Mapping, sources: dict[str, dict]) -> np.ndarray:
+    """Return the label of each clean pair (see `assign_splits`); count what is dropped here."""
+    kept = np.ones(len(keys.exact), dtype=bool)
+    dropped = []
+    if not is_test_only(settings["splits"]):
+        kept = first_occurrences(keys.exact)
+        dropped.append(("duplicate", ~kept))
+        held_out = held_out_keys(settings.get("held_out_from"), settings["languages"])
+        elsewhere = kept & are_among(keys.folded, held_out)
+        dropped.append(("held_out", elsewhere))
+        kept &= ~elsewhere
+    labels = assign_splits(keys, kept, settings["splits"], settings["seed"])
+    dropped.append(("near_duplicate_of_held_out", labels == NEAR_DUPLICATE))
+    start = 0
+    for counts in sources.values():
+        end = start + counts["read"] - counts["dropped"].total()
+        for reason, marked in dropped:
+            counts["dropped"][reason] += int(np.sum(marked[start:end]))
+        counts["splits"] = Counter(
+            {name: int(np.sum(labels[start:end] == place)) for place, name in enumerate(SPLITS)}
+        )
+        start = end
+    return labels
+
+
+def _counts(corpus: str, settings: Mapping, sources: dict[str, dict], labels: np.ndarray) -> dict:
+    """What counts.json holds, but for what is counted while the splits are written."""
+    dropped = sum((counts["dropped"] for counts in sources.values()), Counter())
+    splits = sum((counts["splits"] for counts in sources.values()), Counter())
+    read = {name: counts["read"] for name, counts in sources.items()}
+    return {
+        "corpus": corpus,
+        "languages": list(settings["languages"]),
+        "seed": settings["seed"],
+        "steps": list(settings.get("steps") or []),
+        "code": code_digest(Path(__file__).parent.rglob("*.py")),
+        "unicode": unicodedata.unidata_version,
+        "read": read,
+        "dropped": dict(+dropped),
+        "kept": sum(read.values()) - dropped.total(),
+        "splits": {split: splits[split] for split in SPLITS if splits[split]},
+        # What each source gave: the draw is uniform over the pairs of all sources together.
+        "sources": {
+            name: {key: dict(+value) for key, value in counts.items() if key != "read"}
+            for name, counts in sources.items()
+        },
+    }

@@ -1,0 +1,45 @@
+"""The records that lie beside fetched archives: size, digest and place of each."""
+
+import json
+from pathlib import Path
+
+from running.files import UserError
+
+
+def read_record(path: Path) -> dict | None:
+    """Read the record of an archive; None where nothing was fetched yet.
+
+    Raises
+    ------
+    UserError
+        When the record is damaged.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return {"bytes": int(record["bytes"]), "sha256": str(record["sha256"])}
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}). Delete it, so that its archive is fetched again."
+        ) from error
+
+
+def check_digest(source: str, sha256: str | None, archive: Path, record: Path) -> None:
+    """Check that the archive that is there is the one of the configuration.
+
+    A digest that is put into the configuration later does not fetch the archive again.
+
+    Raises
+    ------
+    UserError
+        When the archive has another digest.
+    """
+    found = read_record(record) if sha256 and archive.exists() else None
+    if found and found["sha256"] != sha256:
+        raise UserError(
+            f"{archive} is not the one expected for source {source}.\n"
+            f"  expected sha256 {sha256}\n  found sha256    {found['sha256']}\n"
+            "Delete it, so that it is fetched again, or correct the digest in the configuration "
+            "of the source."
+        )

@@ -1,0 +1,47 @@
+"""A folder for what is not complete yet, held by one process at a time."""
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from running.files import UserError, full_disk_explained
+
+NAME = ".incomplete"
+
+
+@contextmanager
+def workplace(folder: Path) -> Iterator[Path]:
+    """Give an empty hidden folder inside `folder`, on the same disk; it is removed at the end.
+
+    What a killed process left there is removed first, so no space is lost.
+
+    Raises
+    ------
+    UserError
+        When another process holds it, or the disk is full.
+    """
+    place = folder / NAME
+    place.mkdir(parents=True, exist_ok=True)
+    owner, lock = place / "owner", filelock.FileLock(place / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        name = owner.read_text(encoding="utf-8") if owner.exists() else "another process"
+        raise UserError(
+            f"{folder}: {name} is making these files now. Wait until it ends, or stop it."
+        ) from None
+    try:
+        with full_disk_explained(folder):
+            for path in place.iterdir():
+                if path.name != "lock":
+                    path.unlink()
+            owner.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+            yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        lock.release()

@@ -1,0 +1,1 @@
+"""Training a model with recording: arguments, the run itself, its state, its quality."""

@@ -1,0 +1,181 @@
+"""How well a trained model does: loss on unseen text, and the quality of translations."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import sacrebleu
+import sentencepiece
+import torch
+from fairseq import checkpoint_utils, utils
+from fairseq.data import BaseWrapperDataset
+
+import losschange_fairseq  # noqa: F401  (the checkpoints name its tasks)
+from text.vocabulary import SPECIAL_IDS, unigram_entropy
+
+torch.serialization.add_safe_globals([argparse.Namespace])
+
+
+class TrainedModel:
+    """A model loaded from its checkpoint.
+
+    Parameters
+    ----------
+    checkpoint : path
+    data : path
+        Folder of token ids.
+    max_tokens : int
+        Tokens per batch.
+    """
+
+    def __init__(self, checkpoint: Path, data: Path, max_tokens: int):
+        models, self.cfg, self.task = checkpoint_utils.load_model_ensemble_and_task(
+            [str(checkpoint)], arg_overrides={"data": str(data)}
+        )
+        self.cuda = torch.cuda.is_available()
+        self.model = models[0].eval()
+        if self.cuda:
+            self.model = self.model.cuda()
+        self.criterion = self.task.build_criterion(self.cfg.criterion)
+        self.max_tokens = max_tokens
+
+    @torch.no_grad()
+    def loss(self, split: str) -> dict[str, float]:
+        """Mean loss of a split in nats per target token, its perplexity, and what it is held to.
+
+        For a masked language model the targets are the masked tokens, drawn once by seed, without
+        the <s> that begins every sample: its place gives it away.
+        `unigram_entropy` is that of the split's target tokens: no model without context is
+        better, but for a masked model, which can copy the tokens that were left as they are;
+        `context_free` is the best that copying alone can reach (None for the other objectives).
+        """
+        total, size, counts = 0.0, 0, np.zeros(len(self.task.target_dictionary), dtype=np.int64)
+        masks = getattr(self.cfg.task, "mask_prob", None)
+        for sample in self._batches(split):
+            seen = sample["net_input"]["src_tokens"] if masks else sample["target"]
+            # Under a mask the target is the token; elsewhere the input is.
+            hidden = sample["target"] != SPECIAL_IDS["pad_id"]
+            tokens = torch.where(hidden, sample["target"], seen).cpu().numpy()
+            counts += np.bincount(tokens.ravel(), minlength=len(counts))
+            if masks:
+                begins = sample["target"] == SPECIAL_IDS["bos_id"]
+                sample["target"] = sample["target"].masked_fill(begins, SPECIAL_IDS["pad_id"])
+            loss, sample_size, _ = self.criterion(self.model, sample)
+            total += float(loss)
+            size += int(sample_size)
+        counts[[SPECIAL_IDS["pad_id"], SPECIAL_IDS["bos_id"]]] = 0
+        mean = total / size
+        context_free = None
+        if masks:
+            task = self.cfg.task
+            context_free = context_free_loss(
+                counts, task.leave_unmasked_prob, task.random_token_prob
+            )
+        return {
+            "loss": mean,
+            "perplexity": math.exp(min(mean, 700.0)),
+            "tokens": size,
+            "unigram_entropy": unigram_entropy(counts),
+            "context_free": context_free,
+        }
+
+    def translate(
+        self,
+        split: str,
+        vocabulary: sentencepiece.SentencePieceProcessor,
+        beam: int,
+        length_penalty: float,
+        sentences: int,
+    ) -> list[str]:
+        """Translations of a split's first sentences (0 = all), in order, as plain text."""
+        options = argparse.Namespace(beam=beam, lenpen=length_penalty, max_len_a=1.5, max_len_b=10)
+        generator = self.task.build_generator([self.model], options)
+        found: dict[int, str] = {}
+        for sample in self._batches(split, sentences):
+            outputs = self.task.inference_step(generator, [self.model], sample)
+            for number, hypotheses in zip(sample["id"].tolist(), outputs, strict=True):
+                ids = [i for i in hypotheses[0]["tokens"].tolist() if i >= len(SPECIAL_IDS)]
+                found[number] = vocabulary.decode(ids)
+        # A sentence too long for the model has no translation and still counts.
+        count = min(sentences or len(self.task.dataset(split)), len(self.task.dataset(split)))
+        return [found.get(number, "") for number in range(count)]
+
+    def _batches(self, split: str, sentences: int = 0) -> Iterator[Mapping]:
+        self.task.load_dataset(split, combine=False, epoch=1)
+        dataset = self.task.dataset(split)
+        if sentences and sentences < len(dataset):
+            dataset = _First(dataset, sentences)
+        positions = utils.resolve_max_positions(
+            self.task.max_positions(), self.model.max_positions()
+        )
+        batches = self.task.get_batch_iterator(
+            dataset,
+            max_tokens=self.max_tokens,
+            max_positions=positions,
+            ignore_invalid_inputs=True,
+            seed=self.cfg.common.seed,
+        ).next_epoch_itr(shuffle=False, set_dataset_epoch=False)
+        for sample in batches:
+            if sample:
+                yield utils.move_to_cuda(sample) if self.cuda else sample
+
+
+def context_free_loss(counts: np.ndarray, left: float, random: float) -> float:
+    """Best loss (nats per masked token) of a masked language model that ignores context.
+
+    It knows the frequencies of the tokens and sees, for a share of the predicted tokens, the
+    token itself (left as it is) or a random one (§2.2), without knowing which.
+
+    Parameters
+    ----------
+    counts : int array (vocabulary,)
+    left, random : float
+        Shares of the predicted tokens left as they are and replaced by a random token.
+    """
+    p = counts[counts > 0] / counts.sum()
+    entropy = -(p * np.log(p)).sum()
+    noise = random / len(counts)
+    if left + noise == 0:
+        return float(entropy)
+    # A predicted position shows token x with probability left * p(x) + noise.
+    shown = left * p + noise
+    # Shown and true token w the same: p(w) * (left + noise); otherwise p(w) * noise.
+    same = ((left + noise) * p * np.log((left + noise) * p / shown)).sum()
+    other = 0.0
+    if noise:
+        log_ratio = np.log(noise / shown)
+        other = noise * ((1 - p) * log_ratio).sum() - noise * entropy * (len(p) - 1)
+        # Tokens that never occur say nothing about the true one.
+        other -= noise * (len(counts) - len(p)) * entropy
+    return float((1 - left - random) * entropy - same - other)
+
+
+class _First(BaseWrapperDataset):
+    """The first sentences of a fairseq dataset."""
+
+    def __init__(self, dataset, sentences: int):
+        super().__init__(dataset)
+        self.sentences = sentences
+
+    def __len__(self) -> int:
+        return self.sentences
+
+    def ordered_indices(self) -> np.ndarray:
+        order = self.dataset.ordered_indices()
+        return order[order < self.sentences]
+
+
+def translation_scores(translations: Sequence[str], references: Sequence[str]) -> dict[str, object]:
+    """BLEU and chrF of translations, with the signatures that make them comparable."""
+    bleu, chrf = sacrebleu.BLEU(), sacrebleu.CHRF()
+    return {
+        "bleu": bleu.corpus_score(translations, [references]).score,
+        "chrf": chrf.corpus_score(translations, [references]).score,
+        "bleu_signature": str(bleu.get_signature()),
+        "chrf_signature": str(chrf.get_signature()),
+        "sentences": len(translations),
+    }

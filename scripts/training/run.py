@@ -1,0 +1,243 @@
+"""Train one model of the paper to the end, or as far as it gets, and put its results in place."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from losschange import RECORDING_VERSION
+from losschange.cube.assembly import assemble_cube
+from losschange.cube.format import CubeError
+from losschange.errors import RecordingError
+from losschange.recording.partition import PartitionError
+from losschange_fairseq.training import Intervals, ResumableTraining, TrainingError
+from running.files import UserError, replace_when_complete
+from running.models import Model
+from running.slurm import seconds_left
+from running.stopping import StopRequest, tries_left
+from text.provenance import cube_provenance
+
+from .fairseq_arguments import fairseq_arguments
+from .progress import ProgressLine
+from .state import Outputs, TrainingState
+from .workers import Worker
+
+PACKAGES = {"torch": "torch", "fairseq": "fairseq-fixed", "numpy": "numpy", "netCDF4": "netCDF4"}
+
+
+class Interrupted(UserError):
+    """The training was asked to stop and has saved its state."""
+
+
+def train_model(
+    model: Model,
+    training: Mapping[str, object],
+    recording: Mapping[str, object],
+    data: Path,
+    seed: int,
+    threads: int,
+    state_folder: Path,
+    outputs: Outputs,
+    provenance: Path | None = None,
+    worker: Worker | None = None,
+) -> None:
+    """Train a model and record its cube; resumes where an earlier try was stopped.
+
+    Parameters
+    ----------
+    model : Model
+    training : mapping
+        Fields of running.configuration.Training.
+    recording : mapping
+        Fields of running.configuration.Recording.
+    data : path
+        Folder of token ids.
+    seed : int
+    threads : int
+        CPU threads of a worker; the cube is bit-identical for the same number.
+    state_folder : path
+        Survives this process; removed when all outputs are in place.
+    outputs : Outputs
+    provenance : path, optional
+        What the text was made from, for the cube's attributes; see text.provenance. It does
+        not belong to the fingerprint: it decides no number.
+    worker : Worker, optional
+        Which of several processes this is; all call this function with the same arguments.
+
+    Raises
+    ------
+    UserError
+        When training cannot go on: which update, why, and what to do.
+    """
+    worker = worker or Worker()
+    torch.set_num_threads(threads)
+    limit = seconds_left()
+    stop = StopRequest(limit)
+    origin = {"provenance": cube_provenance(provenance, model.tokens)} if provenance else {}
+    device = _device(training, worker.count)
+    arguments = fairseq_arguments(
+        model, training, data, seed, device, recording, (worker.rank, worker.count)
+    )
+    intervals = Intervals(
+        training["total_updates"], training["validation_interval"], training["checkpoint_interval"]
+    )
+    if not worker.writes:
+        with _expected_errors(model):
+            worker.join(device)
+            run = ResumableTraining(arguments, state_folder, intervals)
+            run.run(lambda update, numbers: None, worker.agreed(stop))
+            worker.leave()
+        return
+    fingerprint = {
+        "model": model.name,
+        "seed": seed,
+        "threads": threads if device == "cpu" else 0,
+        "workers": worker.count,
+        "device": device,
+        "tokens": _digest_of(data),
+        "recording_version": RECORDING_VERSION,
+        "recording": dict(recording),
+        **training,
+    }
+    with TrainingState(state_folder, fingerprint) as state, _expected_errors(model):
+        worker.join(device)
+        run = ResumableTraining(
+            arguments, state_folder, intervals, state.save_history, _model_attributes(model)
+        )
+        state.start_history(run.updates)
+        first = run.updates
+        _say_start(model, run, limit)
+        stop.start()
+        asked = worker.agreed(lambda: stop() or state.lost)
+        if not run.run(_reporter(model, training, run, state), asked):
+            left = training["total_updates"] - run.updates
+            raise Interrupted(
+                f"{model.name} was stopped at update {run.updates} of "
+                f"{training['total_updates']} and saved, because "
+                f"{stop.reason or 'another worker was asked to'}; run the same "
+                f"again to go on. So far {run.updates - first} updates in this try: about "
+                f"{tries_left(left, run.updates - first)} more like it to the end"
+            )
+        _put_in_place(model, training, run, state, outputs, fingerprint, origin)
+        state.remove()
+    worker.leave()
+
+
+@contextmanager
+def _expected_errors(model: Model) -> Iterator[None]:
+    """Say which model an error of the plug-in or of the recorder is about."""
+    try:
+        yield
+    except (TrainingError, RecordingError, PartitionError, CubeError) as error:
+        raise UserError(f"{model.name}: {error}") from error
+
+
+def _put_in_place(model, training, run, state, outputs, fingerprint, origin) -> None:
+    settings = {
+        "model": model.name,
+        "objective": model.objective,
+        "configured": dict(training),
+        "as_run": {**run.settings_as_run(), "device": fingerprint["device"]},
+        "versions": _versions(),
+        "parameters": sum(run.task.recorder.partition.layout.n_parameters),
+    }
+    attributes = {**_cube_attributes(model, settings, fingerprint), **origin}
+    assemble_cube(run.store, outputs.cube, run.updates, attributes)
+    with replace_when_complete(outputs.checkpoint) as temporary:
+        run.save_model(temporary)
+    state.copy_history(outputs.history)
+    with replace_when_complete(outputs.settings) as temporary:
+        temporary.write_text(json.dumps(settings, indent=1, sort_keys=True) + "\n")
+
+
+def _cube_attributes(model: Model, settings: Mapping, fingerprint: Mapping) -> dict[str, object]:
+    configuration = json.dumps(fingerprint, sort_keys=True).encode()
+    return {
+        **_model_attributes(model),
+        "tokens_digest": fingerprint["tokens"],
+        "configuration_digest": hashlib.sha256(configuration).hexdigest(),
+        "recording_version": RECORDING_VERSION,
+        "device": fingerprint["device"],
+        "precision": settings["as_run"]["precision"],
+        "seed": fingerprint["seed"],
+        **_recording_attributes(fingerprint["recording"]),
+        "versions": ", ".join(f"{name} {v}" for name, v in sorted(settings["versions"].items())),
+    }
+
+
+def _model_attributes(model: Model) -> dict[str, object]:
+    return {
+        "title": f"Loss Change Allocation of {model.name}",
+        "model": model.name,
+        "objective": model.objective,
+        "source_language": model.source,
+        "target_language": model.target,
+        "corpus": model.corpus,
+        "architecture": model.architecture,
+    }
+
+
+def _recording_attributes(recording: Mapping) -> dict[str, object]:
+    strides = {"batch": 1, **recording["estimators"]}
+    return {
+        "estimators": ", ".join(name for name, stride in strides.items() if stride),
+        "estimator_strides": ", ".join(f"{n} {stride}" for n, stride in strides.items() if stride),
+        "probe_tokens": recording["probe_tokens"],
+        "fresh_tokens": recording["fresh_tokens"],
+        "simpson_tolerance": recording["simpson_tolerance"] or 0.0,
+    }
+
+
+def _reporter(model, training, run, state) -> Callable[[int, dict], None]:
+    progress = ProgressLine(model.name, training["total_updates"], run.updates)
+
+    def report(update: int, numbers: dict) -> None:
+        state.add_update(update, numbers["loss"], numbers["tokens"])
+        shown = progress.advance(update, numbers["loss"], numbers["tokens"])
+        if shown is not None:
+            state.write_progress(shown)
+
+    return report
+
+
+def _say_start(model: Model, run: ResumableTraining, limit: float | None) -> None:
+    line = f"{model.name}: goes on after update {run.updates:,}" if run.updates else model.name
+    if limit is not None:
+        line += f"; {limit / 60:,.0f} minutes until the time limit of its job"
+    print(f"{line}; GPUs: {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}", file=sys.stderr)
+
+
+def _device(training: Mapping[str, object], workers: int) -> str:
+    if training["device"] == "cuda" and not torch.cuda.is_available():
+        raise UserError("training.device is cuda, but torch finds no GPU; set it to auto or cpu")
+    device = str(training["device"])
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and torch.cuda.device_count() < workers:
+        raise UserError(
+            f"{workers} workers need a GPU each, but torch finds {torch.cuda.device_count()}; "
+            "ask for as many (resources.training_gpus), or set training.device to cpu"
+        )
+    return device
+
+
+def _digest_of(data: Path) -> str:
+    """SHA-256 over the dictionaries and token ids of training and validation."""
+    digest = hashlib.sha256()
+    for path in sorted([*data.glob("dict*.txt"), *data.glob("train.*"), *data.glob("valid.*")]):
+        digest.update(path.name.encode())
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(package) for name, package in PACKAGES.items()}
