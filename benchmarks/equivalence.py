@@ -17,12 +17,12 @@ from pathlib import Path
 from recording_cost import MODELS, preset_configuration
 from token_ids import write_zipf_tokens
 
-from training import Row, build_row, parse, ways
+from training import Variant, build_row, parse, ways
 
 LEAST = 0.99  # of a correlation
 
 
-def train(row: Row, updates: int) -> list[float]:
+def train(row: Variant, updates: int) -> list[float]:
     """Make the updates; the loss of each, nats per target token."""
     losses = []
     for _ in range(updates):

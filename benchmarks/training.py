@@ -66,7 +66,7 @@ def ways(training: Mapping[str, object], compiled: bool) -> dict[str, dict]:
 
 
 @dataclass
-class Row:
+class Variant:
     """One training and what was measured of it, a number per turn."""
 
     way: str
@@ -136,7 +136,7 @@ def endless(trainer, frequency: int) -> Iterator[list]:
         epochs = trainer.get_train_iterator(epochs.next_epoch_idx, load_dataset=False)
 
 
-def build_row(objective, way, changes, recording, configuration, data, folder, device) -> Row:
+def build_row(objective, way, changes, recording, configuration, data, folder, device) -> Variant:
     """A training ready to run."""
     from losschange_fairseq.building import build_trainer
     from training.fairseq_arguments import fairseq_arguments
@@ -152,7 +152,7 @@ def build_row(objective, way, changes, recording, configuration, data, folder, d
     place = folder / f"{objective}-{way}-{recording}".replace(" ", "").replace(",", "-")
     parts = ["--lca-parts", str(place / "parts")] if estimators is not None else []
     _, task, trainer = build_trainer([*arguments, *parts, "--save-dir", str(place)])
-    return Row(way, recording, trainer, task, endless(trainer, settings["update_frequency"]))
+    return Variant(way, recording, trainer, task, endless(trainer, settings["update_frequency"]))
 
 
 def measured_peak(cuda: bool) -> float:
@@ -172,7 +172,7 @@ def measured_peak(cuda: bool) -> float:
     return 2 * size**3 / best
 
 
-def measure(rows: Sequence[Row], cuda: bool, options: argparse.Namespace) -> None:
+def measure(rows: Sequence[Variant], cuda: bool, options: argparse.Namespace) -> None:
     """Let all rows make their updates in turns, after some to warm up."""
     for row in rows:
         row.run(8, cuda, timed=False, most=2 * options.seconds)
@@ -183,7 +183,9 @@ def measure(rows: Sequence[Row], cuda: bool, options: argparse.Namespace) -> Non
             row.run(options.length, cuda, most=options.seconds)
 
 
-def line_of(objective: str, row: Row, stock: Row, peak: float, cuda: bool, updates: int) -> list:
+def line_of(
+    objective: str, row: Variant, stock: Variant, peak: float, cuda: bool, updates: int
+) -> list:
     """A row of the table."""
     if cuda:
         seconds, reference = statistics.median(row.seconds), statistics.median(stock.seconds)
@@ -203,7 +205,7 @@ def line_of(objective: str, row: Row, stock: Row, peak: float, cuda: bool, updat
     ]
 
 
-def where_time_goes(row: Row, cuda: bool) -> str:
+def where_time_goes(row: Variant, cuda: bool) -> str:
     """PyTorch's profile of three updates: its most expensive operations."""
     from torch.profiler import ProfilerActivity, profile
 

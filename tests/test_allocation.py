@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from losschange.cube.format import Cell
-from losschange.recording.allocation import BRANCHES, CellSum, Details, Pieces, Row
+from losschange.recording.allocation import (
+    BRANCHES,
+    CellSum,
+    ExtraReductions,
+    FlatVector,
+    FlatViews,
+)
 from losschange.recording.partition import Rule, Schema, partition_parameters
 from small_models import transformer_schema
 
@@ -33,7 +39,7 @@ def draw(partition, seed=0, step=1e-3):
 
 def products(partition, before, after, gradients):
     """The row of negative allocations of an update."""
-    return Row(partition, "cpu").copy(before).subtract(after).multiply(gradients)
+    return FlatVector(partition, "cpu").copy(before).subtract(after).multiply(gradients)
 
 
 def allocate(partition, before, after, gradients):
@@ -96,7 +102,7 @@ def test_positive_part_and_share_of_helpers_equal_the_slow_reference(width, head
     partition = make(width, heads)
     tensors = draw(partition)
     _, size, positive, helped = reference(partition, *tensors)
-    details = Details(partition, CellSum(partition, "cpu"), ("positive", "helped"))
+    details = ExtraReductions(partition, CellSum(partition, "cpu"), ("positive", "helped"))
     found = [column.numpy() for column in details(products(partition, *tensors))]
     assert np.all(np.abs(found[0] - positive) <= 1e-4 * size)
     # The padding of a block must not count.
@@ -109,7 +115,7 @@ def test_details_come_in_the_order_asked_for():
     tensors = draw(partition)
     results = []
     for names in (("positive", "helped"), ("helped", "positive")):
-        details = Details(partition, CellSum(partition, "cpu"), names)
+        details = ExtraReductions(partition, CellSum(partition, "cpu"), names)
         results.append(dict(zip(names, details(products(partition, *tensors)))))
     for name, column in results[0].items():
         assert torch.equal(column, results[1][name])
@@ -149,7 +155,7 @@ def test_a_parameter_without_gradient_allocates_exactly_nothing():
 def test_a_row_that_is_used_again_keeps_nothing_of_a_parameter_left_out():
     partition = make(12, 4)
     before, after, _ = draw(partition)
-    row = Row(partition, "cpu").copy(before).copy([None, *after[1:]])
+    row = FlatVector(partition, "cpu").copy(before).copy([None, *after[1:]])
     assert not row.views[0].any() and torch.equal(row.views[1], after[1])
     sizes = [tensor.numel() for tensor in before]
     assert int((row.flat != 0).sum()) == sum(sizes[1:]), "the padding stays 0"
@@ -196,7 +202,7 @@ def test_pieces_of_one_tensor_give_the_bits_of_separate_ones():
     partition = make(12, 4)
     separate = draw(partition)
     whole = [
-        Pieces(torch.cat([one.reshape(-1) for one in tensors]), partition.shapes)
+        FlatViews(torch.cat([one.reshape(-1) for one in tensors]), partition.shapes)
         for tensors in separate
     ]
     expected, found = products(partition, *separate), products(partition, *whole)
@@ -207,7 +213,7 @@ def test_pieces_are_laid_into_a_row_that_has_gaps():
     rules = (Rule("matrix", "key", 1, "rows"), Rule("bias", "bias", 1))
     shapes = [("bias", (5,)), ("matrix", (8, 4))]
     partition = partition_parameters(shapes, Schema(("embedding", "decoder"), 2, rules))
-    pieces = Pieces(torch.arange(1.0, 38.0), partition.shapes)
-    row = Row(partition, "cpu").copy(pieces)
+    pieces = FlatViews(torch.arange(1.0, 38.0), partition.shapes)
+    row = FlatVector(partition, "cpu").copy(pieces)
     assert len(row.flat) > 37
     assert row.views[0].tolist() == [1, 2, 3, 4, 5] and row.views[1][-1, -1] == 37

@@ -10,7 +10,7 @@ from torch import multiprocessing
 from losschange.cube.format import PROBES, open_cube
 from losschange.cube.parts import PartStore
 from losschange_fairseq.building import build_trainer
-from losschange_fairseq.training import Intervals, ResumableTraining
+from losschange_fairseq.training import DutyIntervals, ResumableTraining
 from running.models import parse_model
 from tiny_trainings import RECORDING, tiny_training
 from training.fairseq_arguments import fairseq_arguments
@@ -32,7 +32,7 @@ def train(folder, objective, tokens, strides=None, extra=(), watch=None, **chang
     training = tiny_training(model, **changes)
     recording = {**RECORDING, "estimators": strides or {}}
     arguments = fairseq_arguments(model, training, tokens[objective], 1, "cpu", recording)
-    intervals = Intervals(training["total_updates"], 10, 10)
+    intervals = DutyIntervals(training["total_updates"], 10, 10)
     run = ResumableTraining([*arguments, *extra], folder, intervals)
     if watch:
         watch(run)
@@ -259,7 +259,7 @@ def test_the_middle_of_an_interval_survives_a_checkpoint(tokens, tmp_path):
     arguments = fairseq_arguments(model, training, tokens["mt"], 1, "cpu", recording)
     straight = train(tmp_path / "straight", "mt", tokens, strides)
     for last in (9, 30):
-        run = ResumableTraining(arguments, tmp_path / "stopped", Intervals(30, 10, 100))
+        run = ResumableTraining(arguments, tmp_path / "stopped", DutyIntervals(30, 10, 100))
         run.run(lambda update, numbers: None, lambda run=run, last=last: run.updates >= last)
     for variable in ("lca_probe", "lca_simpson_valid", "probe_error", "simpson_valid_loss_before"):
         expected, found = (recorded(one.store, variable) for one in (straight, run))

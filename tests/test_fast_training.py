@@ -10,7 +10,7 @@ from torch.nn import functional
 from losschange.cube.assembly import assemble_cube
 from losschange.cube.format import open_cube
 from losschange_fairseq import tasks
-from losschange_fairseq.training import Intervals, ResumableTraining
+from losschange_fairseq.training import DutyIntervals, ResumableTraining
 from running.models import parse_model
 from tiny_trainings import tiny_training
 from training.fairseq_arguments import fairseq_arguments
@@ -35,7 +35,7 @@ def train(folder, objective, tokens, fast, arguments=(), **changes):
     run = ResumableTraining(
         [*fairseq_arguments(model, training, tokens[objective], 1, "cpu"), *arguments],
         folder,
-        Intervals(UPDATES, UPDATES, UPDATES),
+        DutyIntervals(UPDATES, UPDATES, UPDATES),
     )
     losses = []
     assert run.run(lambda update, numbers: losses.append(numbers["loss"]), lambda: False)
@@ -212,7 +212,7 @@ def batches(objective, tokens, folder, number, updates=6):
     changes = {"update_frequency": 8, "max_tokens": 96, "micro_batches": number}
     training = tiny_training(model, **changes)
     arguments = fairseq_arguments(model, training, tokens[objective], 1, "cpu")
-    run = ResumableTraining(arguments, folder, Intervals(UPDATES, UPDATES, UPDATES))
+    run = ResumableTraining(arguments, folder, DutyIntervals(UPDATES, UPDATES, UPDATES))
     found = [samples for samples, _ in zip(run._batches(), range(updates), strict=False)]
     return [run.task.join_samples(samples, run.trainer.get_model()) for samples in found]
 
@@ -305,7 +305,7 @@ def test_a_resumed_training_is_the_straight_one_to_the_bit(objective, tokens, tm
         model, learning_rate=RATE, total_updates=UPDATES, data_workers=1, **switches, **changes
     )
     arguments = fairseq_arguments(model, training, tokens[objective], 1, "cpu")
-    intervals = Intervals(UPDATES, UPDATES, UPDATES)
+    intervals = DutyIntervals(UPDATES, UPDATES, UPDATES)
     halted = ResumableTraining(arguments, tmp_path / "halted", intervals)
     assert not halted.run(lambda update, numbers: None, lambda: halted.updates == 23)
     before = set(active_children())

@@ -1,4 +1,4 @@
-"""Intervals of estimators with a stride: nothing is left out, however a training is cut up."""
+"""Probe schedules with a stride: nothing is left out, however a training is cut up."""
 
 import shutil
 from copy import deepcopy

@@ -11,7 +11,7 @@ from losschange.cube.format import ESTIMATORS
 from losschange.cube.word_bins import bin_words
 from losschange.recording.attachment import attach
 from losschange.recording.partition import Rule, Schema
-from losschange.recording.side_effects import isolated, placed
+from losschange.recording.side_effects import with_parameters, without_side_effects
 from small_models import attach_to, make_optimizer, make_transformer, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -138,7 +138,7 @@ def test_what_runs_on_the_side_leaves_no_trace(training, fails):
         modes(model),
     )
     try:
-        with isolated(model, training, seed=4):
+        with without_side_effects(model, training, seed=4):
             assert model.normal.training == model.dropout.training == training
             with torch.no_grad():
                 draw_loss(model)
@@ -160,14 +160,14 @@ def test_dropout_on_the_side_is_drawn_by_the_seed_alone():
     outputs = []
     for seed in (1, 2, 1):
         torch.rand(3)
-        with isolated(model, training=True, seed=seed):
+        with without_side_effects(model, training=True, seed=seed):
             outputs.append(model(inputs).detach())
     assert torch.equal(outputs[0], outputs[2]) and not torch.equal(outputs[0], outputs[1])
 
 
 def test_gradients_can_be_measured_where_they_are_switched_off():
     model = Noisy()
-    with torch.no_grad(), isolated(model):
+    with torch.no_grad(), without_side_effects(model):
         gradients = torch.autograd.grad(draw_loss(model), list(model.parameters()))
     assert all(gradient.abs().sum() > 0 for gradient in gradients)
 
@@ -178,12 +178,12 @@ def test_parameters_get_their_own_bits_back(fails):
     parameters = [torch.nn.Parameter(torch.tensor([1e-8, 0.1, 3e7])) for _ in range(2)]
     kept = [parameter.detach().clone() for parameter in parameters]
     try:
-        with placed(parameters, [torch.tensor([1.0, 2.0, 0.3])] * 2):
+        with with_parameters(parameters, [torch.tensor([1.0, 2.0, 0.3])] * 2):
             assert parameters[1].tolist() == pytest.approx([1.0, 2.0, 0.3])
             if fails:
                 raise KeyError("bad luck")
     except KeyError:
         assert fails
     assert all(torch.equal(a, b) for a, b in zip(parameters, kept))
-    with placed(parameters, None):
+    with with_parameters(parameters, None):
         assert all(torch.equal(a, b) for a, b in zip(parameters, kept))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .analysis.profiles import layer_profile
 from .cube.format import Cell, CubeError
-from .cube.run_status import Standing, StandingError, read_standing
+from .cube.run_status import RunStatus, StandingError, read_standing
 
 # Folders that are called so in every training.
 PLACE_NAMES = ("parts", "state")
@@ -49,12 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def describe(standing: Standing, estimator: str, top: int) -> Iterator[str]:
+def describe(standing: RunStatus, estimator: str, top: int) -> Iterator[str]:
     """What there is to say about a training, line by line.
 
     Parameters
     ----------
-    standing : Standing
+    standing : RunStatus
     estimator : str
         Whose cells are listed.
     top : int
@@ -81,12 +81,12 @@ def describe(standing: Standing, estimator: str, top: int) -> Iterator[str]:
     yield from _table(standing, cells[: -top - 1 : -1], total)
 
 
-def draw_standing(standing: Standing, estimator: str, figure: str | os.PathLike) -> None:
+def draw_standing(standing: RunStatus, estimator: str, figure: str | os.PathLike) -> None:
     """Draw Figure 1 of what was recorded so far.
 
     Parameters
     ----------
-    standing : Standing
+    standing : RunStatus
     estimator : str
     figure : path
         Ends in .png, .pdf or .svg; replaced when complete.
@@ -141,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _loss(standing: Standing) -> str:
+def _loss(standing: RunStatus) -> str:
     last, before, count = standing.loss_means()
     if math.isnan(last):
         return "not recorded"
@@ -152,7 +152,7 @@ def _loss(standing: Standing) -> str:
     return f"{text}; {abs(last - before):.4f} {way} than of the {count} before)"
 
 
-def _validation(standing: Standing) -> str:
+def _validation(standing: RunStatus) -> str:
     if not standing.valid_losses:
         return "not measured yet"
     step, loss = standing.valid_losses[-1]
@@ -161,7 +161,7 @@ def _validation(standing: Standing) -> str:
     return f"{loss:.4f} after update {step}{tail}"
 
 
-def _conservation(standing: Standing) -> Iterator[str]:
+def _conservation(standing: RunStatus) -> Iterator[str]:
     if not standing.probes:
         yield "conservation   not measured: no probe was recorded"
         return
@@ -175,7 +175,7 @@ def _conservation(standing: Standing) -> Iterator[str]:
         )
 
 
-def _table(standing: Standing, cells: Sequence[tuple[Cell, float]], total: float) -> Iterator[str]:
+def _table(standing: RunStatus, cells: Sequence[tuple[Cell, float]], total: float) -> Iterator[str]:
     for cell, nats in cells:
         head = "" if cell.head is None else f"head {cell.head}"
         yield (

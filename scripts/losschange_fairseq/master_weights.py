@@ -9,7 +9,7 @@ from fairseq.optim.amp_optimizer import AMPOptimizer
 from torch import Tensor
 
 from losschange.errors import RecordingError
-from losschange.recording.allocation import Pieces
+from losschange.recording.allocation import FlatViews
 
 
 class MasterWeights:
@@ -93,12 +93,12 @@ class MasterWeights:
 
         self.optimizer.clip_grad_norm = watched
 
-    def _pieces_of(self, flat: torch.nn.Parameter | None) -> tuple[Pieces, Pieces] | None:
+    def _pieces_of(self, flat: torch.nn.Parameter | None) -> tuple[FlatViews, FlatViews] | None:
         """Parameters and gradients of an optimizer that keeps the model's own in one tensor."""
         if flat is None or not self._in_order:
             return None
         shapes = [parameter.shape for parameter in self._held]
-        return Pieces(flat.detach(), shapes), Pieces(flat.grad, shapes)
+        return FlatViews(flat.detach(), shapes), FlatViews(flat.grad, shapes)
 
     def _pick(self, what) -> list[Tensor | None]:
         if self._copies is None:
@@ -112,7 +112,7 @@ class MasterWeights:
         flat = {device: what(copy).detach() for device, copy in self._copies.items()}
         if len(flat) == 1 and self._in_order:
             (whole,) = flat.values()
-            return Pieces(whole, [parameter.shape for parameter in self._held])
+            return FlatViews(whole, [parameter.shape for parameter in self._held])
         single = next(iter(flat)) if len(flat) == 1 else None
         offsets = dict.fromkeys(flat, 0)
         views = []

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from losschange.recording.attachment import trainable_parameters
 from losschange.recording.probe_integrator import Gradients
-from losschange.recording.side_effects import isolated, placed
+from losschange.recording.side_effects import with_parameters, without_side_effects
 
 SEED_OF_SPLIT = {"train": 0, "valid": 1}
 SEED_OF_FRESH = 2
@@ -60,7 +60,10 @@ class BatchGradient:
         scaler = getattr(self._optimizer, "scaler", None)
         scale = 1.0 if scaler is None else scaler.loss_scale / SCALE_MARGIN
         total, size, sums = 0.0, 0, None
-        with placed(self._parameters, at), isolated(self._model, training, seed):
+        with (
+            with_parameters(self._parameters, at),
+            without_side_effects(self._model, training, seed),
+        ):
             for sample in samples:
                 loss, sample_size, _ = self._criterion(self._model, sample)
                 found = torch.autograd.grad(loss * scale, self._parameters, allow_unused=True)
@@ -129,7 +132,7 @@ class SampleSource:
     def __init__(self, task, split: str, model, seed: int, max_tokens: int | None):
         side = copy.copy(task)
         side.datasets, side.dataset_to_epoch_iter = {}, {}
-        with isolated(model):
+        with without_side_effects(model):
             side.load_dataset(split, combine=False, epoch=1)
         self.dataset = side.dataset(split)
         self._seed, self._max_tokens = seed, max_tokens
@@ -161,7 +164,7 @@ class SampleSource:
         # Sentences of like length together: less padding.
         chosen = chosen[: len(lengths)][np.argsort(lengths, kind="stable")]
         batches = self.dataset.batch_by_size(chosen, max_tokens=self._max_tokens)
-        with isolated(self._model):
+        with without_side_effects(self._model):
             samples = [
                 self.dataset.collater([self.dataset[index] for index in batch]) for batch in batches
             ]

@@ -38,7 +38,7 @@ class TrainingError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Intervals:
+class DutyIntervals:
     """Numbers of updates between the loop's duties."""
 
     total: int
@@ -57,7 +57,7 @@ class ResumableTraining:
         Arguments of fairseq-train, with one of the recording tasks.
     state : path
         Folder of the checkpoints and of the parts of the cube.
-    intervals : Intervals
+    intervals : DutyIntervals
     before_save : callable
         Called before every checkpoint, to save what goes with it.
     attributes : mapping, optional
@@ -68,7 +68,7 @@ class ResumableTraining:
         self,
         arguments: list[str],
         state: Path,
-        intervals: Intervals,
+        intervals: DutyIntervals,
         before_save: Callable[[], None] = lambda: None,
         attributes: Mapping[str, object] | None = None,
     ):

@@ -18,7 +18,7 @@ from losschange.cube.assembly import assemble_cube
 from losschange.cube.format import CubeError
 from losschange.errors import RecordingError
 from losschange.recording.partition import PartitionError
-from losschange_fairseq.training import Intervals, ResumableTraining, TrainingError
+from losschange_fairseq.training import DutyIntervals, ResumableTraining, TrainingError
 from running.files import UserError, replace_when_complete
 from running.models import Model
 from running.slurm import seconds_left
@@ -86,7 +86,7 @@ def train_model(
     arguments = fairseq_arguments(
         model, training, data, seed, device, recording, (worker.rank, worker.count)
     )
-    intervals = Intervals(
+    intervals = DutyIntervals(
         training["total_updates"], training["validation_interval"], training["checkpoint_interval"]
     )
     if not worker.writes:

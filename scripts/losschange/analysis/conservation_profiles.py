@@ -12,7 +12,7 @@ TEXTS = {"train": ("training_probe", "training"), "valid": ("validation_probe", 
 
 
 # (updates, nats), both (points,): a change since the start of the recording
-Course = tuple[np.ndarray, np.ndarray]
+Curve = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class ConservationProfile:
     model, objective : str
         As in the cube, empty where it does not say.
     last_update : int
-    changes : mapping of measure to Course
+    changes : mapping of measure to Curve
         Measured change of the loss; only what was measured.
-    sums : mapping of estimator to Course
+    sums : mapping of estimator to Curve
         LCA summed over everything; a sample of the updates over its share.
     ratios : mapping of estimator to float
         Sum over measured change at the end; NaN where nothing was measured.
@@ -37,8 +37,8 @@ class ConservationProfile:
     model: str
     objective: str
     last_update: int
-    changes: dict[str, Course]
-    sums: dict[str, Course]
+    changes: dict[str, Curve]
+    sums: dict[str, Curve]
     ratios: dict[str, float]
     references: dict[str, str]
 

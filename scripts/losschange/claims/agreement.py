@@ -11,7 +11,7 @@ from losschange.analysis.profiles import ATTENTION, FEED_FORWARD, LAYER_COMPONEN
 
 from .judging import INTERVAL, Evidence, MissingData
 from .statistics import kendall, spearman
-from .views import View
+from .views import Resample
 
 # Zhu et al. 2020, Figure 1: 15 groups, sampled against exact gradients, 5 of 105 pairs discordant.
 ZHU_KENDALL = 0.905
@@ -111,13 +111,13 @@ def _recorded(evidence: Evidence, model: str, estimators: Sequence[str]) -> list
     return known
 
 
-def _compare(one: View, other: View) -> list[float]:
+def _compare(one: Resample, other: Resample) -> list[float]:
     cells = [np.stack([view.profile(c) for c in LAYER_COMPONENTS]) for view in (one, other)]
     layers = [values.sum(axis=0) for values in cells]
     return [spearman(*layers), kendall(*layers), kendall(*(values.ravel() for values in cells))]
 
 
-def _shares(view: View, components: Sequence[str]) -> np.ndarray:
+def _shares(view: Resample, components: Sequence[str]) -> np.ndarray:
     profile = view.profile(*components)
     size = np.abs(profile).sum()
     return profile / size if size > 0 else profile

@@ -10,12 +10,12 @@ import xarray as xr
 
 from losschange.analysis.profiles import LAYER_COMPONENTS
 
-from .views import Course, View
+from .views import Resample, TimeBins
 
 FACTORS = ("objective", "language", "corpus", "size")
 
 
-def normalised_profile(view: View) -> np.ndarray:
+def normalised_profile(view: Resample) -> np.ndarray:
     """Profiles of the six components, each over its absolute sum, one after the other.
 
     Returns
@@ -157,7 +157,7 @@ def model_distances(
     models, labels, profiles = [], [], []
     for model, replicates in summaries.items():
         if all(estimator in summary["estimator"].values for summary in replicates):
-            views = [View(Course(summary, estimator)) for summary in replicates]
+            views = [Resample(TimeBins(summary, estimator)) for summary in replicates]
             models.append(model)
             labels.append(labels_of(replicates[0].attrs))
             profiles.append(np.mean([normalised_profile(view) for view in views], axis=0))

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from .verdicts import UNKNOWN, Claim, Part, Result
-from .views import FEWEST_PIECES, Course, View
+from .views import FEWEST_PIECES, Resample, TimeBins
 
 DRAWS = 300
 INTERVAL = (2.5, 97.5)  # per cent of the resamplings
@@ -46,7 +46,7 @@ class Evidence:
     seed: int = 1
     _views: dict = field(default_factory=dict, repr=False)
 
-    def replicates(self, model: str, estimator: str) -> list[tuple[View, list[View]]]:
+    def replicates(self, model: str, estimator: str) -> list[tuple[Resample, list[Resample]]]:
         """Per replicate the training as recorded, and its resamplings.
 
         Raises
@@ -64,13 +64,13 @@ class Evidence:
     def _replicate(self, summary: xr.Dataset, model: str, estimator: str, place: int):
         if estimator not in [str(name) for name in summary["estimator"].values]:
             raise MissingData(f"{model} was not recorded with the estimator {estimator}")
-        course = Course(summary, estimator)
+        course = TimeBins(summary, estimator)
         if len(course.starts) < FEWEST_PIECES:
             raise MissingData(
                 f"{model} has {len(course.starts)} records of {estimator}, too few to resample"
             )
         random = np.random.default_rng([self.seed, zlib.crc32(model.encode()), place])
-        return View(course), [View(course, random) for _ in range(self.draws)]
+        return Resample(course), [Resample(course, random) for _ in range(self.draws)]
 
     def forget(self) -> None:
         """Free the memory of all resamplings; they are drawn again, the same, when asked for."""
@@ -199,7 +199,7 @@ def _table(claim: Claim, models: Sequence[str], evidence: Evidence, estimator: s
     return np.mean(values, axis=0), picked.mean(axis=0)
 
 
-def _measure(claim: Claim, views: Mapping[str, View], evidence: Evidence) -> Sequence[float]:
+def _measure(claim: Claim, views: Mapping[str, Resample], evidence: Evidence) -> Sequence[float]:
     if claim.scope == "each":
         (view,) = views.values()
         return claim.measure(view)
@@ -208,7 +208,7 @@ def _measure(claim: Claim, views: Mapping[str, View], evidence: Evidence) -> Seq
     return claim.measure(views)
 
 
-def _check_layers(layers: int, model: str, view: View) -> None:
+def _check_layers(layers: int, model: str, view: Resample) -> None:
     if view.layers != layers or view.border not in (None, layers // 2):
         raise MissingData(
             f"the claim names layers of a model of {layers}, {model} has {view.layers}"

@@ -81,8 +81,8 @@ class Claim:
     layers : int or None
         Layers of the models that it names layers of; None if it names none.
     measure : callable
-        Takes a View ("each") or a mapping of objective ("main") or model ("all") to View; gives
-        one number per condition, NaN where it is not defined.
+        Takes a Resample ("each") or a mapping of objective ("main") or model ("all") to Resample;
+        gives one number per condition, NaN where it is not defined.
     """
 
     number: int | str

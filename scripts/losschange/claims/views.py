@@ -21,7 +21,7 @@ FEWEST_PIECES = 10
 SEGMENTS = 50  # of curves that are compared between trainings of unequal length
 
 
-class Course:
+class TimeBins:
     """What a summary holds of one training and estimator, as arrays that claims need.
 
     Parameters
@@ -109,17 +109,17 @@ class Course:
         return np.add.reduceat(np.nan_to_num(values), self.starts, axis=0)
 
 
-class View:
+class Resample:
     """A course, or a resampling of it.
 
     Parameters
     ----------
-    course : Course
+    course : TimeBins
     random : Generator, optional
         Draws the resampling; without it the view is the course itself.
     """
 
-    def __init__(self, course: Course, random: np.random.Generator | None = None):
+    def __init__(self, course: TimeBins, random: np.random.Generator | None = None):
         self.course = course
         self._chosen: dict[int, np.ndarray] = {}
         self._seed = None if random is None else int(random.integers(2**63))

@@ -67,7 +67,7 @@ class ProbeStanding:
 
 
 @dataclass
-class Standing:
+class RunStatus:
     """What the parts of a training say together.
 
     Parameters
@@ -175,7 +175,7 @@ def find_records(path: str | os.PathLike) -> list[Path]:
     )
 
 
-def read_standing(path: str | os.PathLike) -> Standing:
+def read_standing(path: str | os.PathLike) -> RunStatus:
     """Read all that was recorded so far, in runs of updates.
 
     Parameters
@@ -195,7 +195,7 @@ def read_standing(path: str | os.PathLike) -> Standing:
         try:
             with open_cube(file) as cube:
                 first = int(cube["step"].values[0])
-                standing = standing or Standing(layout_of(cube), first - 1)
+                standing = standing or RunStatus(layout_of(cube), first - 1)
                 if first != standing.updates + 1:
                     break
                 _add(standing, cube)
@@ -213,7 +213,7 @@ def read_standing(path: str | os.PathLike) -> Standing:
     return standing
 
 
-def _add(standing: Standing, cube: xr.Dataset) -> None:
+def _add(standing: RunStatus, cube: xr.Dataset) -> None:
     """Take in one part."""
     standing.attributes = dict(cube.attrs)
     standing.valid_losses += zip(
@@ -233,7 +233,7 @@ def _add(standing: Standing, cube: xr.Dataset) -> None:
     standing.rate += cube["lr"].values.tolist()
 
 
-def _add_probe(standing: Standing, cube: xr.Dataset, name: str, total: float) -> None:
+def _add_probe(standing: RunStatus, cube: xr.Dataset, name: str, total: float) -> None:
     steps = steps_of(cube, name)
     if not len(steps) or detail_variable("loss", name) not in cube:
         return

@@ -61,7 +61,7 @@ class CellSum:
         blocks = row.view(-1, self.block)
         if self.block > 4 or row.dtype == torch.bool:
             return blocks.sum(dim=1)
-        # So few are added faster, column by column, than a reduction runs.
+        # For four columns or fewer, explicit adds beat sum().
         columns = blocks.unbind(1)
         while len(columns) > 1:
             half = len(columns) // 2
@@ -82,7 +82,7 @@ def _group(owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array(lengths, dtype=np.int64), np.array(groups, dtype=np.int64)
 
 
-class Pieces(list):
+class FlatViews(list):
     """Tensors that are views of one flat tensor, one after the other without a gap.
 
     What is done to all of them is then one operation, not one for each.
@@ -101,7 +101,7 @@ class Pieces(list):
         self.whole = whole
 
 
-class Row:
+class FlatVector:
     """A padded row of float32 scalars, with a view per parameter.
 
     Parameters
@@ -118,9 +118,9 @@ class Row:
         ]
         self._runs = self._runs_without_padding(partition)
 
-    def copy(self, tensors: Sequence[Tensor | None]) -> Row:
+    def copy(self, tensors: Sequence[Tensor | None]) -> FlatVector:
         """Take the values of a tensor per parameter; None gives 0."""
-        if isinstance(tensors, Pieces):
+        if isinstance(tensors, FlatViews):
             for run, piece in self._runs_beside(tensors.whole):
                 run.copy_(piece)
             return self
@@ -130,18 +130,18 @@ class Row:
         torch._foreach_copy_([view for view, _ in present], [tensor for _, tensor in present])
         return self
 
-    def subtract(self, tensors: Sequence[Tensor]) -> Row:
+    def subtract(self, tensors: Sequence[Tensor]) -> FlatVector:
         """Subtract a tensor per parameter: theta_t - theta_{t+1}, the negative of the step."""
-        if isinstance(tensors, Pieces):
+        if isinstance(tensors, FlatViews):
             for run, piece in self._runs_beside(tensors.whole):
                 run.sub_(piece)
         else:
             torch._foreach_sub_(self.views, list(tensors))
         return self
 
-    def multiply(self, tensors: Sequence[Tensor | None]) -> Row:
+    def multiply(self, tensors: Sequence[Tensor | None]) -> FlatVector:
         """Multiply by a tensor per parameter; None, a parameter without gradient, gives 0."""
-        if isinstance(tensors, Pieces):
+        if isinstance(tensors, FlatViews):
             for run, piece in self._runs_beside(tensors.whole):
                 run.mul_(piece)
         elif any(tensor is None for tensor in tensors):
@@ -152,11 +152,11 @@ class Row:
         return self
 
     def _runs_beside(self, whole: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Stretches of this row without padding, each with its scalars of a `Pieces.whole`."""
+        """Stretches of this row without padding, each with its scalars of a `FlatViews.whole`."""
         return ((run, whole[place]) for run, place in self._runs)
 
     def _runs_without_padding(self, partition: Partition) -> list[tuple[Tensor, slice]]:
-        """Stretches of this row, and where their scalars are among those of a `Pieces.whole`."""
+        """Stretches of this row, and where their scalars are among those of a `FlatViews.whole`."""
         runs: list[list[int]] = []
         position = 0
         for offset, shape in zip(partition.offsets, partition.shapes, strict=True):
@@ -174,7 +174,7 @@ class Row:
         return list(torch._foreach_add(list(after), self.views, alpha=share))
 
 
-class Details:
+class ExtraReductions:
     """What is recorded of an update beside the cell sums.
 
     Parameters
@@ -209,8 +209,8 @@ class Details:
             self._words = torch.from_numpy(order).to(device)
             self._words_per_bin = torch.from_numpy(word_bins.words).to(device)
 
-    def __call__(self, products: Row) -> list[Tensor]:
-        """Details of a row of negative allocations, float64 and flat; the row is overwritten."""
+    def __call__(self, products: FlatVector) -> list[Tensor]:
+        """Reductions of −LCA of every parameter, float64 and flat; the vector is overwritten."""
         found = {}
         if "vocabulary" in self.names:
             bins = [self._by_word(products.views[matrix]) for matrix in self._matrices]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .probe_integrator import Gradients
-from .side_effects import isolated, placed
+from .side_effects import with_parameters, without_side_effects
 
 # Mean loss in nats per target token of a model on a batch that never changes.
 Loss = Callable[[torch.nn.Module], Tensor]
@@ -24,7 +24,7 @@ class ProbeLoss:
 
     def __call__(self, at: Sequence[Tensor] | None = None) -> tuple[Tensor, Gradients]:
         """Loss (nats per target token) and gradients, without dropout."""
-        with placed(self._parameters, at), isolated(self._model):
+        with with_parameters(self._parameters, at), without_side_effects(self._model):
             loss = self._loss(self._model)
             gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
         return loss.detach(), gradients
@@ -38,6 +38,6 @@ class FreshGradient:
 
     def __call__(self, update: int) -> Gradients:
         """Gradients at the model's present parameters; dropout is drawn by the update's number."""
-        with isolated(self._model, training=True, seed=update):
+        with without_side_effects(self._model, training=True, seed=update):
             loss = self._loss(self._model, update)
             return torch.autograd.grad(loss, self._parameters, allow_unused=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from .allocation import CellSum, Details, Row
+from .allocation import CellSum, ExtraReductions, FlatVector
 from .partition import Partition
 
 Gradients = Sequence[Tensor | None]
@@ -24,7 +24,7 @@ LOSSES = ("loss_before", "loss", "error")
 MOST_PIECES = 16
 
 
-class Track:
+class ProbeIntegrator:
     """One probe: its loss and gradient where the interval began, and what an interval amounts to.
 
     Parameters
@@ -36,7 +36,7 @@ class Track:
         Names of the estimators to record.
     tolerance : float or None
         Nats: Simpson's rule splits an interval until its error is at most this; None = never.
-    details : mapping of estimator to Details
+    details : mapping of estimator to ExtraReductions
     device : torch device
     parked : bool
         Keep the gradient in host memory between two looks.
@@ -50,7 +50,7 @@ class Track:
         trapezoid: str | None,
         simpson: str | None,
         tolerance: float | None,
-        details: Mapping[str, Details],
+        details: Mapping[str, ExtraReductions],
         device: torch.device | str,
         parked: bool,
     ):
@@ -63,7 +63,7 @@ class Track:
         self._details = details
         self._device = device
         self._loss: Tensor | None = None
-        self._gradient: Row | None = None
+        self._gradient: FlatVector | None = None
         self._host: Tensor | None = None
         if parked:
             pinned = torch.device(device).type == "cuda"
@@ -74,12 +74,12 @@ class Track:
         """Names of the estimators that it records."""
         return [name for name in (self.trapezoid, self.simpson) if name]
 
-    def look(self) -> tuple[Tensor, Row]:
+    def look(self) -> tuple[Tensor, FlatVector]:
         """Loss and gradient of the probe at the model's present parameters."""
         loss, gradients = self.measure(None)
         return loss.double(), self._row(gradients)
 
-    def begin(self, look: tuple[Tensor, Row]) -> None:
+    def begin(self, look: tuple[Tensor, FlatVector]) -> None:
         """Begin an interval with the loss and gradient found there."""
         self._loss, self._gradient = look
         if self._host is not None:
@@ -87,7 +87,7 @@ class Track:
             self._gradient = None
 
     def end(
-        self, after: Sequence[Tensor], step: Row, look: tuple[Tensor, Row]
+        self, after: Sequence[Tensor], step: FlatVector, look: tuple[Tensor, FlatVector]
     ) -> dict[str, list[Tensor]]:
         """End the interval, and begin the next.
 
@@ -95,9 +95,9 @@ class Track:
         ----------
         after : sequence of Tensor
             theta at the end.
-        step : Row
+        step : FlatVector
             theta at the beginning - theta at the end.
-        look : (loss, Row)
+        look : (loss, FlatVector)
             The probe's loss and gradient at the end.
 
         Returns
@@ -127,23 +127,25 @@ class Track:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on with an interval that another process began."""
-        row = Row(self._partition, self._device)
+        row = FlatVector(self._partition, self._device)
         row.flat.copy_(state["gradient"])
         self.begin((state["loss"].to(self._device), row))
 
-    def _simpson(self, half: Row, after: Sequence[Tensor], step: Row, change: Tensor) -> Row:
+    def _simpson(
+        self, half: FlatVector, after: Sequence[Tensor], step: FlatVector, change: Tensor
+    ) -> FlatVector:
         """Negative allocations under Simpson's rule; `half` is left as it is.
 
         A gradient jumps where a ReLU switches, so no fixed rule is exact: as Lan et al. (2019) do,
         the interval is halved until the error is small.
         """
-        pieces, even = 1, Row(self._partition, self._device)
+        pieces, even = 1, FlatVector(self._partition, self._device)
         while True:
-            odd = Row(self._partition, self._device)
+            odd = FlatVector(self._partition, self._device)
             for number in range(1, 2 * pieces, 2):
                 place = step.point(after, 1 - number / (2 * pieces))
                 odd.flat.add_(self._row(self.measure(place)[1]).flat)
-            products = Row(self._partition, self._device)
+            products = FlatVector(self._partition, self._device)
             torch.add(even.flat, odd.flat, alpha=2.0, out=products.flat)
             products.flat.mul_(step.flat).add_(half.flat).mul_(1 / (3 * pieces))
             if self._tolerance is None or pieces == MOST_PIECES:
@@ -155,17 +157,17 @@ class Track:
             even.flat.add_(odd.flat)
             pieces *= 2
 
-    def _kept_gradient(self) -> Row:
+    def _kept_gradient(self) -> FlatVector:
         if self._host is None:
             return self._gradient
-        row = Row(self._partition, self._device)
+        row = FlatVector(self._partition, self._device)
         row.flat.copy_(self._host, non_blocking=True)
         return row
 
-    def _row(self, gradients: Gradients) -> Row:
-        return Row(self._partition, self._device).copy(gradients)
+    def _row(self, gradients: Gradients) -> FlatVector:
+        return FlatVector(self._partition, self._device).copy(gradients)
 
-    def _record(self, name: str, products: Row, losses: list[Tensor]) -> list[Tensor]:
+    def _record(self, name: str, products: FlatVector, losses: list[Tensor]) -> list[Tensor]:
         """LCA and details of a row of negative allocations."""
         cells = self._cell_sum(products.flat).neg_()
         error = cells.sum() - (losses[1] - losses[0])

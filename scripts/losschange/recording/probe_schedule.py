@@ -1,4 +1,4 @@
-"""Intervals of a training: probes that are looked at every so many updates."""
+"""When probes are evaluated: every so many updates of a training."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch import Tensor
 
 from losschange.cube.format import PROBES
 
-from .allocation import CellSum, Details, Row
+from .allocation import CellSum, ExtraReductions, FlatVector
 from .partition import Partition
-from .probe_integrator import Measure, Track
+from .probe_integrator import Measure, ProbeIntegrator
 
 # Copies of the parameters on the device: theta before the update, and two more.
 MOST_COPIES = 3
 
 
-class Intervals:
+class ProbeSchedule:
     """The probes of one stride. Their intervals begin and end together.
 
     Parameters
@@ -24,18 +24,20 @@ class Intervals:
     partition : Partition
     stride : int
         Updates between two looks.
-    tracks : sequence of Track
+    tracks : sequence of ProbeIntegrator
     device : torch device
     """
 
-    def __init__(self, partition: Partition, stride: int, tracks: Sequence[Track], device):
+    def __init__(
+        self, partition: Partition, stride: int, tracks: Sequence[ProbeIntegrator], device
+    ):
         self.stride = stride
         self.tracks = list(tracks)
         self.start: int | None = None
         self._partition = partition
         self._device = device
         # With stride 1 the recorder's own row holds where the interval began.
-        self._anchor = Row(partition, device) if stride > 1 else None
+        self._anchor = FlatVector(partition, device) if stride > 1 else None
 
     @property
     def estimators(self) -> list[str]:
@@ -54,8 +56,8 @@ class Intervals:
         self,
         update: int,
         parameters: Sequence[Tensor],
-        step: Row,
-        looks: dict[Measure, tuple[Tensor, Row]],
+        step: FlatVector,
+        looks: dict[Measure, tuple[Tensor, FlatVector]],
     ) -> dict[str, list[Tensor]]:
         """End the interval after `update` updates, and begin the next.
 
@@ -64,7 +66,7 @@ class Intervals:
         update : int
         parameters : sequence of Tensor
             theta at the end.
-        step : Row
+        step : FlatVector
             theta_t - theta_{t+1} of the last update.
         looks : dict
             Looks taken after this update already; those taken here are added.
@@ -81,7 +83,7 @@ class Intervals:
             if track.measure in looks:
                 # Each track multiplies into the gradient that it keeps.
                 loss, shared = looks[track.measure]
-                gradient = Row(self._partition, self._device)
+                gradient = FlatVector(self._partition, self._device)
                 gradient.flat.copy_(shared.flat)
                 look = loss, gradient
             else:
@@ -111,16 +113,16 @@ class Intervals:
             track.load_state_dict(state["tracks"][_key(track)])
 
 
-def make_intervals(
+def make_schedules(
     partition: Partition,
     cell_sum: CellSum,
     strides: Mapping[str, int],
     probes: Mapping[str, Measure],
     tolerance: float | None,
-    details: Mapping[str, Details],
+    details: Mapping[str, ExtraReductions],
     device,
-) -> list[Intervals]:
-    """One Intervals per stride, and in it one Track per probe: both quadratures share gradients.
+) -> list[ProbeSchedule]:
+    """One schedule per stride, with one integrator per probe: both rules share gradients.
 
     Gradients that would be more than MOST_COPIES copies of the parameters on the device are kept
     on the host, those looked at least often first.
@@ -137,7 +139,7 @@ def make_intervals(
         for split, rules in splits.items():
             room -= 1
             tracks.append(
-                Track(
+                ProbeIntegrator(
                     partition,
                     cell_sum,
                     probes[split],
@@ -149,9 +151,9 @@ def make_intervals(
                     parked=room < 0,
                 )
             )
-        found.append(Intervals(partition, stride, tracks, device))
+        found.append(ProbeSchedule(partition, stride, tracks, device))
     return found
 
 
-def _key(track: Track) -> str:
+def _key(track: ProbeIntegrator) -> str:
     return ",".join(track.estimators)

@@ -14,7 +14,7 @@ from losschange.cube.parts import Records
 DEVICE_STEPS = 256
 
 
-class Ring:
+class RecordBuffer:
     """A table of records that grows on the device: the host never waits for a single update.
 
     Parameters

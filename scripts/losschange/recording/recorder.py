@@ -16,13 +16,13 @@ from losschange.cube.parts import PartStore, Records, join_records
 from losschange.cube.word_bins import WordBins
 from losschange.errors import RecordingError
 
-from .allocation import CellSum, Details, Row
+from .allocation import CellSum, ExtraReductions, FlatVector
 from .checks import check_estimators, check_finite, check_shapes, check_word_bins
 from .movement import MovementCheck
 from .partition import Partition
 from .probe_integrator import LOSSES, Gradients, Measure
-from .probe_schedule import Intervals, make_intervals
-from .record_buffer import Ring
+from .probe_schedule import ProbeSchedule, make_schedules
+from .record_buffer import RecordBuffer
 from .series import Series
 
 
@@ -93,16 +93,18 @@ class Recorder:
         details = dict(details or {})
         check_estimators(self.strides, list(probes or {}), fresh is not None, details)
         check_word_bins(partition, details, word_bins)
-        self._row = Row(partition, device)
+        self._row = FlatVector(partition, device)
         self._device = device
         self._cell_sum = CellSum(partition, device)
         self._word_bins = word_bins
         self._details = {
-            name: Details(partition, self._cell_sum, details.get(name, ()), word_bins, device)
+            name: ExtraReductions(
+                partition, self._cell_sum, details.get(name, ()), word_bins, device
+            )
             for name in self.strides
         }
         self._rings = {name: self._ring(name) for name in self.strides}
-        self._intervals = make_intervals(
+        self._intervals = make_schedules(
             partition,
             self._cell_sum,
             self.strides,
@@ -166,7 +168,7 @@ class Recorder:
         self._movement.after(self._row.flat)
         self._end([due for due in self._intervals if self.updates % due.stride == 0], parameters)
         if self._fresh_gradient is not None:
-            products = Row(self.partition, self._device).copy(self._fresh_gradient)
+            products = FlatVector(self.partition, self._device).copy(self._fresh_gradient)
             products.flat.mul_(self._row.flat)
             self._add("fresh", products)
             self._fresh_gradient = None
@@ -226,12 +228,12 @@ class Recorder:
             if found and not closed:
                 intervals.load_state_dict(found)
 
-    def _ring(self, name: str) -> Ring:
+    def _ring(self, name: str) -> RecordBuffer:
         losses = dict.fromkeys(LOSSES, ()) if name in PROBES else {}
         shapes = {**losses, **self._details[name].shapes}
-        return Ring(len(self.partition.layout.cells), shapes, self._device)
+        return RecordBuffer(len(self.partition.layout.cells), shapes, self._device)
 
-    def _begin(self, intervals: Intervals, parameters: Sequence[Tensor]) -> None:
+    def _begin(self, intervals: ProbeSchedule, parameters: Sequence[Tensor]) -> None:
         for name in intervals.estimators:
             last = self.store.last_record(name) if self.updates else 0
             if last != self.updates:
@@ -242,14 +244,14 @@ class Recorder:
                 )
         intervals.begin(self.updates, parameters)
 
-    def _end(self, due: Sequence[Intervals], parameters: Sequence[Tensor]) -> None:
-        looks: dict[Measure, tuple[Tensor, Row]] = {}
+    def _end(self, due: Sequence[ProbeSchedule], parameters: Sequence[Tensor]) -> None:
+        looks: dict[Measure, tuple[Tensor, FlatVector]] = {}
         for intervals in due:
             records = intervals.end(self.updates, parameters, self._row, looks)
             for name, columns in records.items():
                 self._rings[name].add(self.updates, columns)
 
-    def _add(self, name: str, products: Row, scale: float | Tensor = 1.0) -> None:
+    def _add(self, name: str, products: FlatVector, scale: float | Tensor = 1.0) -> None:
         """Add the record of a row of negative allocations, which is overwritten."""
         cells = self._cell_sum(products.flat).mul_(-1.0).mul_(scale)
         extra = self._details[name]

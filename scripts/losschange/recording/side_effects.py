@@ -16,7 +16,9 @@ from torch import Tensor
 
 
 @contextmanager
-def isolated(model: torch.nn.Module, training: bool = False, seed: int = 0) -> Iterator[None]:
+def without_side_effects(
+    model: torch.nn.Module, training: bool = False, seed: int = 0
+) -> Iterator[None]:
     """Run a model on the side of its training.
 
     Parameters
@@ -48,7 +50,9 @@ def isolated(model: torch.nn.Module, training: bool = False, seed: int = 0) -> I
 
 
 @contextmanager
-def placed(parameters: Sequence[Tensor], values: Sequence[Tensor] | None) -> Iterator[None]:
+def with_parameters(
+    parameters: Sequence[Tensor], values: Sequence[Tensor] | None
+) -> Iterator[None]:
     """Give parameters other values inside the context, and their own bits back after it.
 
     Parameters

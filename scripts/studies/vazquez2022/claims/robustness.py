@@ -17,7 +17,7 @@ from losschange.claims.distances import (
 from losschange.claims.judging import MissingData
 from losschange.claims.statistics import pick, share, share_of_mean
 from losschange.claims.verdicts import Condition
-from losschange.claims.views import View
+from losschange.claims.views import Resample
 
 from .registry import CLAIMS
 
@@ -41,7 +41,7 @@ LANGUAGES = ("en", "de", "fi", "et")
     scope="all",
     layers=False,
 )
-def objective_determines_the_dynamics(views: Mapping[str, View]):
+def objective_determines_the_dynamics(views: Mapping[str, Resample]):
     """§4.5: trends go with the objective, over all data settings. p ≤ 0.05; 1-NN all; above.
 
     Distances between normalised profiles. The three objectives also differ in architecture (MT
@@ -78,7 +78,7 @@ def objective_determines_the_dynamics(views: Mapping[str, View]):
     scope="all",
     objectives=["mlm"],
 )
-def estonian_masked_model_differs_most(views: Mapping[str, View]):
+def estonian_masked_model_differs_most(views: Mapping[str, Resample]):
     """§4.5: the Estonian MLM is most different, initial layers more responsible. Both > 0."""
     own = _by_language(views, "MLM")
     languages = list(own)
@@ -103,7 +103,7 @@ def estonian_masked_model_differs_most(views: Mapping[str, View]):
     scope="all",
     objectives=["clm"],
 )
-def english_and_german_respond_earlier(views: Mapping[str, View]):
+def english_and_german_respond_earlier(views: Mapping[str, Resample]):
     """§4.5: CLM en, de respond in earlier attention layers than fi, et. Centre of mass lower."""
     centres = {}
     for name, view in _by_language(views, "CLM").items():
@@ -127,7 +127,7 @@ def english_and_german_respond_earlier(views: Mapping[str, View]):
     scope="all",
     objectives=["clm"],
 )
-def causal_attention_peaks_before_the_end(views: Mapping[str, View]):
+def causal_attention_peaks_before_the_end(views: Mapping[str, Resample]):
     """§4.5: CLM's peak in penultimate layers in all four languages. Peak in layers 6-11."""
     found = []
     for view in _by_language(views, "CLM").values():
@@ -137,7 +137,7 @@ def causal_attention_peaks_before_the_end(views: Mapping[str, View]):
     return [np.min(found)]
 
 
-def _by_language(views: Mapping[str, View], title: str) -> dict[str, View]:
+def _by_language(views: Mapping[str, Resample], title: str) -> dict[str, Resample]:
     """Models of Europarl by language.
 
     Raises
