@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from running.configuration import synthetic_pairs
+from running.configuration import NEWS_TEST, synthetic_pairs
 from running.configuration_check import ConfigurationError, load_configuration
 from text.corpus_costs import text_minutes, vocabulary_memory
 from running.costs import evaluation_minutes, training_cost
+from studies import load_studies
+from studies.run_files import RunFiles
 
 try:
     CONFIGURATION = load_configuration(config)
@@ -27,10 +29,11 @@ RESULTS = f"results/{CONFIGURATION.run}"
 MODELS = {model.name: model for model in CONFIGURATION.trained_models()}
 # Every training by name: a model's first seed goes by the name of the model.
 REPLICATES = CONFIGURATION.replicates()
-CORPORA = {model.corpus: CONFIGURATION.corpora[model.corpus] for model in MODELS.values()}
+CORPORA = {name: CONFIGURATION.corpora[name] for name in CONFIGURATION.used_corpora()}
+STUDIES = load_studies(CONFIGURATION.studies)
+RUN_FILES = RunFiles(CONFIGURATION, RESULTS)
 # What each model is estimated to take; jobs ask for it.
 COSTS = {model.name: training_cost(CONFIGURATION, model) for model in MODELS.values()}
-NEWS_TEST = "newstest2018"
 # Text before all else: its jobs take several cores, and would wait until trainings leave them free.
 TEXT_FIRST = 1
 
@@ -53,31 +56,13 @@ def cost_of(wildcards):
 
 def memory_of(wildcards):
     """Megabytes that a job asks for that holds a model."""
-    return CONFIGURATION.resources.training_memory or cost_of(wildcards).host_memory
+    return CONFIGURATION.execution.memory or cost_of(wildcards).host_memory
 
 
 def training_minutes(wildcards):
     """Minutes that a training asks for: all it needs, or all that the queue allows."""
     minutes = cost_of(wildcards).minutes_to_request
     return min(minutes, TIME_LIMIT or minutes)
-
-
-def replicates_of(names):
-    """Names of all trainings of some models, those of a model together."""
-    return [
-        name for wanted in names for name, (model, _) in REPLICATES.items() if model.name == wanted
-    ]
-
-
-def news_corpus(model):
-    """Name of the news test set of a translation model, or None."""
-    name = f"{NEWS_TEST}-{'-'.join(model.languages)}"
-    return name if model.objective == "mt" and name in CONFIGURATION.corpora else None
-
-
-for model in MODELS.values():
-    if news_corpus(model):
-        CORPORA[news_corpus(model)] = CONFIGURATION.corpora[news_corpus(model)]
 
 
 def splits_of(corpus):
@@ -87,20 +72,21 @@ def splits_of(corpus):
 
 
 def uses(script, *files):
-    """A script, every module of this project that it imports, and other files it reads.
+    """A script and other files it reads, with every module of this project that they import.
 
     Listed as input where an edit should rerun the rule. Fetching, tokens and training leave it
     out on purpose: an edit must not retrain the models.
     """
-    found, waiting = [], [SCRIPTS / f"{script}.py"]
+    found, waiting = [], [SCRIPTS / f"{script}.py", *(SCRIPTS / name for name in files)]
     while waiting:
-        path = waiting.pop()
+        path = waiting.pop(0)
         if path in found or not path.is_file():
             continue
         found.append(path)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            waiting += imported_files(node, path)
-    return [str(path) for path in found] + [str(SCRIPTS / name) for name in files]
+        if path.suffix == ".py":
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                waiting += imported_files(node, path)
+    return [str(path) for path in found]
 
 
 def imported_files(node, path):

@@ -6,14 +6,6 @@ from running.files import UserError
 # Corpora of artificial text take their sentences from places this far apart: no overlap.
 SYNTHETIC_STRIDE = 100_000_000
 
-# A corpus that another one must not overlap with belongs to the run as well.
-waiting = list(CORPORA.values())
-while waiting:
-    for other in waiting.pop().held_out_from:
-        if other not in CORPORA:
-            CORPORA[other] = CONFIGURATION.corpora[other]
-            waiting.append(CORPORA[other])
-
 
 def archive_of(source):
     """Path of a source's archive on a mirror, and below corpora/archives."""

@@ -23,7 +23,7 @@ rule evaluate_model:
         references=lambda wildcards: [
             reference(model_of(wildcards), split)
             for split in test_splits(model_of(wildcards))
-            if model_of(wildcards).objective == "mt"
+            if model_of(wildcards).translates
         ],
     output:
         f"{RESULTS}/models/{{model}}/quality.json",
@@ -31,11 +31,12 @@ rule evaluate_model:
         f"{RESULTS}/logs/evaluate_model/{{model}}.log",
     conda:
         "../envs/training.yaml"
-    threads: CONFIGURATION.resources.training_threads
+    threads: CONFIGURATION.execution.threads
     resources:
+        **GPU_MODEL,
         runtime=lambda wildcards: evaluation_minutes(CONFIGURATION, model_of(wildcards)),
         mem_mb=memory_of,
-        gpu=min(CONFIGURATION.resources.training_gpus, 1),
+        gpu=min(CONFIGURATION.execution.gpus, 1),
     params:
         model=lambda wildcards: model_of(wildcards).name,
         tokens=lambda wildcards: f"{RESULTS}/tokens/{model_of(wildcards).tokens}",
@@ -45,7 +46,7 @@ rule evaluate_model:
         translate=lambda wildcards: [
             f"--translate {split} {reference(model_of(wildcards), split)}"
             for split in test_splits(model_of(wildcards))
-            if model_of(wildcards).objective == "mt"
+            if model_of(wildcards).translates
         ],
         settings=json.dumps(CONFIGURATION.evaluation.model_dump()),
     shell:

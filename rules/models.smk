@@ -6,8 +6,8 @@ stopped training goes on from there.
 
 from losschange import RECORDING_VERSION
 
-# No parameter of the rule: a finished training is not made again by other workers.
-WORKERS = CONFIGURATION.resources.workers
+# No parameter of the rule: a finished training is not made again because it would run otherwise.
+EXECUTION = json.dumps(CONFIGURATION.execution.model_dump())
 
 
 rule train_model:
@@ -27,11 +27,12 @@ rule train_model:
     retries: TRAINING_RETRIES
     conda:
         "../envs/training.yaml"
-    threads: CONFIGURATION.resources.training_threads * WORKERS
+    threads: CONFIGURATION.execution.threads * CONFIGURATION.execution.processes
     resources:
+        **GPU_MODEL,
         runtime=training_minutes,
         mem_mb=memory_of,
-        gpu=CONFIGURATION.resources.training_gpus,
+        gpu=CONFIGURATION.execution.gpus,
     params:
         training=lambda wildcards: json.dumps(
             CONFIGURATION.training_of(model_of(wildcards)).model_dump()
@@ -45,9 +46,10 @@ rule train_model:
     shell:
         # exec: a signal of the queue reaches the training, and nothing ends before it has saved.
         "exec {PYTHON} {SCRIPTS}/train_model.py --model {params.model}"
-        " --training {params.training:q} --recording {params.recording:q}"
+        " --training {params.training:q} --execution {EXECUTION:q}"
+        " --recording {params.recording:q}"
         " --tokens {params.tokens} --provenance {input.provenance} --seed {params.seed}"
-        " --threads {threads} --workers {WORKERS} --gpus {resources.gpu}"
+        " --gpus {resources.gpu}"
         " --state {params.state} --cube {output.cube}"
         " --checkpoint {output.checkpoint} --history {output.history}"
         " --settings {output.settings} > {log} 2>&1"

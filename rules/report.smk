@@ -1,7 +1,26 @@
 """One page with everything, readable offline. -> report/"""
 
 CAPTION_FOLDER = Path(os.path.relpath(Path(workflow.basedir) / "captions"))
-CAPTIONS = ["workflow"] + [f"figure{n}" for n in FIGURE_NUMBERS] + [f"table{n}" for n in (1, 2, 3)]
+# What every figure shows: the models whose summaries it is made from.
+SHOWN = {
+    figure.number: list(
+        dict.fromkeys(
+            REPLICATES[Path(path).stem][0].name
+            for path in figure.inputs(RUN_FILES).get("summaries", [])
+        )
+    )
+    for study in STUDIES
+    for figure in study.figures
+}
+# Texts that the page is made of, the studies' own among them.
+REPORT_TEXTS = [CAPTION_FOLDER / "workflow.rst"]
+for folder in (SCRIPTS / "report", *(SCRIPTS / "studies" / study.name for study in STUDIES)):
+    REPORT_TEXTS += sorted([*folder.rglob("*.j2"), *folder.rglob("*.css"), *folder.rglob("*.rst")])
+STUDY_CODE = [
+    str(path.relative_to(SCRIPTS))
+    for study in STUDIES
+    for path in sorted((SCRIPTS / "studies" / study.name).glob("*.py"))
+]
 
 
 rule write_configuration:
@@ -23,7 +42,7 @@ rule make_report:
         configuration=rules.write_configuration.output,
         figures=rules.figures.input,
         tables=rules.tables.input,
-        claims=f"{CLAIMS}/claims.json",
+        claims=list(CLAIM_RECORDS.values()),
         qualities=expand(f"{RESULTS}/models/{{model}}/quality.json", model=MODELS),
         settings=expand(f"{RESULTS}/models/{{model}}/settings.json", model=MODELS),
         histories=expand(f"{RESULTS}/models/{{model}}/training.csv", model=MODELS),
@@ -31,14 +50,9 @@ rule make_report:
         records=expand(f"{RESULTS}/corpora/archives/{{archive}}.json", archive=ARCHIVES),
         provenance=expand(f"{RESULTS}/corpora/{{corpus}}/provenance.json", corpus=CORPORA),
         tokens=expand(f"{RESULTS}/tokens/{{tokens}}/tokens.json", tokens=TOKENS),
-        summaries=summaries_of(MODELS),
-        captions=[f"{CAPTION_FOLDER}/{name}.rst" for name in CAPTIONS],
-        code=uses(
-            "make_report",
-            "report/report.html.j2",
-            "report/report.css",
-            *CLAIM_TEMPLATES,
-        ),
+        summaries=RUN_FILES.summaries(MODELS),
+        texts=REPORT_TEXTS,
+        code=uses("make_report", *STUDY_CODE),
     output:
         report(
             f"{RESULTS}/report/report.html",
@@ -54,12 +68,16 @@ rule make_report:
         figures=FIGURES,
         tables=TABLES,
         captions=CAPTION_FOLDER,
+        studies=[study.name for study in STUDIES],
+        claims=json.dumps(CLAIM_RECORDS),
+        shown=json.dumps(SHOWN),
     shell:
         "{PYTHON} {input.code[0]} --configuration {input.configuration}"
         " --figures-folder {params.figures} --tables-folder {params.tables}"
         " --qualities {input.qualities} --settings {input.settings} --counts {input.counts}"
         " --source-records {input.records} --provenance {input.provenance} --tokens {input.tokens}"
-        " --claims {input.claims} --histories {input.histories} --summaries {input.summaries}"
+        " --studies {params.studies} --claims {params.claims:q} --shown {params.shown:q}"
+        " --histories {input.histories} --summaries {input.summaries}"
         " --captions {params.captions} --output {output} > {log} 2>&1"
 
 

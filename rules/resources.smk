@@ -9,7 +9,7 @@ def time_limit():
     """Minutes that the queue allows a job, from config.yaml or the profile; None if it does not say."""
     named = workflow.resource_settings.default_resources or {}
     in_profile = int(named["time_limit"].value) if "time_limit" in named else None
-    return CONFIGURATION.resources.time_limit or in_profile
+    return CONFIGURATION.execution.time_limit or in_profile
 
 
 TIME_LIMIT = time_limit()
@@ -18,7 +18,8 @@ TIME_LIMIT = time_limit()
 # a try that makes no progress ends soon. Without a limit: what the profile says.
 # Only the process that plans repeats a job; the one that runs it in the queue would multiply them.
 TRAINING_RETRIES = (
-    max(2 * max(cost.tries(TIME_LIMIT) for cost in COSTS.values()) + 2, 10)
+    CONFIGURATION.execution.tries
+    or max(2 * max(cost.tries(TIME_LIMIT) for cost in COSTS.values()) + 2, 10)
     if TIME_LIMIT and workflow.is_main_process
     else None
 )
@@ -45,3 +46,9 @@ onstart:
         except UserError as error:
             raise WorkflowError(str(error))
     list_missing_sources()
+
+
+# Asked for with every GPU where a cluster has several kinds.
+GPU_MODEL = (
+    {"gpu_model": CONFIGURATION.execution.gpu_model} if CONFIGURATION.execution.gpu_model else {}
+)

@@ -7,14 +7,14 @@ def text_of(tokens, split):
     """Path, without the language, of the text behind a split of token ids."""
     model = TOKENS[tokens]
     if split == NEWS_TEST:
-        return f"{RESULTS}/corpora/{news_corpus(model)}/test"
+        return f"{RESULTS}/corpora/{CONFIGURATION.news_corpus(model)}/test"
     return f"{RESULTS}/corpora/{model.corpus}/{split}"
 
 
 def token_splits(tokens):
     """Splits of a set of token ids: those of the corpus, and the news test set."""
     model = TOKENS[tokens]
-    return splits_of(model.corpus) + ([NEWS_TEST] if news_corpus(model) else [])
+    return splits_of(model.corpus) + ([NEWS_TEST] if CONFIGURATION.news_corpus(model) else [])
 
 
 def token_files(tokens, splits):

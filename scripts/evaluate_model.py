@@ -7,11 +7,10 @@ import warnings
 from itertools import islice
 from pathlib import Path
 
+from objectives import OBJECTIVES
 from running.devices import claimed_devices
 from running.files import replace_when_complete, run_script
 from running.models import parse_model
-
-MEASURES = {"clm": "perplexity", "mlm": "masked-token loss", "mt": "translation"}
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -30,7 +29,7 @@ def measure(options: argparse.Namespace) -> None:
     quality = {
         "model": model.name,
         "objective": model.objective,
-        "measure": MEASURES[model.objective],
+        "measure": OBJECTIVES[model.objective].quality.measure,
         "splits": splits,
         "context_free": context_free.get("valid"),
     }

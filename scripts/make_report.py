@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from report.claims.record import read_claims
 from report.inputs import read_run
 from report.page import render_report
 from running.files import replace_when_complete, run_script
+from studies import load_studies
 
 CAPTIONS = Path(__file__).resolve().parent.parent / "captions"
 
@@ -35,12 +37,16 @@ def build_parser() -> argparse.ArgumentParser:
         "--figures-folder", type=Path, help="folder of figureC.svg, figure1.svg ..."
     )
     parser.add_argument("--tables-folder", type=Path, help="folder of table1.csv ... table3.md")
-    parser.add_argument("--claims", type=Path, help="claims/claims.json")
+    parser.add_argument("--studies", nargs="+", default=["vazquez2022"], help="names of studies")
+    parser.add_argument(
+        "--claims", type=json.loads, default={}, help='as JSON: {"vazquez2022": "claims.json"}'
+    )
+    parser.add_argument(
+        "--shown", type=json.loads, default={}, help='models by figure as JSON: {"1": ["clm-en"]}'
+    )
     for option, files in LISTS.items():
         parser.add_argument(option, type=Path, nargs="*", default=[], help=files)
-    parser.add_argument(
-        "--captions", type=Path, default=CAPTIONS, help="folder of the captions (*.rst)"
-    )
+    parser.add_argument("--captions", type=Path, default=CAPTIONS, help="folder of workflow.rst")
     parser.add_argument("--output", type=Path, required=True, help="the page (.html)")
     return parser
 
@@ -50,9 +56,16 @@ def main(arguments: list[str] | None = None) -> None:
     options = build_parser().parse_args(arguments)
     lists = {name: getattr(options, name) for name in (o[2:].replace("-", "_") for o in LISTS)}
     run = read_run(options.configuration, **lists)
-    folders = (options.captions, options.figures_folder, options.tables_folder)
-    claims = read_claims(options.claims) if options.claims else None
-    page = render_report(run, *folders, claims=claims)
+    claims = {study: read_claims(Path(path)) for study, path in options.claims.items()}
+    page = render_report(
+        run,
+        options.captions,
+        load_studies(options.studies),
+        options.figures_folder,
+        options.tables_folder,
+        claims,
+        options.shown,
+    )
     with replace_when_complete(options.output) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
 

@@ -17,11 +17,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="such as clm-en or mt-en-de")
     parser.add_argument("--training", required=True, help="hyper-parameters as JSON")
+    parser.add_argument("--execution", required=True, help="how it is run, as JSON")
     parser.add_argument("--recording", required=True, help="what is recorded, as JSON")
     parser.add_argument("--tokens", type=Path, required=True, help="folder of token ids")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--threads", type=int, default=1, help="of all workers together")
-    parser.add_argument("--workers", type=int, default=1, help="processes that share every update")
     parser.add_argument("--gpus", type=int, default=0, help="GPUs to claim")
     parser.add_argument("--state", type=Path, required=True, help="folder that survives a stop")
     parser.add_argument("--cube", type=Path, required=True)
@@ -32,20 +31,22 @@ def main() -> None:
     options = parser.parse_args()
     # fairseq and hydra warn about their own use of torch; nothing a user could change.
     warnings.simplefilter("ignore")
+    execution = json.loads(options.execution)
+    workers = execution["workers"] or max(execution["gpus"], 1)
     arguments = (
         parse_model(options.model),
         json.loads(options.training),
+        execution,
         json.loads(options.recording),
         options.tokens,
         options.seed,
-        max(options.threads // options.workers, 1),
         options.state,
         Outputs(options.cube, options.checkpoint, options.history, options.settings),
         options.provenance,
     )
     with claimed_devices(options.gpus):
-        if options.workers > 1:
-            run_workers(options.workers, arguments)
+        if workers > 1:
+            run_workers(workers, arguments)
             return
         # Imported late: this takes seconds, and a wrong command line should not.
         from training.run import train_model

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-import plot_distances
-import plot_estimators
+from illustrations import draw
 from losschange.claims import Evidence, main_models
 from losschange.claims.agreement import agreement, block_profiles, positive_share
 from losschange.claims.distances import (
@@ -18,7 +17,6 @@ from losschange.claims.distances import (
 from losschange.claims.statistics import intraclass_correlation, kendall, linear_fit, spearman, t90
 from losschange.plots.style import house_style
 from report.claims.record import group_by_model
-from report.figure_files import figure_parser
 from synthetic_cubes import model_attributes
 from synthetic_summaries import BINS, LAYERS, SIX, make_summary, paper_like, paper_like_run
 
@@ -134,21 +132,19 @@ def texts(figure):
 
 
 def test_figure_of_estimators_compares_all_with_batch():
-    options = figure_parser("").parse_args(["--output-stem", "x"])
     with house_style():
-        figure = plot_estimators.draw([two_estimators()], options)
+        figure = draw("E", [two_estimators()])
         assert "probe" in texts(figure) and "batch" not in texts(figure)
         assert [text.get_text() for text in figure.legends[0].get_texts()] == ["batch", "probe"]
         figure.canvas.draw()
-        alone = plot_estimators.draw([make_summary(paper_like("mlm-en"))], options)
+        alone = draw("E", [make_summary(paper_like("mlm-en"))])
         assert "no other estimator" in {text.get_text() for text in alone.axes[2].texts}
 
 
 def test_figure_of_distances_names_every_model():
-    options = figure_parser("").parse_args(["--output-stem", "x"])
     summaries = [make_summary(training) for training in paper_like_run().values()]
     with house_style():
-        figure = plot_distances.draw(summaries, options)
+        figure = draw("D", summaries)
         assert set(group_by_model(summaries)) <= texts(figure)
-        lonely = plot_distances.draw(summaries[:2], options)
+        lonely = draw("D", summaries[:2])
         assert "needs three models" in lonely.texts[0].get_text()

@@ -75,7 +75,7 @@ def test_every_mistake_is_told_at_once():
         ("training.precision: found False;", "allowed is 'fp16', 'bf16' or 'fp32'"),
         ("seed: missing", ""),
         ("vocabulary.size: found 'big';", "integer"),
-        ("models.1: found 'xlm-en';", "allowed are clm-LANGUAGE"),
+        ("models.1: found 'xlm-en';", "allowed are OBJECTIVE-LANGUAGE (clm, mlm)"),
         ("colour: unknown key; known here:", "vocabulary"),
         ("corpora.europarl-en-de.train: found 'most';", "'rest'"),
         ("corpora.wmt-en-de.sources: found 'nowhere';", "synthetic:<pairs>"),
@@ -87,6 +87,12 @@ def test_every_mistake_is_told_at_once():
         assert any(line.startswith(start) and part in line for line in found), (start, found)
     # 'most' is wrong twice: neither a number nor the word.
     assert len(found) <= len(expected) + 1, found
+
+
+def test_keys_of_earlier_versions_say_where_they_are_now():
+    found = mistakes(merged(values(), {"training": {"device": "cpu"}, "resources": {}}))
+    assert "training.device: this key is now execution.device" in found
+    assert "resources: this key is now execution, without training_ before its keys" in found
 
 
 def test_numbers_that_yaml_reads_as_text():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import plot_conservation
+from illustrations import draw, write_figure
 from losschange.analysis.conservation_profiles import ConservationProfile, conservation_profile
 from losschange.analysis.summaries import open_summary, summarise_cube, write_summary
 from losschange.plots.conservation import draw_conservation
@@ -187,14 +187,10 @@ def test_ratios_have_the_digits_that_tell_them_apart(ratio, text):
     assert times(ratio) == text
 
 
-def arguments(paths, stem, *options):
-    return ["--summaries", *map(str, paths.values()), "--output-stem", str(stem), *options]
-
-
 def test_script_writes_identical_bytes(paths, tmp_path):
     for folder in ("a", "b"):
         stem = tmp_path / folder / "figureC"
-        plot_conservation.main(arguments(paths, stem, "--main", *MODELS))
+        write_figure("C", stem, paths.values(), main=MODELS)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert names == ["figureC.pdf", "figureC.png", "figureC.svg"]
     for name in names:
@@ -202,17 +198,14 @@ def test_script_writes_identical_bytes(paths, tmp_path):
 
 
 def test_curves_are_drawn_of_the_main_models_in_their_order(summaries):
-    options = plot_conservation.build_parser().parse_args(
-        ["--output-stem", "x", "--main", "mt-en-de", "clm-en", "mlm-xx"]
-    )
-    figure = plot_conservation.draw(list(summaries.values()), options)
+    figure = draw("C", list(summaries.values()), main=["mt-en-de", "clm-en", "mlm-xx"])
     rows = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
     assert rows == ["MT\nmt-en-de", "CLM\nclm-en"]
-    nothing = plot_conservation.draw([], options)
+    nothing = draw("C", [])
     assert "no models" in nothing.texts[0].get_text()
 
 
 def test_a_missing_summary_is_named(paths, tmp_path):
-    with pytest.raises(UserError, match="cannot draw figureC: no summary at"):
-        plot_conservation.main(arguments({"x": tmp_path / "x.nc"}, tmp_path / "figureC"))
+    with pytest.raises(UserError, match="cannot make figureC: no summary at"):
+        write_figure("C", tmp_path / "figureC", [tmp_path / "x.nc"])
     assert not list(tmp_path.iterdir())

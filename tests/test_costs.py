@@ -5,13 +5,14 @@ import pytest
 import yaml
 
 from losschange.cube.format import open_cube
+from objectives import OBJECTIVES
 from running.configuration_check import ConfigurationError, load_configuration
 from running.costs import looks_per_update, records_per_update, training_cost
-from running.model_size import model_size
 from running.models import parse_model
-from running.speeds import hardware_names, measurements, seconds_per_batch
+from running.speeds import hardware_names, measurements, seconds_per_batch, size_of
 from text.corpus_costs import corpus_pairs, text_minutes
 from tiny_trainings import (
+    EXECUTION,
     RECORDING,
     ROOT,
     TINY,
@@ -55,7 +56,6 @@ def cost(name="clm-en", **changes):
 def test_parameters_and_cells_are_those_of_the_model_that_fairseq_builds(name, tokens, tmp_path):
     from losschange.recording.partition import partition_parameters
     from losschange_fairseq.building import build_trainer
-    from losschange_fairseq.schemas import schema_for
     from training.fairseq_arguments import fairseq_arguments
 
     model = parse_model(name)
@@ -66,9 +66,11 @@ def test_parameters_and_cells_are_those_of_the_model_that_fairseq_builds(name, t
         built = trainer.get_model()
         named = [(key, p.shape) for key, p in built.named_parameters() if p.requires_grad]
         words = len(task.target_dictionary)
-        size = model_size(model.objective, training, VOCABULARY, length=16)
+        size = size_of(model.objective, training, VOCABULARY)
         assert size.parameters == sum(shape.numel() for _, shape in named)
-        assert size.cells == len(partition_parameters(named, schema_for(built)).layout.cells)
+        assert size.cells == len(
+            partition_parameters(named, OBJECTIVES[model.objective].schema(built)).layout.cells
+        )
         matrices = [shape for _, shape in named if len(shape) == 2 and shape[0] == words]
         assert size.embedding_matrices == len(matrices)
 
@@ -82,12 +84,12 @@ def test_a_cube_holds_as_many_numbers_as_estimated(tokens, tmp_path):
     model = parse_model("mt-en-de")
     training = tiny_training(model)
     outputs = Outputs(*(tmp_path / name for name in ("cube", "checkpoint", "history", "settings")))
-    train_model(model, training, RECORDING, tokens["mt"], 1, 1, tmp_path / "state", outputs)
+    train_model(model, training, EXECUTION, RECORDING, tokens["mt"], 1, tmp_path / "state", outputs)
     with open_cube(outputs.cube) as cube:
         names = [name for name in cube if name.startswith(("lca", "helped"))]
         found = sum(int(np.isfinite(cube[name].values).sum()) for name in names)
     recording = load_configuration(values() | {"recording": RECORDING}).recording
-    size = model_size("mt", training, VOCABULARY, length=16)
+    size = size_of("mt", training, VOCABULARY)
     # Intervals that the end of training cuts short have a record of their own.
     expected = training["total_updates"] * records_per_update(recording, size)
     assert found == pytest.approx(expected, rel=0.05)
@@ -112,7 +114,7 @@ def test_the_paper_takes_two_days_a_model_on_its_own_hardware():
         assert estimated.seconds_plain / 3600 == pytest.approx(48, rel=0.02)
         assert estimated.seconds_plain < estimated.seconds < 1.2 * estimated.seconds_plain
         assert estimated.device_memory < 32_000, "the V100's"
-    assert cost(resources={"hardware": "h100"}).seconds < cost().seconds / 2
+    assert cost(execution={"hardware": "h100"}).seconds < cost().seconds / 2
 
 
 def test_every_machine_has_all_objectives():
@@ -120,7 +122,7 @@ def test_every_machine_has_all_objectives():
     wanted = {(hardware, o) for hardware in hardware_names() for o in ("clm", "mlm", "mt")}
     assert known == wanted
     for hardware in set(hardware_names()) - {"cpu"}:
-        assert configuration(resources={"hardware": hardware}).resources.hardware == hardware
+        assert configuration(execution={"hardware": hardware}).execution.hardware == hardware
 
 
 def test_costs_grow_with_what_is_asked_for():
@@ -129,10 +131,10 @@ def test_costs_grow_with_what_is_asked_for():
     assert twice.seconds == pytest.approx(2 * paper.seconds)
     assert twice.disk_kept > 1.5 * paper.disk_kept
     assert cost(training={"max_tokens": 4096}).device_memory > paper.device_memory
-    shared = cost(resources={"training_gpus": 4})
+    shared = cost(execution={"gpus": 4})
     assert paper.seconds / 4 < shared.seconds < paper.seconds
     assert shared.host_memory == 4 * paper.host_memory
-    on_cpu = cost(resources={"training_gpus": 0})
+    on_cpu = cost(execution={"gpus": 0})
     assert on_cpu.seconds > 10 * paper.seconds and on_cpu.device_memory == 0
 
 
@@ -171,12 +173,12 @@ def test_pairs_are_counted_where_they_can_be_known(tmp_path):
 
 def test_workers_that_cannot_share_an_update_are_refused():
     with pytest.raises(ConfigurationError) as caught:
-        configuration(training={**TINY, "update_frequency": 3}, resources={"training_gpus": 2})
+        configuration(training={**TINY, "update_frequency": 3}, execution={"gpus": 2})
     assert "training of clm-en: update_frequency 3 does not divide among 2" in str(caught.value)
-    with pytest.raises(ConfigurationError, match="training_workers 3 should be null or training_"):
-        configuration(resources={"training_gpus": 2, "training_workers": 3})
-    with pytest.raises(ConfigurationError, match="resources.hardware: found 'abacus'"):
-        configuration(resources={"hardware": "abacus"})
+    with pytest.raises(ConfigurationError, match="workers 3 should be null or gpus 2"):
+        configuration(execution={"gpus": 2, "workers": 3})
+    with pytest.raises(ConfigurationError, match="execution.hardware: found 'abacus'"):
+        configuration(execution={"hardware": "abacus"})
 
 
 def test_the_table_tells_what_a_preset_will_cost_and_starts_nothing(tmp_path):

@@ -302,9 +302,9 @@ def test_a_resumed_training_is_the_straight_one_to_the_bit(objective, tokens, tm
     model = parse_model(NAMES[objective])
     switches = dict.fromkeys(SWITCHES, True)
     training = tiny_training(
-        model, learning_rate=RATE, total_updates=UPDATES, data_workers=1, **switches, **changes
+        model, learning_rate=RATE, total_updates=UPDATES, **switches, **changes
     )
-    arguments = fairseq_arguments(model, training, tokens[objective], 1, "cpu")
+    arguments = fairseq_arguments(model, training, tokens[objective], 1, "cpu", data_workers=1)
     intervals = DutyIntervals(UPDATES, UPDATES, UPDATES)
     halted = ResumableTraining(arguments, tmp_path / "halted", intervals)
     assert not halted.run(lambda update, numbers: None, lambda: halted.updates == 23)

@@ -5,8 +5,8 @@ from fairseq.modules import LearnedPositionalEmbedding
 
 from losschange.recording.partition import partition_parameters
 from losschange_fairseq.building import build_trainer
-from losschange_fairseq.schemas import schema_for
 from losschange_fairseq.settings import settings_as_run
+from objectives import OBJECTIVES
 from running.configuration_check import load_configuration
 from running.models import parse_model
 from tiny_trainings import TINY, values
@@ -57,6 +57,6 @@ def test_stock_models_are_left_as_fairseq_makes_them(tokens):
 def test_every_parameter_of_a_matched_model_has_its_cell(name, tokens):
     model, _ = build(f"{name}.matched", tokens)
     shapes = [(name, p.shape) for name, p in model.named_parameters()]
-    layout = partition_parameters(shapes, schema_for(model)).layout
+    layout = partition_parameters(shapes, OBJECTIVES[name.partition("-")[0]].schema(model)).layout
     assert sum(layout.n_parameters) == sum(p.numel() for p in model.parameters())
     assert "position" in {cell.component for cell in layout.cells}

@@ -1,6 +1,5 @@
 """Figures show what the summaries say, for any size of run, and the same bytes every time."""
 
-import importlib
 import os
 import subprocess
 import sys
@@ -9,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import plot_figure4
-import plot_figure6
+from illustrations import arguments, draw, write_figure
 from losschange.analysis.profiles import (
     ModelProfile,
     head_profile,
@@ -25,7 +23,6 @@ from losschange.plots.overlay_lines import draw_overlay_lines, line_looks
 from losschange.plots.positive_maps import draw_positive_maps
 from losschange.plots.style import SMALL, house_style
 from losschange.plots.training_lines import draw_training_lines
-from report.figure_files import figure_parser
 from running.files import UserError
 from synthetic_cubes import write_cube
 
@@ -126,7 +123,7 @@ def test_joined_bins_keep_the_largest_value(summaries):
 
 def test_overlay_dashes_only_the_estonian_mlm_and_tells_models_apart(summaries):
     profiles = [layer_profile(summary, "batch") for summary in summaries.values()]
-    looks = line_looks(profiles)
+    looks = line_looks(profiles, dashed=["mlm-et"])
     assert [look["label"] for look in looks if look["linestyle"] != "-"] == ["mlm-et"]
     assert len({look["color"] for look in looks}) == len(MODELS)
     assert len({look["marker"] for look in looks}) == 3
@@ -153,23 +150,17 @@ def sentence_of(figure):
 
 
 def test_figures_say_in_words_what_is_missing(summaries):
-    options = figure_parser("").parse_args(["--output-stem", "x"])
-    options.reading, options.main = "summed", ["clm-en"]
-    clm = [summaries["clm-en"]]
-    assert "no such model" in sentence_of(plot_figure4.draw(clm, options))
-    assert "no additional models" in sentence_of(plot_figure6.draw(clm, options))
+    assert "no such model" in sentence_of(draw(4, []))
+    assert "no additional models" in sentence_of(draw(6, []))
     for number in (1, 2, 3, 5):
-        script = importlib.import_module(f"plot_figure{number}")
-        assert f"Figure {number} has nothing" in sentence_of(script.draw([], options))
+        assert f"Figure {number} has nothing" in sentence_of(draw(number, []))
 
 
 @pytest.mark.parametrize("number", range(1, 7))
 def test_scripts_write_identical_bytes(paths, tmp_path, number):
-    script = importlib.import_module(f"plot_figure{number}")
-    inputs = ["--summaries", *map(str, paths.values())]
+    chosen = [paths["mlm-en"]] if number == 4 else paths.values()
     for folder in ("a", "b"):
-        stem = tmp_path / folder / f"figure{number}"
-        script.main([*inputs, "--output-stem", str(stem)])
+        write_figure(number, tmp_path / folder / f"figure{number}", chosen)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert names == [f"figure{number}.{kind}" for kind in ("pdf", "png", "svg")]
     for name in names:
@@ -181,8 +172,8 @@ def test_bytes_depend_neither_on_the_process_nor_on_the_users_settings(paths, tm
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "matplotlibrc").write_text(settings)
         subprocess.run(
-            [sys.executable, SCRIPTS / "plot_figure3.py", "--summaries", paths["clm-en"]]
-            + ["--output-stem", "figure3"],
+            [sys.executable, SCRIPTS / "make_figure.py"]
+            + arguments(3, "figure3", {"summaries": [paths["clm-en"]]}),
             cwd=tmp_path / folder,
             env={**os.environ, "PYTHONHASHSEED": seed, "TZ": f"UTC+{seed}"},
             check=True,
@@ -193,10 +184,8 @@ def test_bytes_depend_neither_on_the_process_nor_on_the_users_settings(paths, tm
 
 
 def test_an_estimator_that_was_not_recorded_is_named(paths, tmp_path):
-    script = importlib.import_module("plot_figure1")
-    arguments = ["--summaries", str(paths["clm-en"]), "--output-stem", str(tmp_path / "figure1")]
     with pytest.raises(UserError, match="'probe'; recorded: batch"):
-        script.main([*arguments, "--estimator", "probe"])
+        write_figure(1, tmp_path / "figure1", [paths["clm-en"]], estimator="probe")
     assert not list(tmp_path.iterdir())
 
 
@@ -204,10 +193,7 @@ def test_an_estimator_that_was_not_recorded_is_named(paths, tmp_path):
 def test_two_layers_and_two_heads_are_enough(tmp_path, model):
     write_cube(tmp_path / "cube.nc", model, 12, layers=2, heads=2)
     write_summary(summarise_cube(tmp_path / "cube.nc"), tmp_path / "s.nc")
-    options = figure_parser("").parse_args(["--output-stem", "x"])
-    options.reading, options.main = "summed", []
     for number in range(1, 7):
-        script = importlib.import_module(f"plot_figure{number}")
-        figure = script.draw([open_summary(tmp_path / "s.nc")], options)
+        figure = draw(number, [open_summary(tmp_path / "s.nc")])
         figure.draw_without_rendering()
-        assert bool(figure.axes) == (number != 4 or model == "mlm-en")
+        assert figure.axes

@@ -12,7 +12,6 @@ import xarray as xr
 import make_report
 from report.claims.pages import plot_uri
 from report.claims.tables import column_names
-from report.illustrations import shown_models
 from report.inputs import read_run
 from report.overview import configured
 from report.values import nats, portable, ratio
@@ -25,7 +24,6 @@ from tiny_reports import (
     STEPS,
     Page,
     arguments,
-    configuration,
     make_run,
     render,
     write,
@@ -214,17 +212,6 @@ def test_damaged_input_is_named_and_leaves_no_report(run_folder, tmp_path, name,
     with pytest.raises(UserError, match=message):
         make_report.main(replaced)
     assert not (tmp_path / "report.html").exists()
-
-
-def test_figures_name_the_models_that_their_scripts_choose(run_folder):
-    values = configuration() | {"models": ["clm-de", "clm-en", "mlm-de", "mt-de-en"]}
-    path = run_folder / "other.json"
-    write(path, values)
-    run = read_run(path)
-    assert shown_models(run, 1) == ["clm-en"]
-    assert shown_models(run, 4) == []
-    assert shown_models(run, 5) == ["clm-de", "clm-en", "mlm-de", "mt-de-en"]
-    assert shown_models(run, 6) == ["clm-de", "mlm-de", "mt-de-en"]
 
 
 def test_overrides_decide_how_many_updates_were_planned(run_folder):

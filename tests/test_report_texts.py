@@ -5,9 +5,9 @@ import pytest
 from report.illustrations import marked, read_caption
 from report.quality import judge
 from report.values import make_grid, nats, percent, ratio, ratio_span, tiny
-from tiny_reports import CAPTIONS, FIGURES, quality
+from tiny_reports import CAPTIONS, STUDY_CAPTIONS, quality
 
-CAPTION_NAMES = [f"figure{n}" for n in FIGURES] + [f"table{n}" for n in range(1, 4)]
+CAPTION_FILES = [CAPTIONS / "workflow.rst", *sorted(STUDY_CAPTIONS.glob("*.rst"))]
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,13 @@ def test_the_verdict_needs_more_than_frequencies(record, verdict):
     assert judge(record)[0] == verdict
 
 
-@pytest.mark.parametrize("name", [*CAPTION_NAMES, "workflow"])
-def test_captions_read_the_same_in_both_reports(name):
+@pytest.mark.parametrize("path", CAPTION_FILES, ids=lambda path: path.stem)
+def test_captions_read_the_same_in_both_reports(path):
     docutils = pytest.importorskip("docutils.core")
-    text = (CAPTIONS / f"{name}.rst").read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
     document = docutils.publish_doctree(text, settings_overrides={"halt_level": 2})
     paragraphs = [node.astext().replace("\n", " ") for node in document]
-    title, rest = read_caption(CAPTIONS / f"{name}.rst")
+    title, rest = read_caption(path)
     assert [title, *("".join(part for part, _ in parts) for parts in rest)] == paragraphs
     # `snakemake --report` fills in captions as templates
     assert "{{" not in text and "{%" not in text

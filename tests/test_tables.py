@@ -5,15 +5,13 @@ import json
 
 import pytest
 
-import make_table1
-import make_table2
-import make_table3
+from illustrations import write_table
 from losschange.analysis.summaries import open_summary, summarise_cube, write_summary
 from report.table_files import MISSING, Table, as_latex, as_markdown, number_text
 from running.files import UserError
-from studies.vazquez2022.positive_table import positive_table
-from studies.vazquez2022.sentence_table import sentence_table
-from studies.vazquez2022.settings_table import settings_table
+from studies.vazquez2022.tables.table1 import positive_table
+from studies.vazquez2022.tables.table2 import settings_table
+from studies.vazquez2022.tables.table3 import sentence_table
 from synthetic_cubes import write_cube
 
 SUFFIXES = ("csv", "md", "tex")
@@ -122,10 +120,9 @@ def test_scripts_write_identical_bytes(paths, tmp_path):
     counts.write_text(json.dumps({"corpus": "c", "languages": ["en", "de"], "splits": {}}))
     for folder in ("a", "b"):
         stem = tmp_path / folder
-        summaries = ["--summaries", *map(str, paths)]
-        make_table1.main([*summaries, "--output-stem", str(stem / "table1")])
-        make_table2.main(["--settings", str(one), "--output-stem", str(stem / "table2")])
-        make_table3.main(["--counts", str(counts), "--output-stem", str(stem / "table3")])
+        write_table(1, stem / "table1", summaries=paths)
+        write_table(2, stem / "table2", settings=[one])
+        write_table(3, stem / "table3", counts=[counts])
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert names == [f"table{n}.{suffix}" for n in (1, 2, 3) for suffix in SUFFIXES]
     for name in names:
@@ -136,7 +133,6 @@ def test_scripts_write_identical_bytes(paths, tmp_path):
 
 def test_a_record_without_its_keys_is_refused(tmp_path):
     path = tmp_path / "counts.json"
-    arguments = ["--counts", str(path), "--output-stem", str(tmp_path / "out" / "table3")]
     for content, message in (
         (None, "no file at"),
         ("{", "not valid JSON"),
@@ -146,7 +142,7 @@ def test_a_record_without_its_keys_is_refused(tmp_path):
         if content is not None:
             path.write_text(content)
         with pytest.raises(UserError, match=message):
-            make_table3.main(arguments)
+            write_table(3, tmp_path / "out" / "table3", counts=[path])
     assert not (tmp_path / "out").exists()
 
 

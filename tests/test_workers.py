@@ -17,7 +17,7 @@ import pytest
 from losschange.cube.format import open_cube
 from running.files import UserError
 from running.models import parse_model
-from tiny_trainings import RECORDING, ROOT, tiny_training
+from tiny_trainings import RECORDING, ROOT, split_changes, tiny_training
 from training.fairseq_arguments import fairseq_arguments
 from training.state import Outputs
 from training.workers import _exit_codes
@@ -36,11 +36,12 @@ def start(folder, objective, tokens, workers=2, **changes):
     """train_model.py, started in a session of its own."""
     folder.mkdir(exist_ok=True)
     model = parse_model(NAMES[objective])
-    training = json.dumps(tiny_training(model, **{**SAME, **changes}))
+    changes, execution = split_changes({**SAME, **changes, "workers": workers})
+    training = json.dumps(tiny_training(model, **changes))
     outputs = [part for name in OUTPUTS for part in (f"--{name}", str(folder / name))]
     command = [
         *(sys.executable, "-B", str(SCRIPT), "--model", model.name, "--training", training),
-        *("--recording", json.dumps(RECORDING), "--workers", str(workers), "--threads", "2"),
+        *("--execution", json.dumps(execution), "--recording", json.dumps(RECORDING)),
         *("--tokens", str(tokens[objective]), "--seed", "1", "--state", str(folder / "state")),
         *outputs,
     ]
@@ -123,11 +124,16 @@ def test_two_workers_record_what_one_process_does(pair, tokens, tmp_path):
     objective, folder = pair
     model = parse_model(NAMES[objective])
     outputs = Outputs(*(tmp_path / name for name in OUTPUTS))
-    training = tiny_training(model, **SAME)
-    train_model(model, training, RECORDING, tokens[objective], 1, 1, tmp_path / "state", outputs)
+    changes, execution = split_changes(SAME)
+    data, state = tokens[objective], tmp_path / "state"
+    train_model(
+        model, tiny_training(model, **changes), execution, RECORDING, data, 1, state, outputs
+    )
 
     assert {path.name for path in folder.iterdir()} == {path.name for path in tmp_path.iterdir()}
     settings = [json.loads((path / "settings").read_text()) for path in (folder, tmp_path)]
+    for entry, workers in zip(settings, (2, 1), strict=True):
+        assert entry["as_run"].pop("workers") == workers
     assert settings[0]["as_run"] == settings[1]["as_run"], "the same batch"
     with open_cube(folder / "cube") as two, open_cube(tmp_path / "cube") as one:
         assert two["step"].values.tolist() == list(range(1, UPDATES + 1))

@@ -91,10 +91,24 @@ def test_one_setting_of_one_model_retrains_that_model_alone(repository, tmp_path
 
 
 def test_editing_a_figure_script_redraws_that_figure_alone(repository):
-    script = repository / "scripts" / "plot_figure3.py"
+    script = repository / "scripts/studies/vazquez2022/figures/figure3.py"
     script.write_text(script.read_text() + "\n# edited\n")
     jobs = planned_jobs(snakemake(repository, "--dry-run", *SETTINGS, "figures").stdout)
     assert {name for name in jobs if name != "figures"} == {"plot_figure3"}
+
+
+def test_how_trainings_run_is_no_reason_to_train_again(repository):
+    """Every key of `execution` at once, on a finished run."""
+    changed = {
+        "data_workers": 0, "validation_interval": 7, "checkpoint_interval": 3, "threads": 2,
+        "gpus": 1, "workers": 1, "memory": 900, "tries": 3, "hardware": "h100", "time_limit": 90,
+        "device": "auto", "gpu_model": "a100",
+    }  # fmt: skip
+    loaded = yaml.safe_load((repository / "config.yaml").read_text())
+    assert set(changed) == set(loaded["execution"])
+    keys = [f"execution={json.dumps(changed)}"]
+    done = snakemake(repository, "--dry-run", *SETTINGS, "--config", *keys)
+    assert "Nothing to be done" in done.stdout, done.stdout
 
 
 def test_editing_the_plots_never_retrains(repository):

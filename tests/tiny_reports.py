@@ -16,7 +16,10 @@ from synthetic_cubes import write_cube
 MODELS = ("clm-en", "mlm-en", "mt-en-de")
 ESTIMATORS = {"fresh": 4, "probe": 10, "simpson": 30, "probe_valid": 50}
 FIGURES = ("C", *range(1, 7), "E", "D")
-CAPTIONS = Path(__file__).parent.parent / "captions"
+ROOT = Path(__file__).parent.parent
+CAPTIONS = ROOT / "captions"
+STUDY_CAPTIONS = ROOT / "scripts" / "studies" / "vazquez2022" / "captions"
+SHOWN = {str(number): MODELS for number in FIGURES} | {"4": ["mlm-en"], "6": []}
 SHARP = '<b>sharp & "quoted"</b>'
 DIGEST = "0123456789abcdef" * 4
 STEPS = 120
@@ -201,7 +204,8 @@ def arguments(folder, output):
     return [
         *("--configuration", str(folder / "configuration.json")),
         *("--figures-folder", str(folder / "figures"), "--tables-folder", str(folder / "tables")),
-        *("--claims", str(folder / "claims/claims.json")),
+        *("--claims", json.dumps({"vazquez2022": str(folder / "claims/claims.json")})),
+        *("--shown", json.dumps(SHOWN)),
         *("--qualities", *files(folder, "models/*/quality.json")),
         *("--settings", *files(folder, "models/*/settings.json")),
         *("--counts", *files(folder, "corpora/*/counts.json")),

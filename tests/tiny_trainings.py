@@ -25,10 +25,15 @@ TINY = {
     "update_frequency": 2,
     "tokens_per_sample": 16,
     "max_tokens": 256,
-    "validation_interval": 10,
-    "checkpoint_interval": 5,
+}
+EXECUTION = {
     "device": "cpu",
     "data_workers": 0,
+    "validation_interval": 10,
+    "checkpoint_interval": 5,
+    "threads": 1,
+    "gpus": 0,
+    "workers": None,
 }
 # Every estimator, at strides that divide neither each other nor the updates.
 RECORDING = {
@@ -40,6 +45,12 @@ RECORDING = {
     "vocabulary_bins": 5,
     "vocabulary_division": "mass",
 }
+
+
+def split_changes(changes: dict) -> tuple[dict, dict]:
+    """Changes of the tiny training, and the whole of how it is run, from one set of keywords."""
+    training = {name: value for name, value in changes.items() if name not in EXECUTION}
+    return training, EXECUTION | {n: value for n, value in changes.items() if n in EXECUTION}
 
 
 @cache

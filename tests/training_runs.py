@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from losschange.cube.format import open_cube
-from losschange_fairseq.training import Intervals, ResumableTraining
+from losschange_fairseq.training import DutyIntervals, ResumableTraining
 from running.models import parse_model
-from tiny_trainings import RECORDING, ROOT, tiny_training
+from tiny_trainings import RECORDING, ROOT, split_changes, tiny_training
 from training.fairseq_arguments import fairseq_arguments
 
 SCRIPT = ROOT / "scripts" / "train_model.py"
@@ -26,11 +26,12 @@ OUTPUTS = ("cube", "checkpoint", "history", "settings")
 def command(folder, objective, tokens, **changes):
     """The call of train_model.py that trains a tiny model into a folder."""
     model = parse_model(NAMES[objective])
+    changes, execution = split_changes(changes)
     training = json.dumps(tiny_training(model, **changes))
     outputs = [part for name in OUTPUTS for part in (f"--{name}", str(folder / name))]
     return [
         *(sys.executable, "-B", str(SCRIPT), "--model", model.name, "--training", training),
-        *("--recording", json.dumps(RECORDING)),
+        *("--execution", json.dumps(execution), "--recording", json.dumps(RECORDING)),
         *("--tokens", str(tokens[objective]), "--seed", "1", "--state", str(folder / "state")),
         *outputs,
     ]
@@ -46,11 +47,16 @@ def run(arguments, status=0, **options):
 def in_process(folder, objective, tokens, **changes):
     """The same training in this process, with `batch` alone, not yet run."""
     model = parse_model(NAMES[objective])
+    changes, execution = split_changes(changes)
     training = tiny_training(model, **changes)
-    intervals = Intervals(
-        training["total_updates"], training["validation_interval"], training["checkpoint_interval"]
+    intervals = DutyIntervals(
+        training["total_updates"],
+        execution["validation_interval"],
+        execution["checkpoint_interval"],
     )
-    arguments = fairseq_arguments(model, training, tokens[objective], 1, "cpu")
+    arguments = fairseq_arguments(
+        model, training, tokens[objective], 1, "cpu", data_workers=execution["data_workers"]
+    )
     return ResumableTraining(arguments, folder, intervals)
 
 

@@ -5,34 +5,6 @@ from __future__ import annotations
 from losschange.recording.partition import Rule, Schema
 
 
-def schema_for(model) -> Schema:
-    """The schema of a fairseq model.
-
-    Parameters
-    ----------
-    model : fairseq model
-        A `transformer` (translation), `transformer_lm` or `roberta` model.
-
-    Raises
-    ------
-    ValueError
-        If the model has neither a Transformer encoder nor a Transformer decoder.
-    """
-    encoder, decoder = getattr(model, "encoder", None), getattr(model, "decoder", None)
-    if hasattr(encoder, "sentence_encoder"):
-        return masked_lm_schema(
-            len(encoder.sentence_encoder.layers), _heads(encoder.sentence_encoder)
-        )
-    if encoder is not None and decoder is not None:
-        return translation_schema(len(encoder.layers), len(decoder.layers), _heads(encoder))
-    if decoder is not None and hasattr(decoder, "layers"):
-        return causal_lm_schema(len(decoder.layers), _heads(decoder))
-    raise ValueError(
-        f"no schema for a {type(model).__name__}; known are fairseq's transformer, "
-        "transformer_lm and roberta"
-    )
-
-
 def causal_lm_schema(layers: int, heads: int) -> Schema:
     """Schema of `transformer_lm`: one decoder stack without cross-attention."""
     return Schema(
@@ -122,7 +94,3 @@ def _attention_rules(prefix: str, first: int, kind: str) -> list[Rule]:
         Rule(prefix + r"[kqv]_proj\.bias", "bias", first, "rows"),
         Rule(prefix + r"out_proj\.bias", "bias", first),
     ]
-
-
-def _heads(stack) -> int:
-    return stack.layers[0].self_attn.num_heads

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 
+import torch
 from fairseq.modules import LearnedPositionalEmbedding
 
+from .fast.small_heads import LONGEST, WIDEST
 from .fast.stacks import FastDecoder, FastEncoder
 
 
-def settings_as_run(cfg, model) -> dict[str, object]:
+def settings_as_run(cfg, model, passes: int | None = None) -> dict[str, object]:
     """Settings of a training under the names of the paper's Table 2.
 
     Parameters
@@ -17,6 +19,8 @@ def settings_as_run(cfg, model) -> dict[str, object]:
     cfg : fairseq configuration
     model : fairseq model
         A `transformer`, `transformer_lm` or `roberta` model.
+    passes : int, optional
+        Passes that an update was made of, where that was decided while it ran.
     """
     sides = [getattr(model, side, None) for side in ("encoder", "decoder")]
     stacks = [getattr(side, "sentence_encoder", side) for side in sides if side is not None]
@@ -49,8 +53,9 @@ def settings_as_run(cfg, model) -> dict[str, object]:
         "fast_optimizer": cfg.optimizer._name.startswith("fused_"),
         "fast_bookkeeping": hasattr(model, "_every_module"),
         "compile": bool(getattr(task, "compile_layers", False)),
-        "micro_batches": getattr(task, "micro_batches", "stock"),
-        "data_workers": cfg.dataset.num_workers,
+        # Passes that an update was made of.
+        "micro_batches": passes or optimization.update_freq[0],
+        "attention_kernel": _attention_kernel(stacks[0]),
         "adam_betas": list(ast.literal_eval(str(cfg.optimizer.adam_betas))),
         "adam_epsilon": cfg.optimizer.adam_eps,
         "weight_decay": cfg.optimizer.weight_decay,
@@ -65,6 +70,25 @@ def settings_as_run(cfg, model) -> dict[str, object]:
         settings["leave_unmasked_probability"] = task.leave_unmasked_prob
         settings["random_token_probability"] = task.random_token_prob
     return settings
+
+
+def _attention_kernel(stack) -> str:
+    """Which code computed the attention of a stack: fairseq's, this project's, or PyTorch's."""
+    if not isinstance(stack, FastEncoder | FastDecoder):
+        return "fairseq"
+    parameter = next(stack.parameters())
+    attention = stack.layers[0].self_attn
+    if parameter.device.type == "cpu":
+        narrow = attention.head_dim <= WIDEST and not attention.dropout_module.p
+        return f"small_heads up to {LONGEST} tokens, torch above" if narrow else "torch"
+    allowed = torch.backends.cuda
+    names = {
+        "cudnn": allowed.cudnn_sdp_enabled() and not stack.lengths_change,
+        "flash": allowed.flash_sdp_enabled(),
+        "efficient": allowed.mem_efficient_sdp_enabled(),
+        "math": allowed.math_sdp_enabled(),
+    }
+    return "torch: " + ", ".join(name for name, on in names.items() if on)
 
 
 def _precision(cfg) -> str:

@@ -1,6 +1,7 @@
 """fairseq tasks that record Loss Change Allocation at every update.
 
-Each is a stock fairseq task; only the moment of the optimizer's step is looked at.
+There is one for every objective: a stock fairseq task of which only the moment of the optimizer's
+step is looked at.
 """
 
 from dataclasses import dataclass, field
@@ -8,24 +9,20 @@ from typing import Optional
 
 import torch
 from fairseq.logging import metrics
-from fairseq.tasks import register_task
-from fairseq.tasks.language_modeling import LanguageModelingConfig, LanguageModelingTask
-from fairseq.tasks.masked_lm import MaskedLMConfig, MaskedLMTask
-from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from fairseq.tasks import TASK_DATACLASS_REGISTRY, TASK_REGISTRY, register_task
 from torch.distributed import get_rank, is_initialized
 
 from losschange.cube.parts import PartStore
 from losschange.recording.attachment import trainable_parameters
 from losschange.recording.partition import partition_parameters
 from losschange.recording.recorder import Recorder
+from objectives import OBJECTIVES, Objective
 
-from .fast.masking import draw_masks_once
 from .fast.micro_batches import join_samples, passes_for
 from .fast.stacks import use_fast_layers
 from .initialisation import scale_initialisation
 from .master_weights import MasterWeights
 from .recording import RecordingSettings
-from .schemas import schema_for
 
 
 class RecordingTask:
@@ -33,6 +30,8 @@ class RecordingTask:
 
     Attributes
     ----------
+    objective : objectives.Objective
+        What the task trains for.
     recorder : losschange.recording.recorder.Recorder or None
         None before the first update, when `--lca-parts` is not given, or in a data-parallel
         process other than the first, which alone records.
@@ -40,6 +39,7 @@ class RecordingTask:
         How many make an update, once that is decided; a training that goes on keeps the number.
     """
 
+    objective: Objective
     recorder = None
     passes = None
     _started = False
@@ -59,6 +59,12 @@ class RecordingTask:
         if self.options.fast_layers:
             use_fast_layers(model, self.options.compile_layers)
         return model
+
+    def load_dataset(self, split, *arguments, **options):
+        """Load a split, and prepare it as the objective asks for."""
+        super().load_dataset(split, *arguments, **options)
+        if self.objective.prepare_dataset is not None:
+            self.objective.prepare_dataset(self.datasets[split], self.options)
 
     def build_criterion(self, *arguments, **options):
         """Build the criterion, with products in bfloat16 where the options ask for it."""
@@ -134,7 +140,9 @@ class RecordingTask:
         while hasattr(model, "module"):
             model = model.module
         named = trainable_parameters(model)
-        partition = partition_parameters(((name, p.shape) for name, p in named), schema_for(model))
+        partition = partition_parameters(
+            ((name, p.shape) for name, p in named), self.objective.schema(model)
+        )
         store = PartStore(self.options.lca_parts)
         self._master_weights = MasterWeights(optimizer, named)
         settings = RecordingSettings.parse(self.options.lca_recording)
@@ -221,37 +229,41 @@ class RecordingConfig:
     )
 
 
-@dataclass
-class RecordingTranslationConfig(TranslationConfig, RecordingConfig):
-    """Options of `lca_translation`."""
+def register_recording_task(objective: Objective) -> type:
+    """Register an objective's stock task with fairseq, recorded, as `lca_<objective>`.
+
+    Parameters
+    ----------
+    objective : Objective
+
+    Raises
+    ------
+    KeyError
+        If fairseq has no task of the name that the objective gives.
+    """
+    if objective.register is not None:
+        objective.register()
+    stock = TASK_REGISTRY[objective.fairseq_task]
+    stock_config = TASK_DATACLASS_REGISTRY[objective.fairseq_task]
+    name = "".join(part.title() for part in objective.name.split("_"))
+    config = dataclass(
+        type(
+            f"Recording{name}Config",
+            (stock_config, RecordingConfig),
+            {"__doc__": f"Options of `{objective.task}`.", "__module__": __name__},
+        )
+    )
+    task = type(
+        f"Recording{name}",
+        (RecordingTask, stock),
+        {
+            "__doc__": f"fairseq's {objective.fairseq_task} task, recorded.",
+            "__module__": __name__,
+            "objective": objective,
+        },
+    )
+    return register_task(objective.task, dataclass=config)(task)
 
 
-@dataclass
-class RecordingLanguageModelingConfig(LanguageModelingConfig, RecordingConfig):
-    """Options of `lca_language_modeling`."""
-
-
-@dataclass
-class RecordingMaskedLMConfig(MaskedLMConfig, RecordingConfig):
-    """Options of `lca_masked_lm`."""
-
-
-@register_task("lca_translation", dataclass=RecordingTranslationConfig)
-class RecordingTranslation(RecordingTask, TranslationTask):
-    """fairseq's translation task, recorded."""
-
-
-@register_task("lca_language_modeling", dataclass=RecordingLanguageModelingConfig)
-class RecordingLanguageModeling(RecordingTask, LanguageModelingTask):
-    """fairseq's language_modeling task, recorded."""
-
-
-@register_task("lca_masked_lm", dataclass=RecordingMaskedLMConfig)
-class RecordingMaskedLM(RecordingTask, MaskedLMTask):
-    """fairseq's masked_lm task, recorded."""
-
-    def load_dataset(self, split, *arguments, **options):
-        """Load a split."""
-        super().load_dataset(split, *arguments, **options)
-        if self.options.fast_bookkeeping:
-            draw_masks_once(self.datasets[split])
+for _objective in OBJECTIVES.values():
+    register_recording_task(_objective)

@@ -187,7 +187,7 @@ class ResumableTraining:
 
     def settings_as_run(self) -> dict[str, object]:
         """Hyper-parameters read from what was built, under the names of the paper's Table 2."""
-        return settings_as_run(self.cfg, self.trainer.get_model())
+        return settings_as_run(self.cfg, self.trainer.get_model(), self.task.passes)
 
     def _load(self, restored: Path | None):
         """Load the newest checkpoint, if there is one; the iterator over epochs."""

@@ -5,19 +5,13 @@ from __future__ import annotations
 import base64
 import csv
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from report.inputs import Run
 from report.values import Grid, make_grid
 from running.files import UserError
-from studies.vazquez2022.paper_values import OBJECTIVES
 
-FIGURES = range(1, 7)
-CONSERVATION_FIGURE = "C"
-ESTIMATOR_FIGURE = "E"
-DISTANCE_FIGURE = "D"
-TABLES = range(1, 4)
 # Vector drawings above this size make the page slow; their PNG takes the place.
 LARGEST_SVG = 1_000_000  # bytes
 
@@ -60,19 +54,20 @@ class TableFile:
     notes: list[str]
 
 
-def read_figures(folder: Path | None, captions: Path, run: Run) -> list[Figure]:
-    """All figures of the paper, also those that this run lacks.
+def read_figure(
+    number: str, folder: Path | None, captions: Path, models: Sequence[str] = ()
+) -> Figure:
+    """One figure, also one that this run lacks.
 
-    Raises
-    ------
-    UserError
-        If a caption is missing.
-    """
-    return [read_figure(number, folder, captions, run) for number in FIGURES]
-
-
-def read_figure(number: int | str, folder: Path | None, captions: Path, run: Run) -> Figure:
-    """One figure: one of the paper's, or that of conservation.
+    Parameters
+    ----------
+    number : str
+    folder : path, optional
+        Of the figures.
+    captions : path
+        Folder that has figure<number>.rst.
+    models : sequence of str
+        What it shows.
 
     Raises
     ------
@@ -82,35 +77,21 @@ def read_figure(number: int | str, folder: Path | None, captions: Path, run: Run
     name = f"figure{number}"
     title, caption = read_caption(captions / f"{name}.rst")
     image = data_uri(folder / name) if folder else None
-    return Figure(name, image, title, caption, shown_models(run, number))
+    return Figure(name, image, title, caption, list(models))
 
 
-def read_tables(folder: Path | None, captions: Path) -> list[TableFile]:
-    """All tables of the paper, from their CSV and the notes below their Markdown.
+def read_table(number: str, folder: Path | None, captions: Path) -> TableFile:
+    """One table from its CSV and the notes below its Markdown, also one that this run lacks.
 
     Raises
     ------
     UserError
-        If a caption is missing or a CSV is damaged.
+        If its caption is missing or the CSV is damaged.
     """
-    tables = []
-    for number in TABLES:
-        name = f"table{number}"
-        title, caption = read_caption(captions / f"{name}.rst")
-        grid, notes = _read_table(folder / name) if folder else (None, [])
-        tables.append(TableFile(name, grid, title, caption, notes))
-    return tables
-
-
-def shown_models(run: Run, number: int | str) -> list[str]:
-    """The models that a figure shows, as the figure scripts choose them."""
-    wanted = run.configuration["main_models"]
-    main = [wanted[o] for o in OBJECTIVES if wanted.get(o) in run.models]
-    if number == 4:
-        return [model for model in main if model.startswith("mlm-")]
-    if number in (5, CONSERVATION_FIGURE, DISTANCE_FIGURE):
-        return run.models
-    return [model for model in run.models if model not in main] if number == 6 else main
+    name = f"table{number}"
+    title, caption = read_caption(captions / f"{name}.rst")
+    grid, notes = _read_table(folder / name) if folder else (None, [])
+    return TableFile(name, grid, title, caption, notes)
 
 
 def data_uri(stem: Path) -> str | None:
@@ -148,7 +129,7 @@ def read_caption(path: Path) -> tuple[str, list[Text]]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(
-            f"no caption at {path}; --captions names the folder that has figure1.rst to table3.rst"
+            f"no caption at {path}; write one: its first paragraph is the title"
         ) from None
     paragraphs = [marked(paragraph) for paragraph in re.split(r"\n\s*\n", text.strip())]
     title = "".join(part for part, _ in paragraphs[0])

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
-from losschange.claims.agreement import ZHU_KENDALL
-from report import conservation, overview, provenance, quality
-from report.claims.pages import FOLDER as CLAIM_TEMPLATES
-from report.claims.pages import matrix_context, plot_uri
-from report.claims.tables import interval_text, value_text
-from report.illustrations import (
-    CONSERVATION_FIGURE,
-    DISTANCE_FIGURE,
-    ESTIMATOR_FIGURE,
-    marked,
-    read_caption,
-    read_figure,
-    read_figures,
-    read_tables,
-)
-from report.inputs import Run
-from report.oddities import ODDITIES
+from studies.study import Study
 
-SECTIONS = (
+from . import conservation, overview, provenance, quality
+from .illustrations import Figure, TableFile, marked, read_caption, read_figure, read_table
+from .inputs import Run
+from .sections import Link, Section, StudyContext, sections_of_study
+
+FOLDER = Path(__file__).parent
+SCRIPTS = FOLDER.parent
+# Sections before and after those of the studies.
+FIRST = (
     ("run", "This run"),
     ("quality", "Did the models learn?"),
     ("conservation", "Does it add up?"),
-    ("figures", "Figures"),
-    ("tables", "Tables"),
-    ("claims", "The paper's claims"),
-    ("estimators", "The estimator question"),
-    ("robustness", "Objective, language, corpus or size?"),
-    ("oddities", "Oddities of the paper"),
+)
+LAST = (
     ("corpora", "Corpora"),
     ("sources", "Sources"),
     ("tokens", "Tokens"),
@@ -42,14 +32,18 @@ SECTIONS = (
     ("versions", "Versions"),
     ("times", "Times"),
 )
+# The figure that shows whether LCA adds up, in the section that asks it.
+CONSERVATION_FIGURE = "C"
 
 
 def render_report(
     run: Run,
     captions: Path,
+    studies: Sequence[Study],
     figures: Path | None = None,
     tables: Path | None = None,
-    claims: dict | None = None,
+    claims: Mapping[str, dict] | None = None,
+    shown: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """The page; the same input gives the same text.
 
@@ -58,19 +52,59 @@ def render_report(
     run : Run
         From `inputs.read_run`.
     captions : path
-        Folder of figureC.rst, figure1.rst to table3.rst and workflow.rst.
+        Folder of workflow.rst.
+    studies : sequence of Study
+        In the order of the page.
     figures, tables : path, optional
         Folders of the figures (SVG, PNG) and tables (CSV, Markdown).
-    claims : dict, optional
-        The record of the claims, from `report.claims.record.read_claims`.
+    claims : mapping of study to dict, optional
+        Records of claims, from `report.claims.record.read_claims`.
+    shown : mapping of a figure's number to models, optional
 
     Raises
     ------
     UserError
         If a caption is missing, or a figure or table is damaged.
     """
+    drawn = {study.name: _figures(study, figures, run, shown or {}) for study in studies}
+    everything = {number: one for found in drawn.values() for number, one in found.items()}
+    title, introduction = read_caption(captions / "workflow.rst")
+    environment = _environment()
+    context = {
+        "run": run,
+        "name": run.configuration["run"],
+        "title": title,
+        "introduction": introduction,
+        "conservation_figure": everything.get(CONSERVATION_FIGURE),
+        **_credibility(run),
+        **_origin(run),
+    }
+
+    def render(template: str, **values) -> Markup:
+        return Markup(environment.get_template(template).render(context | values))
+
+    sections = [_general(render, name, heading) for name, heading in FIRST]
+    if CONSERVATION_FIGURE in everything:
+        figure = everything[CONSERVATION_FIGURE]
+        link = Link(figure.name, figure.title, CONSERVATION_FIGURE)
+        sections[-1] = Section(**{**vars(sections[-1]), "links": (link,)})
+    for study in studies:
+        found = StudyContext(
+            study,
+            run,
+            drawn[study.name],
+            _tables(study, tables),
+            (claims or {}).get(study.name),
+            render,
+        )
+        sections += sections_of_study(found)
+    sections += [_general(render, name, heading) for name, heading in LAST]
+    return str(render("report/report.html.j2", sections=sections))
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([Path(__file__).parent, CLAIM_TEMPLATES]),
+        loader=jinja2.FileSystemLoader([SCRIPTS, FOLDER, FOLDER / "claims"]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -78,33 +112,26 @@ def render_report(
         keep_trailing_newline=True,
     )
     environment.filters["marked"] = marked
-    title, introduction = read_caption(captions / "workflow.rst")
-    context = {
-        "run": run,
-        "name": run.configuration["run"],
-        "sections": SECTIONS,
-        "title": title,
-        "introduction": introduction,
-        "conservation_figure": read_figure(CONSERVATION_FIGURE, figures, captions, run),
-        "estimator_figure": read_figure(ESTIMATOR_FIGURE, figures, captions, run),
-        "distance_figure": read_figure(DISTANCE_FIGURE, figures, captions, run),
-        "figures": read_figures(figures, captions, run),
-        "tables": read_tables(tables, captions),
-        "claims": _claims_context(claims) if claims else None,
-        "zhu_kendall": ZHU_KENDALL,
-        "value_text": value_text,
-        "interval_text": interval_text,
-        "oddities": ODDITIES,
+    return environment
+
+
+def _general(render, name: str, title: str) -> Section:
+    return Section(name, title, render(f"report/sections/{name}.html.j2"))
+
+
+def _captions(study: Study) -> Path:
+    return SCRIPTS / "studies" / study.name / "captions"
+
+
+def _figures(study: Study, folder: Path | None, run: Run, shown: Mapping) -> dict[str, Figure]:
+    return {
+        one.number: read_figure(one.number, folder, _captions(study), shown.get(one.number, ()))
+        for one in study.figures
     }
-    context |= _credibility(run) | _origin(run)
-    return environment.get_template("report.html.j2").render(context)
 
 
-def _claims_context(record: dict) -> dict:
-    """The matrix of the claims and a plot for each of them."""
-    context = matrix_context(record)
-    plots = {claim["number"]: plot_uri(claim, context["columns"]) for claim in record["claims"]}
-    return context | {"plots": plots}
+def _tables(study: Study, folder: Path | None) -> dict[str, TableFile]:
+    return {one.number: read_table(one.number, folder, _captions(study)) for one in study.tables}
 
 
 def _credibility(run: Run) -> dict:

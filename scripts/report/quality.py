@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from losschange.plots.style import objective_name
+from objectives import OBJECTIVES
 from report.inputs import Run
 from report.overview import planned_updates
 from report.table_files import MISSING
@@ -18,21 +18,6 @@ UNKNOWN = "cannot tell"
 # Less than this below the unigram entropy could be had from the frequencies of the tokens alone,
 # estimated on one text and measured on another.
 MARGIN = 0.1
-
-# objective: (measure, what it is)
-MEASURES = {
-    "clm": ("perplexity", "exp(loss) of the text, token by token, each given those before it"),
-    "mlm": (
-        "masked-token loss",
-        "nats per selected token, each given the rest of its text; no perplexity, since no text "
-        "is predicted as a whole",
-    ),
-    "mt": (
-        "perplexity of the reference",
-        "exp(loss) of the reference translation, token by token, each given the source and the "
-        "reference before it",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -84,7 +69,9 @@ def judge(quality: dict | None) -> tuple[str, str]:
     if loss > entropy - MARGIN:
         return NOT_LEARNED, f"its loss is not {MARGIN} nats below the unigram entropy"
     context_free = quality.get("context_free")
-    if quality["objective"] == "mlm" and context_free is not None and loss >= context_free:
+    objective = OBJECTIVES.get(quality["objective"])
+    copies = objective is not None and objective.quality.beats_copying
+    if copies and context_free is not None and loss >= context_free:
         return NOT_LEARNED, "a model without context that copies unmasked tokens is as good"
     return LEARNED, ""
 
@@ -102,7 +89,7 @@ def _learning(run: Run, model: str) -> Learning:
     objective, *languages = model.split("-")
     verdict, reason = judge(quality)
     cells = [
-        objective_name(objective),
+        OBJECTIVES[objective].look.title,
         " → ".join(name for name in languages if name != "wmt"),
         count(run.steps.get(model)),
         count(planned_updates(run, model)),
@@ -127,7 +114,7 @@ def held_out_table(run: Run) -> Grid | None:
         if quality is None:
             continue
         objective = quality["objective"]
-        row = [model, MEASURES.get(objective, (objective, ""))[0]]
+        row = [model, OBJECTIVES[objective].quality.measure]
         splits = [quality["splits"].get(split) or {} for split in ("valid", "test")]
         row += [_measured(numbers, objective) for numbers in splits]
         row.append(nats(splits[1].get("loss")))
@@ -139,12 +126,15 @@ def held_out_table(run: Run) -> Grid | None:
 def measure_meanings(run: Run) -> list[tuple[str, str]]:
     """(measure, what it is) of the objectives in this run."""
     present = {quality["objective"] for quality in run.qualities.values()}
-    return [meaning for objective, meaning in MEASURES.items() if objective in present]
+    found = [one.quality for name, one in OBJECTIVES.items() if name in present]
+    return [(quality.measure, quality.meaning) for quality in found]
 
 
 def _measured(numbers: dict, objective: str) -> str:
-    value = numbers.get("loss" if objective == "mlm" else "perplexity")
-    if objective == "mlm" or value is None or not math.isfinite(value):
+    if not OBJECTIVES[objective].quality.is_perplexity:
+        return nats(numbers.get("loss"))
+    value = numbers.get("perplexity")
+    if value is None or not math.isfinite(value):
         return nats(value)
     return f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
 

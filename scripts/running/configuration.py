@@ -11,9 +11,15 @@ from pydantic import (
     model_validator,
 )
 
+from objectives import OBJECTIVES
+from studies import study_names
+
 from .configuration_corpora import CleaningSteps, Corpus, Source
+from .configuration_execution import Evaluation, Execution, Figures
 from .configuration_fields import Count, Positive, Rate, Section, Share
 from .models import Model, parse_model
+
+NEWS_TEST = "newstest2018"
 
 
 def _model_name(name: str) -> str:
@@ -21,7 +27,21 @@ def _model_name(name: str) -> str:
     return name
 
 
+def _objective_name(name: str) -> str:
+    if name not in OBJECTIVES:
+        raise ValueError(f"allowed are {', '.join(OBJECTIVES)}")
+    return name
+
+
+def _study_name(name: str) -> str:
+    if name not in study_names():
+        raise ValueError(f"allowed are the folders of scripts/studies: {', '.join(study_names())}")
+    return name
+
+
 ModelName = Annotated[str, AfterValidator(_model_name)]
+ObjectiveName = Annotated[str, AfterValidator(_objective_name)]
+StudyName = Annotated[str, AfterValidator(_study_name)]
 
 
 class Vocabulary(Section):
@@ -62,16 +82,12 @@ class Training(Section):
     leave_unmasked_probability: Share
     random_token_probability: Share
     precision: Literal["fp16", "bf16", "fp32"]
-    device: Literal["auto", "cpu", "cuda"]
     fast_layers: bool
     fast_cross_entropy: bool
     fast_optimizer: bool
     fast_bookkeeping: bool
     micro_batches: Positive | Literal["auto", "stock"]
     compile: bool
-    data_workers: Count
-    validation_interval: Positive
-    checkpoint_interval: Positive
 
     @model_validator(mode="after")
     def _fits_together(self) -> Training:
@@ -148,48 +164,6 @@ class Recording(Section):
         return self
 
 
-class Evaluation(Section):
-    """How translations are decoded."""
-
-    beam: Positive
-    length_penalty: Rate
-    sentences: Count
-    max_tokens: Positive
-
-
-class Resources(Section):
-    """What one training asks of the machine."""
-
-    hardware: Literal["auto", "h100", "v100"]
-    time_limit: Positive | None
-    training_threads: Positive
-    training_gpus: Count
-    training_workers: Positive | None
-    training_memory: Positive | None
-
-    @property
-    def workers(self) -> int:
-        """Processes that share every update of a training."""
-        return self.training_workers or max(self.training_gpus, 1)
-
-    @model_validator(mode="after")
-    def _a_worker_per_gpu(self) -> Resources:
-        if self.training_gpus and self.training_workers not in (None, self.training_gpus):
-            raise ValueError(
-                f"training_workers {self.training_workers} should be null or training_gpus "
-                f"{self.training_gpus}: every worker has one GPU"
-            )
-        return self
-
-
-class MainModels(Section):
-    """The model of each objective in Figures 1-4 and Table 1."""
-
-    clm: ModelName
-    mlm: ModelName
-    mt: ModelName
-
-
 class Configuration(Section):
     """The whole config.yaml."""
 
@@ -199,7 +173,9 @@ class Configuration(Section):
     models: Annotated[list[ModelName], Field(min_length=1)]
     wmt_language_models: bool
     matched_architecture: bool
-    main_models: MainModels
+    main_models: dict[ObjectiveName, ModelName]
+    studies: Annotated[list[StudyName], Field(min_length=1)]
+    figures: Figures
     mirror: str | None
     download_retries: Positive
     download_timeout: Rate
@@ -211,12 +187,12 @@ class Configuration(Section):
     cleaning: CleaningSteps
     vocabulary: Vocabulary
     training: Training
-    objective_training: dict[Literal["clm", "mlm", "mt"], TrainingOverride]
+    objective_training: dict[ObjectiveName, TrainingOverride]
     model_training: dict[ModelName, TrainingOverride]
     matched_training: TrainingOverride
     recording: Recording
     evaluation: Evaluation
-    resources: Resources
+    execution: Execution
 
     def trained_models(self) -> list[Model]:
         """The models of this run, in the order of the configuration."""
@@ -224,7 +200,7 @@ class Configuration(Section):
         if self.wmt_language_models:
             names += ["clm-en-wmt", "mlm-en-wmt"]
         if self.matched_architecture:
-            main = self.main_models.model_dump().values()
+            main = self.main_models.values()
             names += [f"{name}.matched" for name in main if name in names]
         return [parse_model(name) for name in dict.fromkeys(names)]
 
@@ -239,6 +215,24 @@ class Configuration(Section):
             for position, seed in enumerate(dict.fromkeys(self.seeds))
             for model in self.trained_models()
         }
+
+    def news_corpus(self, model: Model) -> str | None:
+        """Name of the news test set of a translation model, None if there is none."""
+        name = f"{NEWS_TEST}-{'-'.join(model.languages)}"
+        return name if model.translates and name in self.corpora else None
+
+    def used_corpora(self) -> list[str]:
+        """Names of the corpora that this run reads.
+
+        Those that its models are trained on, news test sets of translation models, and those
+        that one of them must not overlap with.
+        """
+        models = self.trained_models()
+        names = [model.corpus for model in models]
+        names += [news for model in models if (news := self.news_corpus(model))]
+        for name in names:  # grows while it is read
+            names += [other for other in self.corpora[name].held_out_from if other not in names]
+        return list(dict.fromkeys(names))
 
     def training_of(self, model: Model) -> Training:
         """The hyper-parameters of one model, overrides applied."""

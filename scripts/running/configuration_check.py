@@ -12,6 +12,15 @@ from .configuration import Configuration, synthetic_pairs
 from .configuration_corpora import Source
 from .models import parse_model
 
+# Keys of earlier versions and where they are now.
+MOVED = {
+    "resources": "execution, without training_ before its keys",
+    "training.device": "execution.device",
+    "training.data_workers": "execution.data_workers",
+    "training.validation_interval": "execution.validation_interval",
+    "training.checkpoint_interval": "execution.checkpoint_interval",
+}
+
 
 class ConfigurationError(ValueError):
     """Everything that is wrong with a configuration, one line per mistake."""
@@ -31,8 +40,9 @@ def load_configuration(values: Mapping[str, Any]) -> Configuration:
         With all mistakes: the key, the value found, and what is allowed.
     """
     values = dict(values)
-    if isinstance(values.get("models"), str):
-        values["models"] = values["models"].strip("[]").replace(",", " ").split()
+    for key in ("models", "studies"):
+        if isinstance(values.get(key), str):
+            values[key] = values[key].strip("[]").replace(",", " ").split()
     try:
         configuration = Configuration.model_validate(values)
     except ValidationError as error:
@@ -58,6 +68,8 @@ def _describe(problem: Mapping[str, Any]) -> str:
     path = [part for part in problem["loc"] if part != "[key]" and not _is_branch(part)]
     key = ".".join(str(part) for part in path)
     if problem["type"] == "extra_forbidden":
+        if key in MOVED:
+            return f"{key}: this key is now {MOVED[key]}"
         known = _known_keys(path[:-1])
         close = difflib.get_close_matches(str(path[-1]), known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
@@ -143,14 +155,14 @@ def _shared_paths(configuration: Configuration) -> Iterator[str]:
 
 def _broken_trainings(configuration: Configuration) -> Iterator[str]:
     """Overrides that do not fit together with the rest of a model's hyper-parameters."""
-    workers = configuration.resources.workers
+    workers = configuration.execution.processes
     for model in configuration.trained_models():
         try:
             frequency = configuration.training_of(model).update_frequency
             if frequency % workers:
                 yield (
                     f"training of {model.name}: update_frequency {frequency} does not divide among "
-                    f"{workers} workers (resources.training_workers, or one per GPU); multiply "
+                    f"{workers} workers (execution.workers, or one per GPU); multiply "
                     "update_frequency and divide max_tokens by the same number"
                 )
         except ValidationError as error:

@@ -9,7 +9,7 @@ from text.corpus_costs import corpus_disk, tokens_disk
 from .configuration import Configuration
 from .costs import TIME_MARGIN, TrainingCost, hardware_of, training_cost
 from .models import Model
-from .speeds import measurements
+from .speeds import nearest_measurement, size_of
 
 COLUMNS = (
     "model",
@@ -66,7 +66,7 @@ def _row(name: str, cost: TrainingCost, limit: int | None) -> list[str]:
 def _totals(
     configuration: Configuration, costs: dict[Model, TrainingCost], time_limit: int | None
 ) -> list[str]:
-    resources, seeds = configuration.resources, len(set(configuration.seeds))
+    execution, seeds = configuration.execution, len(set(configuration.seeds))
     trainings = seeds * len(costs)
     seconds = seeds * sum(cost.seconds for cost in costs.values())
     kept = seeds * sum(cost.disk_kept for cost in costs.values())
@@ -76,11 +76,11 @@ def _totals(
     sides = {model.tokens: (model.corpus, len(model.languages)) for model in costs}
     ids = sum(tokens_disk(configuration, *found) for found in sides.values())
     longest = max(cost.seconds for cost in costs.values())
-    gpus = resources.training_gpus
+    gpus = execution.gpus
     gpu_hours = f" ({_short(gpus * seconds / 3600)} GPU-hours)" if gpus else ""
     lines = [
         f"{trainings} trainings ({len(costs)} models, {seeds} seed{'s' if seeds > 1 else ''}; "
-        f"{resources.workers} worker{'s' if resources.workers > 1 else ''} each): "
+        f"{execution.processes} worker{'s' if execution.processes > 1 else ''} each): "
         f"{_duration(seconds)} one after the other{gpu_hours}, {_duration(longest)} all side by "
         "side.",
         f"Disk: {_size(kept)} of cubes and models, {_size(text)} of corpora (more where archives "
@@ -96,23 +96,16 @@ def _totals(
 
 
 def _sources(configuration: Configuration) -> list[str]:
-    """The measurements behind the times: those of the nearest size for every objective."""
+    """The measurement behind the times of every objective."""
     lines = ["Times are estimated from these throughputs (scripts/running/throughputs.csv):"]
     for model in {m.objective: m for m in configuration.trained_models()}.values():
         training = configuration.training_of(model)
-        hardware = hardware_of(configuration.resources, training)
-        known = [
-            m for m in measurements() if (m.hardware, m.objective) == (hardware, model.objective)
-        ]
-
-        def distance(measured, wanted=training):
-            ratio = measured.training["max_tokens"] / wanted.max_tokens
-            width = measured.training["embedding_dimension"] / wanted.embedding_dimension
-            return max(ratio, 1 / ratio) * max(width, 1 / width) ** 2
-
-        nearest = min(known, key=distance)
+        hardware = hardware_of(configuration.execution)
+        vocabulary, settings = configuration.vocabulary.size, training.model_dump()
+        operations = size_of(model.objective, settings, vocabulary).operations
+        nearest = nearest_measurement(hardware, model.objective, operations, training.max_tokens)
         lines.append(
-            f"  {model.objective} on {hardware}, width "
+            f"  {model.objective} on {hardware}, from {nearest.objective} of width "
             f"{nearest.training['embedding_dimension']}, {nearest.training['max_tokens']:,} tokens "
             f"x {nearest.update_frequency}: {nearest.tokens_per_second:,.0f} tokens/s "
             f"({nearest.source})"

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .configuration import Configuration, Recording, Resources, Training
-from .model_size import ModelSize, model_size
+from objectives import OBJECTIVES
+
+from .configuration import Configuration, Execution, Recording, Training
+from .model_size import ModelSize
 from .models import Model
-from .speeds import FILLED, sample_length, seconds_per_batch
+from .speeds import seconds_per_batch, size_of
 
 # What recording `batch` adds to an update; on an H100 1.5 % were measured.
 RECORDING_SHARE = 0.03
@@ -95,36 +97,36 @@ class TrainingCost:
         return math.ceil(TIME_MARGIN * self.seconds / usable)
 
 
-def hardware_of(resources: Resources, training: Training) -> str:
+def hardware_of(execution: Execution) -> str:
     """The machine that is estimated for: a name of throughputs.csv.
 
     "auto" is a CPU where trainings ask for no GPU, else the paper's own and the slowest, V100.
     """
-    if resources.training_gpus == 0 or training.device == "cpu":
+    if execution.gpus == 0 or execution.device == "cpu":
         return "cpu"
-    return "v100" if resources.hardware == "auto" else resources.hardware
+    return "v100" if execution.hardware == "auto" else execution.hardware
 
 
 def training_cost(configuration: Configuration, model: Model) -> TrainingCost:
     """Estimate one training of a configuration."""
-    training, resources = configuration.training_of(model), configuration.resources
+    training, execution = configuration.training_of(model), configuration.execution
     settings, recording = training.model_dump(), configuration.recording
     vocabulary = configuration.vocabulary.size
-    hardware = hardware_of(resources, training)
-    size = model_size(
-        model.objective, settings, vocabulary, sample_length(model.objective, settings)
-    )
-    batch_tokens = FILLED[model.objective] * training.max_tokens
+    hardware = hardware_of(execution)
+    size = size_of(model.objective, settings, vocabulary)
+    batch_tokens = OBJECTIVES[model.objective].filled * training.max_tokens
 
     def seconds(tokens: float) -> float:
         return seconds_per_batch(hardware, model.objective, settings, vocabulary, tokens)
 
-    batches = training.update_frequency / resources.workers
+    batches = training.update_frequency / execution.processes
     update = batches * seconds(batch_tokens)
     recorded = update * (1 + RECORDING_SHARE)
     for tokens, looks in looks_per_update(recording):
         whole, rest = divmod(tokens, training.max_tokens)
-        recorded += looks * (whole * seconds(training.max_tokens) + bool(rest) * seconds(rest))
+        recorded += looks * (
+            whole * seconds(training.max_tokens) + (seconds(rest) if rest else 0.0)
+        )
     host, device = _memory(hardware, training, recording, size)
     running, kept = _disk(hardware, training, recording, size)
     return TrainingCost(
@@ -137,7 +139,7 @@ def training_cost(configuration: Configuration, model: Model) -> TrainingCost:
         * size.operations,
         seconds_plain=training.total_updates * update,
         seconds=training.total_updates * recorded,
-        host_memory=host * resources.workers,
+        host_memory=host * execution.processes,
         device_memory=device,
         cube_numbers=training.total_updates * records_per_update(recording, size),
         disk_running=running,
@@ -147,7 +149,7 @@ def training_cost(configuration: Configuration, model: Model) -> TrainingCost:
 
 def evaluation_minutes(configuration: Configuration, model: Model) -> int:
     """Minutes that a job should ask for to measure a model's quality."""
-    test_sets = 2 if model.objective == "mt" else 0
+    test_sets = 2 if OBJECTIVES[model.objective].translates else 0
     sentences = test_sets * (configuration.evaluation.sentences or TEST_SENTENCES)
     return 10 + math.ceil(TRANSLATION_SECONDS * sentences / 60)
 

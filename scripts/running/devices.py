@@ -52,7 +52,7 @@ def claimed_devices(count: int, folder: Path | None = None) -> Iterator[str | No
     if len(names) < count:
         raise UserError(
             f"{count} GPUs are asked for, but only {', '.join(names)} can be seen; lower "
-            f"resources.training_gpus, or see {VISIBLE}"
+            f"execution.gpus, or see {VISIBLE}"
         )
     folder = folder or _lock_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

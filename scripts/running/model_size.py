@@ -1,17 +1,18 @@
-"""How large a model of the paper is before it is built: parameters, cells of its cube, arithmetic.
+"""How large a model is before it is built: parameters, cells of its cube, arithmetic.
 
-Counted by hand from fairseq's architectures; a test builds them and compares.
+Counted from what its objective says of its architecture; a test builds the models and compares.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from objectives.objective import Architecture
 
 # A forward pass multiplies and adds with every weight, a backward pass twice.
 OPERATIONS_PER_WEIGHT = 6
-# Longest sentence of fairseq's translation task, where positions are learned.
-TRANSLATION_POSITIONS = 1024
 
 
 @dataclass(frozen=True)
@@ -40,70 +41,54 @@ class ModelSize:
 
 
 def model_size(
-    objective: str, training: Mapping[str, object], vocabulary: int, length: float
+    architecture: Architecture, training: Mapping[str, Any], vocabulary: int, length: float
 ) -> ModelSize:
     """Size of a model.
 
     Parameters
     ----------
-    objective : {"clm", "mlm", "mt"}
+    architecture : Architecture
+        Of the model's objective, for these settings.
     training : mapping
         Fields of running.configuration.Training.
     vocabulary : int
-        Words, special ones included.
+        Words, those of SentencePiece included that stand for no text.
     length : float
-        Tokens of a sample, or of a sentence for "mt".
+        Tokens that attend to each other.
     """
     width, inner = training["embedding_dimension"], training["feed_forward_dimension"]
-    layers, heads = training["layers"], training["attention_heads"]
-    tied, pre_norm = training["tied_embeddings"], training["norm"] == "pre"
+    heads, pre_norm = training["attention_heads"], training["norm"] == "pre"
+    stacks = bool(architecture.encoder_layers) + bool(architecture.decoder_layers)
+    layers = architecture.encoder_layers + architecture.decoder_layers
+    crossed = architecture.decoder_layers if stacks == 2 else 0
+    learned, head = len(architecture.positions), architecture.dense_head
+    matrices, words = architecture.embedding_matrices, vocabulary + architecture.special_symbols
     attention, norm = 4 * (width * width + width), 2 * width
+
+    parameters = layers * (attention + 2 * width * inner + inner + width + 2 * norm)
+    parameters += crossed * (attention + norm)
+    parameters += stacks * pre_norm * norm
+    parameters += sum((length + 2) * width + norm for length in architecture.positions)
+    parameters += head * (width * width + width + norm + words)
+    parameters += matrices * words * width
+
+    # In every layer: four matrices by head and their biases by head; out's bias and those of W1
+    # and W2 together; the norms. Cross-attention has matrices of its own.
+    cells = layers * (4 * heads + 2 + heads + 1 + 1) + crossed * 4 * heads
+    # The embedding, learned positions and their norm; after the layers norm, matrix and bias.
+    cells += 1 + 2 * bool(learned) + (pre_norm or head) + (matrices > 1 or head) + head
+
+    weights = layers * (4 * width * width + 2 * width * inner) + crossed * 4 * width * width
     # Scores, and values weighted by them, forward and backward; fairseq computes masked ones too.
     scores = 2 * OPERATIONS_PER_WEIGHT * length * width
-
-    layer = attention + 2 * width * inner + inner + width + 2 * norm
-    parameters = layers * layer
-    # Four matrices by head and their biases by head; out's bias and those of W1 and W2; the norms.
-    cells = layers * (4 * heads + 2 + heads + 1 + 1)
-    weights = layers * (4 * width * width + 2 * width * inner)
-    blocks = layers
+    output = architecture.predicted_share * words
     # Korthikanti et al. (2022), 34 bytes of half precision per layer, token and unit of width.
     activations = layers * (17 * width + 2.5 * heads * length)
-    output_share = 1.0
-
-    # Learned positions, with two before the first, and a norm of the vectors.
-    learned = training["embedding_layer"] == "roberta" and objective != "mlm"
-    cells += 2 * learned
-
-    if objective == "clm":
-        matrices = 1 if tied else 2
-        cells += 1 + (not tied) + pre_norm
-        parameters += pre_norm * norm
-        parameters += learned * ((training["tokens_per_sample"] + 2) * width + norm)
-    elif objective == "mlm":
-        # One more symbol, the mask; positions; norms of embeddings and head; the head's layer.
-        vocabulary += 1
-        matrices = 1 if tied else 2
-        cells += 6
-        parameters += (training["tokens_per_sample"] + 2) * width + 2 * norm + pre_norm * norm
-        parameters += width * width + width + vocabulary
-        output_share = training["mask_probability"]
-    else:
-        decoder = layers // 2
-        matrices = 1 if tied else 3
-        cells += decoder * 4 * heads + 1 + (not tied) + pre_norm
-        parameters += decoder * (attention + norm) + 2 * pre_norm * norm
-        parameters += learned * 2 * ((TRANSLATION_POSITIONS + 2) * width + norm)
-        weights += decoder * 4 * width * width
-        blocks += decoder
-        activations += decoder * (8 * width + 2.5 * heads * length)
-
-    parameters += matrices * vocabulary * width
-    output = output_share * vocabulary
+    activations += crossed * (8 * width + 2.5 * heads * length)
     return ModelSize(
         parameters=parameters,
         cells=cells,
         embedding_matrices=matrices,
-        operations=OPERATIONS_PER_WEIGHT * (weights + output * width) + blocks * scores,
+        operations=OPERATIONS_PER_WEIGHT * (weights + output * width) + (layers + crossed) * scores,
         activations=activations + 3 * output,
     )

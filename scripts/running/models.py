@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-OBJECTIVES = ("clm", "mlm", "mt")
-OBJECTIVE_TITLES = {
-    "clm": "causal language model",
-    "mlm": "masked language model",
-    "mt": "machine translation",
-}
+from objectives import OBJECTIVES
+
+_LANGUAGE_MODELS = ", ".join(name for name, one in OBJECTIVES.items() if not one.translates)
+_TRANSLATIONS = ", ".join(name for name, one in OBJECTIVES.items() if one.translates)
 ALLOWED_NAMES = (
-    "clm-LANGUAGE, mlm-LANGUAGE or mt-SOURCE-TARGET, with -wmt added for text of WMT and .matched "
-    "for the architecture that all objectives share (for example clm-en, mt-de-en, mt-en-de-wmt)"
+    f"OBJECTIVE-LANGUAGE ({_LANGUAGE_MODELS}) or OBJECTIVE-SOURCE-TARGET ({_TRANSLATIONS}), with "
+    "-wmt added for text of WMT and .matched for the architecture that all objectives share (for "
+    "example clm-en, mt-de-en, mt-en-de-wmt)"
 )
 
 _NAME = re.compile(
-    r"(?P<objective>clm|mlm|mt)-(?P<first>[a-z]{2,3})(-(?P<second>[a-z]{2,3}))??(?P<wmt>-wmt)?"
-    r"(?P<matched>\.matched)?"
+    rf"(?P<objective>{'|'.join(OBJECTIVES)})-(?P<first>[a-z]{{2,3}})(-(?P<second>[a-z]{{2,3}}))??"
+    r"(?P<wmt>-wmt)?(?P<matched>\.matched)?"
 )
 
 
@@ -30,7 +29,8 @@ class Model:
     ----------
     name : str
         Such as "clm-en" or "mt-en-de".
-    objective : {"clm", "mlm", "mt"}
+    objective : str
+        A name of `objectives.OBJECTIVES`.
     source, target : str
         Languages; the same for a language model.
     corpus : str
@@ -47,9 +47,14 @@ class Model:
     architecture: str = "stock"
 
     @property
+    def translates(self) -> bool:
+        """Whether it has a source and a target language."""
+        return OBJECTIVES[self.objective].translates
+
+    @property
     def languages(self) -> tuple[str, ...]:
         """Languages of the model's tokens in the order of the corpus: one, or a pair."""
-        if self.objective != "mt":
+        if not self.translates:
             return (self.target,)
         return tuple(self.corpus.split("-")[-2:])
 
@@ -72,7 +77,7 @@ def parse_model(name: str) -> Model:
     """
     match = _NAME.fullmatch(name)
     pair = match and match["second"]
-    if not match or bool(pair) != (match["objective"] == "mt"):
+    if not match or bool(pair) != OBJECTIVES[match["objective"]].translates:
         raise ValueError(f"{name!r} is not the name of a model; allowed are {ALLOWED_NAMES}")
     source, target = match["first"], match["second"] or match["first"]
     if pair and (source == target or "en" not in (source, target)):

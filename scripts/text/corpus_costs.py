@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 from running.configuration import Configuration, synthetic_pairs
-from running.speeds import SENTENCE_TOKENS
 from studies.vazquez2022.paper_values import SENTENCES
 
 # Of a real source that the paper does not count.
@@ -17,8 +16,8 @@ UNKNOWN_PAIRS = 2_000_000
 # Bytes of a sentence on one side; 130 to 180 in Europarl. Archives hold about a third of it.
 SENTENCE_BYTES = 170
 ARCHIVE_SHARE = 0.35
-# Per sentence: token ids of two bytes, and where it begins.
-TOKEN_BYTES = 2 * SENTENCE_TOKENS + 12
+# Per sentence: 32 token ids of two bytes, and where it begins.
+TOKEN_BYTES = 2 * 32 + 12
 # Far below what was seen (62,000 pairs a second cleaned): a file system may be slow.
 PAIRS_PER_SECOND = 3000
 START_UP_MINUTES = 10

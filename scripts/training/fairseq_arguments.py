@@ -6,11 +6,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from objectives import OBJECTIVES
 from running.files import UserError
 from running.models import Model
 
-# What fairseq's roberta always does with its token vectors.
-ROBERTA_EMBEDDINGS = ("--layernorm-embedding", "--no-scale-embedding")
 PLUGIN = Path(__file__).resolve().parent.parent / "losschange_fairseq"
 
 
@@ -22,6 +21,7 @@ def fairseq_arguments(
     device: str,
     recording: Mapping[str, object] | None = None,
     worker: tuple[int, int] = (0, 1),
+    data_workers: int = 0,
 ) -> list[str]:
     """Arguments that make fairseq-train do what the paper describes (Table 2).
 
@@ -39,6 +39,8 @@ def fairseq_arguments(
         Fields of running.configuration.Recording; the batch estimator alone without it.
     worker : (int, int)
         Number of this process, from 0, and how many share every update.
+    data_workers : int
+        Processes that read ahead; 0 = the training's own.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def fairseq_arguments(
         *("--dropout", str(training["dropout"])),
         *("--attention-dropout", str(training["attention_dropout"])),
         *("--activation-fn", str(training["activation"])),
-        *("--num-workers", str(training["data_workers"])),
+        *("--num-workers", str(data_workers)),
         # fairseq would count the GPUs of the machine. One exchange of gradients per update.
         *("--distributed-world-size", str(workers), "--distributed-rank", str(rank)),
         *("--device-id", str(rank), "--distributed-no-spawn", "--ddp-backend", "legacy_ddp"),
@@ -99,8 +101,9 @@ def fairseq_arguments(
     elif training["precision"] == "bf16":
         # fairseq's own --bf16 means a TPU.
         arguments += ["--autocast", device]
-    specific = {"clm": _causal_lm, "mlm": _masked_lm, "mt": _translation}[model.objective]
-    return [*arguments, *specific(model, training)]
+    objective = OBJECTIVES[model.objective]
+    languages = (model.source, model.target)
+    return [*arguments, "--task", objective.task, *objective.arguments(training, languages)]
 
 
 def _recording(recording: Mapping[str, object], training: Mapping[str, object], seed: int) -> str:
@@ -109,74 +112,3 @@ def _recording(recording: Mapping[str, object], training: Mapping[str, object], 
     strides = settings.pop("estimators")
     limits = {"seed": seed, "max_tokens": training["max_tokens"]}
     return json.dumps({"strides": strides, **settings, **limits})
-
-
-def _causal_lm(model: Model, training: Mapping[str, object]) -> list[str]:
-    arguments = [
-        *("--task", "lca_language_modeling", "--arch", "transformer_lm"),
-        *_criterion(training),
-        *("--tokens-per-sample", str(training["tokens_per_sample"])),
-        *_stack("decoder", training["layers"], training),
-        *("--decoder-input-dim", str(training["embedding_dimension"])),
-        *("--decoder-output-dim", str(training["embedding_dimension"])),
-    ]
-    if training["tied_embeddings"]:
-        arguments.append("--share-decoder-input-output-embed")
-    if training["embedding_layer"] == "roberta":
-        arguments += ["--decoder-learned-pos", *ROBERTA_EMBEDDINGS]
-    # fairseq does not apply its pre-norm defaults for language models to the plain transformer_lm.
-    if training["norm"] == "pre":
-        arguments.append("--decoder-normalize-before")
-    return arguments
-
-
-def _masked_lm(model: Model, training: Mapping[str, object]) -> list[str]:
-    arguments = [
-        *("--task", "lca_masked_lm", "--arch", "roberta_base"),
-        *("--criterion", "chunked_masked_lm" if training["fast_cross_entropy"] else "masked_lm"),
-        *("--tokens-per-sample", str(training["tokens_per_sample"])),
-        *("--mask-prob", str(training["mask_probability"])),
-        *("--leave-unmasked-prob", str(training["leave_unmasked_probability"])),
-        *("--random-token-prob", str(training["random_token_probability"])),
-        *_stack("encoder", training["layers"], training),
-    ]
-    if not training["tied_embeddings"]:
-        arguments.append("--untie-weights-roberta")
-    if training["norm"] == "pre":
-        arguments.append("--encoder-normalize-before")
-    return arguments
-
-
-def _translation(model: Model, training: Mapping[str, object]) -> list[str]:
-    half = training["layers"] // 2
-    arguments = [
-        *("--task", "lca_translation", "--arch", "transformer"),
-        *("--source-lang", model.source, "--target-lang", model.target),
-        *_criterion(training),
-        *_stack("encoder", half, training),
-        *_stack("decoder", half, training),
-    ]
-    if training["tied_embeddings"]:
-        arguments.append("--share-all-embeddings")
-    if training["embedding_layer"] == "roberta":
-        arguments += ["--encoder-learned-pos", "--decoder-learned-pos", *ROBERTA_EMBEDDINGS]
-    if training["norm"] == "pre":
-        arguments += ["--encoder-normalize-before", "--decoder-normalize-before"]
-    return arguments
-
-
-def _stack(side: str, layers: int, training: Mapping[str, object]) -> list[str]:
-    return [
-        *(f"--{side}-layers", str(layers)),
-        *(f"--{side}-attention-heads", str(training["attention_heads"])),
-        *(f"--{side}-embed-dim", str(training["embedding_dimension"])),
-        *(f"--{side}-ffn-embed-dim", str(training["feed_forward_dimension"])),
-    ]
-
-
-def _criterion(training: Mapping[str, object]) -> list[str]:
-    if training["label_smoothing"]:
-        smoothing = str(training["label_smoothing"])
-        return ["--criterion", "label_smoothed_cross_entropy", "--label-smoothing", smoothing]
-    chunked = training["fast_cross_entropy"]
-    return ["--criterion", "chunked_cross_entropy" if chunked else "cross_entropy"]

@@ -30,6 +30,8 @@ from .progress import ProgressLine
 from .state import Outputs, TrainingState
 from .workers import Worker
 
+# What ran where the configuration leaves it open, or does not define the model: in every cube.
+AS_RUN = ("device", "workers", "threads", "precision", "micro_batches", "attention_kernel")
 PACKAGES = {"torch": "torch", "fairseq": "fairseq-fixed", "numpy": "numpy", "netCDF4": "netCDF4"}
 
 
@@ -40,10 +42,10 @@ class Interrupted(UserError):
 def train_model(
     model: Model,
     training: Mapping[str, object],
+    execution: Mapping[str, object],
     recording: Mapping[str, object],
     data: Path,
     seed: int,
-    threads: int,
     state_folder: Path,
     outputs: Outputs,
     provenance: Path | None = None,
@@ -56,13 +58,14 @@ def train_model(
     model : Model
     training : mapping
         Fields of running.configuration.Training.
+    execution : mapping
+        Fields of running.configuration.Execution. `threads` are those of a worker; a CPU gives a
+        bit-identical cube for the same number.
     recording : mapping
         Fields of running.configuration.Recording.
     data : path
         Folder of token ids.
     seed : int
-    threads : int
-        CPU threads of a worker; the cube is bit-identical for the same number.
     state_folder : path
         Survives this process; removed when all outputs are in place.
     outputs : Outputs
@@ -78,16 +81,25 @@ def train_model(
         When training cannot go on: which update, why, and what to do.
     """
     worker = worker or Worker()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(execution["threads"])
     limit = seconds_left()
     stop = StopRequest(limit)
     origin = {"provenance": cube_provenance(provenance, model.tokens)} if provenance else {}
-    device = _device(training, worker.count)
+    device = _device(str(execution["device"]), worker.count)
     arguments = fairseq_arguments(
-        model, training, data, seed, device, recording, (worker.rank, worker.count)
+        model,
+        training,
+        data,
+        seed,
+        device,
+        recording,
+        (worker.rank, worker.count),
+        execution["data_workers"],
     )
     intervals = DutyIntervals(
-        training["total_updates"], training["validation_interval"], training["checkpoint_interval"]
+        training["total_updates"],
+        execution["validation_interval"],
+        execution["checkpoint_interval"],
     )
     if not worker.writes:
         with _expected_errors(model):
@@ -99,9 +111,6 @@ def train_model(
     fingerprint = {
         "model": model.name,
         "seed": seed,
-        "threads": threads if device == "cpu" else 0,
-        "workers": worker.count,
-        "device": device,
         "tokens": _digest_of(data),
         "recording_version": RECORDING_VERSION,
         "recording": dict(recording),
@@ -126,7 +135,8 @@ def train_model(
                 f"again to go on. So far {run.updates - first} updates in this try: about "
                 f"{tries_left(left, run.updates - first)} more like it to the end"
             )
-        _put_in_place(model, training, run, state, outputs, fingerprint, origin)
+        ran = {"device": device, "workers": worker.count, "threads": execution["threads"]}
+        _put_in_place(model, training, run, state, outputs, fingerprint, ran, origin)
         state.remove()
     worker.leave()
 
@@ -140,12 +150,12 @@ def _expected_errors(model: Model) -> Iterator[None]:
         raise UserError(f"{model.name}: {error}") from error
 
 
-def _put_in_place(model, training, run, state, outputs, fingerprint, origin) -> None:
+def _put_in_place(model, training, run, state, outputs, fingerprint, ran, origin) -> None:
     settings = {
         "model": model.name,
         "objective": model.objective,
         "configured": dict(training),
-        "as_run": {**run.settings_as_run(), "device": fingerprint["device"]},
+        "as_run": {**run.settings_as_run(), **ran},
         "versions": _versions(),
         "parameters": sum(run.task.recorder.partition.layout.n_parameters),
     }
@@ -165,8 +175,7 @@ def _cube_attributes(model: Model, settings: Mapping, fingerprint: Mapping) -> d
         "tokens_digest": fingerprint["tokens"],
         "configuration_digest": hashlib.sha256(configuration).hexdigest(),
         "recording_version": RECORDING_VERSION,
-        "device": fingerprint["device"],
-        "precision": settings["as_run"]["precision"],
+        **{name: settings["as_run"][name] for name in AS_RUN},
         "seed": fingerprint["seed"],
         **_recording_attributes(fingerprint["recording"]),
         "versions": ", ".join(f"{name} {v}" for name, v in sorted(settings["versions"].items())),
@@ -215,16 +224,15 @@ def _say_start(model: Model, run: ResumableTraining, limit: float | None) -> Non
     print(f"{line}; GPUs: {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}", file=sys.stderr)
 
 
-def _device(training: Mapping[str, object], workers: int) -> str:
-    if training["device"] == "cuda" and not torch.cuda.is_available():
-        raise UserError("training.device is cuda, but torch finds no GPU; set it to auto or cpu")
-    device = str(training["device"])
+def _device(device: str, workers: int) -> str:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("execution.device is cuda, but torch finds no GPU; set it to auto or cpu")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and torch.cuda.device_count() < workers:
         raise UserError(
             f"{workers} workers need a GPU each, but torch finds {torch.cuda.device_count()}; "
-            "ask for as many (resources.training_gpus), or set training.device to cpu"
+            "ask for as many (execution.gpus), or set execution.device to cpu"
         )
     return device
 

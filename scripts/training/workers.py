@@ -172,7 +172,7 @@ def _raise_first_failure(folder: Path, codes: Sequence[int | None]) -> None:
             raise UserError(
                 f"worker {rank + 1} of {len(codes)} was killed ({signal.Signals(-code).name}), so "
                 "the others were ended. The last checkpoint is kept: run the same again. If memory "
-                "ran out, ask for more (resources.training_memory)"
+                "ran out, ask for more (execution.memory)"
             )
     for kind, error in (("error", UserError), ("fault", RuntimeError)):
         found = sorted(folder.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime_ns)

@@ -90,13 +90,10 @@ def two_models(time_limit, tmp_path_factory):
     folder = new_folder(
         tmp_path_factory.mktemp("two"),
         TINY,
+        execution={"validation_interval": 200, "checkpoint_interval": 50},
         models=["clm-en", "clm-de", "mlm-de"],
         model_training={
-            name: {
-                "total_updates": round(seconds / seconds_per_update(trial, "clm-en")),
-                "validation_interval": 200,
-                "checkpoint_interval": 50,
-            }
+            name: {"total_updates": round(seconds / seconds_per_update(trial, "clm-en"))}
             for name, seconds in (
                 ("clm-de", SHORT_SECONDS),
                 ("clm-en", LONG_LIMITS * 60 * time_limit),
@@ -107,13 +104,14 @@ def two_models(time_limit, tmp_path_factory):
     return folder
 
 
-def new_folder(parent, preset, **settings):
+def new_folder(parent, preset, execution=None, **settings):
     """A copy of the repository with the settings of a preset, and some of its own."""
     folder = copy_repository(parent / "repository")
     settings = yaml.safe_load(preset.read_text()) | {"run": "queue"} | settings
     # The queue's GPUs are none; the trainings use the CPU.
-    settings["resources"]["training_gpus"] = 1
-    settings["training"]["device"] = "cpu"
+    settings["execution"]["gpus"] = 1
+    settings["execution"]["device"] = "cpu"
+    settings["execution"] |= execution or {}
     (folder / "settings.yaml").write_text(yaml.safe_dump(settings))
     return folder
 

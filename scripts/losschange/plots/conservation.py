@@ -13,7 +13,7 @@ from losschange.analysis.conservation_profiles import ConservationProfile
 
 from .conservation_ratios import draw_notes, draw_ratios, lowest_height
 from .estimator_key import MEASURE_NAMES, MEASURED, key_row, line_look, sample_row, start_key, times
-from .style import count_format, new_figure, objective_name
+from .style import count_format, look_of, new_figure
 
 CURVE_HEIGHT = 1.4  # inches of a model's curves
 WIDTHS = (1, 1, 0.64)
@@ -69,7 +69,7 @@ def _draw_curves(full: Axes, magnified: Axes, key: Axes, profile: ConservationPr
         count_format(axes.xaxis, most=5)
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     magnified.set_ylim(low, high)
-    name = f"{objective_name(profile.objective)}\n{profile.model}".strip()
+    name = f"{look_of(profile.objective).title}\n{profile.model}".strip()
     full.set_ylabel(name, weight="bold")
     _draw_numbers(key, profile)
 

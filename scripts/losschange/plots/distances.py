@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from .style import MARKERS, colour_of, new_figure, objective_name
+from .style import look_of, new_figure
 
 
 def draw_distances(
@@ -43,8 +43,8 @@ def _draw_map(axes: Axes, objectives: Sequence[str], points: np.ndarray) -> None
     # Models of one objective may lie on top of each other: the tree names them.
     for objective in dict.fromkeys(objectives):
         own = points[[name == objective for name in objectives]]
-        look = {"marker": MARKERS.get(objective, "x"), "color": colour_of(objective)}
-        label = f"{objective_name(objective)} ({len(own)})"
+        look = {"marker": look_of(objective).marker, "color": look_of(objective).colour}
+        label = f"{look_of(objective).title} ({len(own)})"
         axes.plot(*own.T, linestyle="none", markersize=4, alpha=0.8, label=label, **look)
     axes.legend()
     axes.margins(0.15)
@@ -62,7 +62,7 @@ def _draw_tree(
     leaves = drawn["leaves"]
     axes.set_yticks(np.arange(len(leaves)) + 0.5, [models[leaf] for leaf in leaves])
     for label, leaf in zip(axes.get_yticklabels(), leaves, strict=True):
-        label.set_color(colour_of(objectives[leaf]))
+        label.set_color(look_of(objectives[leaf]).colour)
     axes.set_title("tree of the distances (average linkage)")
     axes.set_xlabel("distance of normalised profiles")
     axes.set_xlim(left=0)

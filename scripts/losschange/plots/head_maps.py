@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from losschange.analysis.profiles import ATTENTION, ModelProfile
 
-from .style import TITLES, layer_ticks, new_figure, objective_name
+from .style import TITLES, layer_ticks, look_of, new_figure
 
 
 def draw_head_maps(profiles: Sequence[ModelProfile]) -> Figure:
@@ -47,7 +47,7 @@ def draw_head_maps(profiles: Sequence[ModelProfile]) -> Figure:
                 axes.axvline(profile.border + 0.5, color="black", linewidth=0.8)
             if name != ATTENTION[0]:
                 axes.tick_params(labelleft=False)
-        title = f"{objective_name(profile.objective)} ({profile.model})"
+        title = f"{look_of(profile.objective).title} ({profile.model})"
         row[0].set_ylabel(f"{title}\nhead")
     for axes, name in zip(grid[0], ATTENTION, strict=True):
         axes.set_title(TITLES[name])

@@ -15,11 +15,10 @@ from .style import (
     CONTRIBUTION,
     SMALL,
     TITLES,
-    colour_of,
     layer_ticks,
+    look_of,
     mark_border,
     new_figure,
-    objective_name,
     value_format,
 )
 
@@ -51,7 +50,7 @@ def draw_layer_bars(profiles: Sequence[ModelProfile], row_height: float = 1.25) 
         for group in SCALES:
             _share_scale({name: panels[name] for name in group}, profile)
         # Longer names would run into the rows around.
-        words = [objective_name(profile.objective), *profile.model.split(".")]
+        words = [look_of(profile.objective).title, *profile.model.split(".")]
         size = SMALL * min(1, LONGEST_NAME / max(map(len, words)))
         panels["embedding"].set_ylabel("\n".join(words), size=size, weight="bold", linespacing=1.1)
     for name, axes in zip(names, grid[0], strict=True):
@@ -76,8 +75,8 @@ def draw_layer_bars(profiles: Sequence[ModelProfile], row_height: float = 1.25) 
 def _draw_panel(axes: Axes, profile: ModelProfile, name: str) -> None:
     values = profile.values[name]
     border = len(values) if profile.border is None else profile.border
-    _draw_bars(axes, values[:border], 1, colour_of(profile.objective))
-    _draw_bars(axes, values[border:], border + 1, colour_of(profile.objective), hatch="//////")
+    _draw_bars(axes, values[:border], 1, look_of(profile.objective).colour)
+    _draw_bars(axes, values[border:], border + 1, look_of(profile.objective).colour, hatch="//////")
     if name in profile.lowest:
         places = np.arange(1, len(values) + 1)
         axes.vlines(

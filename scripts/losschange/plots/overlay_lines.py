@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,25 +13,26 @@ from losschange.analysis.profiles import LAYER_COMPONENTS, ModelProfile
 
 from .style import (
     CONTRIBUTION,
-    MARKERS,
     TITLES,
     layer_ticks,
+    look_of,
     new_figure,
-    objective_name,
     shades,
     value_format,
 )
 
 
-def draw_overlay_lines(profiles: Sequence[ModelProfile]) -> Figure:
-    """A panel per component; colour and marker = objective, shade = model, dashed = Estonian MLM.
+def draw_overlay_lines(profiles: Sequence[ModelProfile], dashed: Collection[str] = ()) -> Figure:
+    """A panel per component; colour and marker = objective, shade = model.
 
     Parameters
     ----------
     profiles : sequence of ModelProfile
         From `losschange.analysis.profiles.layer_profile`.
+    dashed : collection of str
+        Models that are drawn dashed.
     """
-    looks = line_looks(profiles)
+    looks = line_looks(profiles, dashed)
     figure = new_figure(3.5)
     grid = figure.subplots(2, 4)
     places = dict(zip(("embedding", *LAYER_COMPONENTS[:3]), grid[0], strict=True))
@@ -70,21 +71,20 @@ def _draw_line(axes: Axes, profile: ModelProfile, name: str, look: dict) -> None
         axes.plot(part, values[part - 1], **look)
 
 
-def line_looks(profiles: Sequence[ModelProfile]) -> list[dict]:
-    """Line properties per model, in the order given."""
+def line_looks(profiles: Sequence[ModelProfile], dashed: Collection[str] = ()) -> list[dict]:
+    """Line properties per model, in the order given; models of `dashed` are drawn dashed."""
     looks = []
     for profile in profiles:
         family = [other.model for other in profiles if other.objective == profile.objective]
         shade = shades(profile.objective, len(family))[family.index(profile.model)]
-        estonian_mlm = profile.objective == "mlm" and profile.language == "et"
         looks.append(
             {
                 "color": shade,
-                "marker": MARKERS.get(profile.objective, "d"),
+                "marker": look_of(profile.objective).marker,
                 "markersize": 2.2,
                 "markeredgewidth": 0,
                 "linewidth": 0.8,
-                "linestyle": (0, (4, 1.5)) if estonian_mlm else "-",
+                "linestyle": (0, (4, 1.5)) if profile.model in dashed else "-",
                 "label": profile.model,
             }
         )
@@ -101,7 +101,7 @@ def _finish_panel(axes: Axes, profiles: Sequence[ModelProfile], name: str) -> No
             np.mean([i for i, p in enumerate(profiles) if p.objective == objective])
             for objective in objectives
         ]
-        axes.set_xticks(middles, [objective_name(objective) for objective in objectives])
+        axes.set_xticks(middles, [look_of(objective).title for objective in objectives])
         axes.margins(x=0.1)
         return
     layers = max(profile.layers for profile in profiles)

@@ -12,18 +12,13 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
+from .looks import Look
+
 PAPER_WIDTH = 7.0  # inches, both columns of an A4 page
 SMALL = 6.0  # points, the smallest text in any figure
 
-# Okabe and Ito's palette, safe for colour-blind readers; markers and dashes repeat the message.
-COLOURS = {"clm": "#0072B2", "mlm": "#D55E00", "mt": "#009E73"}
-MARKERS = {"clm": "o", "mlm": "s", "mt": "^"}
-DASHES = {"clm": "-", "mlm": (0, (4, 1)), "mt": (0, (6, 1, 1.2, 1))}
-OBJECTIVES = {
-    "clm": "CLM",
-    "mlm": "MLM",
-    "mt": "MT",
-}
+# Looks of objectives by name; whoever draws adds those of its objectives.
+LOOKS: dict[str, Look] = {}
 TITLES = {
     "embedding": "emb.",
     "key": "key",
@@ -97,19 +92,14 @@ def draw_message(sentence: str) -> Figure:
     return figure
 
 
-def objective_name(objective: str) -> str:
-    """CLM, MLM or MT; what is not known stands as it is."""
-    return OBJECTIVES.get(objective, objective)
-
-
-def colour_of(objective: str) -> str:
-    """The colour of an objective, grey for one that the paper does not have."""
-    return COLOURS.get(objective, "0.4")
+def look_of(objective: str) -> Look:
+    """The look of an objective; grey and by its own name where none was added to LOOKS."""
+    return LOOKS.get(objective, Look(objective))
 
 
 def shades(objective: str, number: int) -> list[tuple[float, float, float]]:
     """Shades of an objective's colour from dark to light, one per model."""
-    red, green, blue = to_rgb(colour_of(objective))
+    red, green, blue = to_rgb(look_of(objective).colour)
     towards = [0.65 - 1.1 * i / max(1, number - 1) for i in range(number)] if number > 1 else [0]
     return [
         tuple(c * (1 - 0.75 * t) if t > 0 else c + (1 - c) * -t for c in (red, green, blue))

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from losschange.analysis.profiles import ModelProfile
 
-from .style import DASHES, SMALL, colour_of, count_text, new_figure, objective_name, value_format
+from .style import SMALL, count_text, look_of, new_figure, value_format
 
 ROWS = {
     "attention": "attention\n(key + query + value)",
@@ -70,7 +70,7 @@ def _draw_line(axes: Axes, profile: ModelProfile, name: str, layer: int | None =
     def column(values):
         return values[name] if layer is None else values[name][:, layer]
 
-    colour, steps = colour_of(profile.objective), profile.values["step"]
+    colour, steps = look_of(profile.objective).colour, profile.values["step"]
     if profile.lowest:
         low, high = column(profile.lowest), column(profile.highest)
         axes.fill_between(steps, low, high, color=colour, alpha=0.25, linewidth=0)
@@ -78,7 +78,7 @@ def _draw_line(axes: Axes, profile: ModelProfile, name: str, layer: int | None =
         steps,
         column(profile.values),
         color=colour,
-        linestyle=DASHES.get(profile.objective, "-"),
+        linestyle=look_of(profile.objective).dash,
         linewidth=0.8,
     )
 
@@ -108,8 +108,8 @@ def _add_legend(figure: Figure, profiles: Sequence[ModelProfile]) -> None:
         Line2D(
             [],
             [],
-            color=colour_of(profile.objective),
-            linestyle=DASHES.get(profile.objective, "-"),
+            color=look_of(profile.objective).colour,
+            linestyle=look_of(profile.objective).dash,
             label=_legend_text(profile),
         )
         for profile in profiles
@@ -120,7 +120,7 @@ def _add_legend(figure: Figure, profiles: Sequence[ModelProfile]) -> None:
 
 
 def _legend_text(profile: ModelProfile) -> str:
-    text = f"{objective_name(profile.objective)} ({profile.model}"
+    text = f"{look_of(profile.objective).title} ({profile.model}"
     if profile.border is not None:
         text += f"; encoder 1–{profile.border}, decoder {profile.border + 1}–{profile.layers}"
     return text + ")"

@@ -1,0 +1,61 @@
+"""Causal language model: every token is predicted from those before it (§2.2)."""
+
+from __future__ import annotations
+
+from losschange.plots.looks import Look
+
+from .arguments import ROBERTA_EMBEDDINGS, cross_entropy_arguments, stack_arguments
+from .objective import Architecture, Languages, Objective, Quality, Training
+
+
+def arguments(training: Training, languages: Languages) -> list[str]:
+    """fairseq's `transformer_lm`."""
+    found = [
+        *("--arch", "transformer_lm"),
+        *cross_entropy_arguments(training),
+        *("--tokens-per-sample", str(training["tokens_per_sample"])),
+        *stack_arguments("decoder", training["layers"], training),
+        *("--decoder-input-dim", str(training["embedding_dimension"])),
+        *("--decoder-output-dim", str(training["embedding_dimension"])),
+    ]
+    if training["tied_embeddings"]:
+        found.append("--share-decoder-input-output-embed")
+    if training["embedding_layer"] == "roberta":
+        found += ["--decoder-learned-pos", *ROBERTA_EMBEDDINGS]
+    # fairseq does not apply its pre-norm defaults for language models to the plain transformer_lm.
+    if training["norm"] == "pre":
+        found.append("--decoder-normalize-before")
+    return found
+
+
+def schema(model):
+    """One decoder stack without cross-attention."""
+    from losschange_fairseq.schemas import causal_lm_schema
+
+    layers = model.decoder.layers
+    return causal_lm_schema(len(layers), layers[0].self_attn.num_heads)
+
+
+def architecture(training: Training) -> Architecture:
+    """Sinusoidal positions, or learned ones where embeddings are to be RoBERTa's."""
+    learned = training["embedding_layer"] == "roberta"
+    return Architecture(
+        encoder_layers=0,
+        decoder_layers=training["layers"],
+        embedding_matrices=1 if training["tied_embeddings"] else 2,
+        positions=(training["tokens_per_sample"],) if learned else (),
+    )
+
+
+OBJECTIVE = Objective(
+    name="clm",
+    description="causal language model",
+    look=Look("CLM", "#0072B2", "o", "-"),
+    fairseq_task="language_modeling",
+    arguments=arguments,
+    schema=schema,
+    architecture=architecture,
+    quality=Quality(
+        "perplexity", "exp(loss) of the text, token by token, each given those before it"
+    ),
+)

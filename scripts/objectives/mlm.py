@@ -1,0 +1,74 @@
+"""Masked language model: a share of the tokens is predicted from all the others (§2.2)."""
+
+from __future__ import annotations
+
+from losschange.plots.looks import Look
+
+from .arguments import stack_arguments
+from .objective import Architecture, Languages, Objective, Quality, Training
+
+
+def arguments(training: Training, languages: Languages) -> list[str]:
+    """fairseq's `roberta`."""
+    found = [
+        *("--arch", "roberta_base"),
+        *("--criterion", "chunked_masked_lm" if training["fast_cross_entropy"] else "masked_lm"),
+        *("--tokens-per-sample", str(training["tokens_per_sample"])),
+        *("--mask-prob", str(training["mask_probability"])),
+        *("--leave-unmasked-prob", str(training["leave_unmasked_probability"])),
+        *("--random-token-prob", str(training["random_token_probability"])),
+        *stack_arguments("encoder", training["layers"], training),
+    ]
+    if not training["tied_embeddings"]:
+        found.append("--untie-weights-roberta")
+    if training["norm"] == "pre":
+        found.append("--encoder-normalize-before")
+    return found
+
+
+def schema(model):
+    """One encoder stack, learned positions, and a head for masked tokens."""
+    from losschange_fairseq.schemas import masked_lm_schema
+
+    layers = model.encoder.sentence_encoder.layers
+    return masked_lm_schema(len(layers), layers[0].self_attn.num_heads)
+
+
+def architecture(training: Training) -> Architecture:
+    """RoBERTa's: learned positions, a dense layer before the softmax, a symbol for the mask."""
+    return Architecture(
+        encoder_layers=training["layers"],
+        decoder_layers=0,
+        embedding_matrices=1 if training["tied_embeddings"] else 2,
+        positions=(training["tokens_per_sample"],),
+        dense_head=True,
+        special_symbols=1,
+        predicted_share=training["mask_probability"],
+    )
+
+
+def draw_masks_once(dataset, options) -> None:
+    """fairseq draws the masks of a sample twice; with fast bookkeeping they are drawn once."""
+    from losschange_fairseq.fast import masking
+
+    if options.fast_bookkeeping:
+        masking.draw_masks_once(dataset)
+
+
+OBJECTIVE = Objective(
+    name="mlm",
+    description="masked language model",
+    look=Look("MLM", "#D55E00", "s", (0, (4, 1))),
+    fairseq_task="masked_lm",
+    arguments=arguments,
+    schema=schema,
+    architecture=architecture,
+    quality=Quality(
+        "masked-token loss",
+        "nats per selected token, each given the rest of its text; no perplexity, since no text "
+        "is predicted as a whole",
+        is_perplexity=False,
+        beats_copying=True,
+    ),
+    prepare_dataset=draw_masks_once,
+)

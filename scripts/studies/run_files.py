@@ -1,0 +1,71 @@
+"""The models of a run and where their files are; studies choose their inputs from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from running.configuration import Configuration
+from running.models import Model
+
+
+class RunFiles:
+    """The files of a run, as paths below its results folder.
+
+    A model that was trained with several seeds has files of every training; where names of models
+    are asked for, files of all their trainings are given, those of a model together.
+
+    Parameters
+    ----------
+    configuration : Configuration
+    results : str
+        The results folder, results/<run>.
+    """
+
+    def __init__(self, configuration: Configuration, results: str):
+        self.configuration = configuration
+        self.results = results
+        self.models: dict[str, Model] = {
+            model.name: model for model in configuration.trained_models()
+        }
+
+    def main_models(self, objective: str | None = None) -> list[str]:
+        """The model of every objective that the paper's main figures show, or that of one."""
+        chosen = self.configuration.main_models
+        return [
+            name for key, name in chosen.items() if name in self.models and objective in (None, key)
+        ]
+
+    def stock_models(self) -> list[str]:
+        """Models of fairseq's own architecture for their objective."""
+        return [name for name, model in self.models.items() if model.architecture == "stock"]
+
+    def other_models(self) -> list[str]:
+        """All but the main models."""
+        return [name for name in self.models if name not in self.main_models()]
+
+    def trainings(self, models: Iterable[str]) -> list[str]:
+        """Names of all trainings of some models."""
+        replicates = self.configuration.replicates()
+        return [
+            training
+            for wanted in models
+            for training, (model, _) in replicates.items()
+            if model.name == wanted
+        ]
+
+    def summaries(self, models: Iterable[str]) -> list[str]:
+        """Summaries of the cubes of all trainings of some models."""
+        return [f"{self.results}/summaries/{name}.nc" for name in self.trainings(models)]
+
+    def of_models(self, file: str, models: Iterable[str]) -> list[str]:
+        """A file of the folder of every training of some models, such as "quality.json"."""
+        return [f"{self.results}/models/{name}/{file}" for name in self.trainings(models)]
+
+    def counts(self) -> list[str]:
+        """Counts of every corpus that the models are trained or tested on."""
+        return [f"{self.results}/corpora/{name}/counts.json" for name in self.corpora]
+
+    @property
+    def corpora(self) -> list[str]:
+        """Names of the run's corpora, those that others must not overlap with among them."""
+        return self.configuration.used_corpora()

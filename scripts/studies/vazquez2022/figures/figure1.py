@@ -1,0 +1,20 @@
+"""Figure 1: the contribution of every layer, summed over training, per component and objective.
+
+Contribution is −ΣLCA: positive where the parameters lowered the loss. A row per objective;
+the embedding, the attention matrices and the feed-forward matrices of a row have own y scales.
+"""
+
+from __future__ import annotations
+
+from losschange.analysis.profiles import join_replicates, layer_profile
+from losschange.plots.layer_bars import draw_layer_bars
+from losschange.plots.style import draw_message
+
+
+def draw(inputs, options):
+    """One row per model in the order given."""
+    summaries = inputs["summaries"]
+    if not summaries:
+        return draw_message("Figure 1 has nothing to show: this run has no main model.")
+    profiles = [layer_profile(summary, options["estimator"]) for summary in summaries]
+    return draw_layer_bars(join_replicates(profiles))

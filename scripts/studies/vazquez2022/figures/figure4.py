@@ -1,0 +1,27 @@
+"""Figure 4: positive LCA over the training of the masked language model, by layer and component.
+
+Colour is the largest positive LCA in a stretch of training, summed over the tokens of an update
+because the paper's magnitudes cannot be nats per token; clipped to [0, 1].
+"""
+
+from __future__ import annotations
+
+from losschange.analysis.profiles import join_replicates, positive_profile
+from losschange.plots.positive_maps import draw_positive_maps
+from losschange.plots.style import draw_message
+
+READING = "summed"
+UNIT = "nats summed over an update's tokens"
+
+
+def draw(inputs, options):
+    """The masked language model among the main models; the mean over its trainings."""
+    summaries = inputs["summaries"]
+    if not summaries:
+        return draw_message(
+            "Figure 4 shows positive LCA over the training of a masked language model; "
+            "this run has no such model."
+        )
+    profiles = [positive_profile(one, options["estimator"], READING) for one in summaries]
+    [profile] = join_replicates(profiles)
+    return draw_positive_maps(profile, UNIT)

@@ -1,0 +1,20 @@
+"""Figure C: does the LCA of all parameters add up to the change of the loss that was measured?
+
+Curves for the main models, the final ratio of every estimator for all of them.
+"""
+
+from __future__ import annotations
+
+from losschange.analysis.conservation_profiles import conservation_profile
+from losschange.plots.conservation import draw_conservation
+from losschange.plots.style import draw_message
+
+
+def draw(inputs, options):
+    """Curves of the main models, ratios of all models in the order given."""
+    summaries = inputs["summaries"]
+    if not summaries:
+        return draw_message("Figure C has nothing to show: this run has no models.")
+    profiles = {summary.attrs["model"]: conservation_profile(summary) for summary in summaries}
+    main = [profiles[model] for model in options["main"] if model in profiles]
+    return draw_conservation(main, list(profiles.values()))
