@@ -54,15 +54,19 @@ def cost_of(wildcards):
     return COSTS[model_of(wildcards).name]
 
 
-def memory_of(wildcards):
-    """Megabytes that a job asks for that holds a model."""
-    return CONFIGURATION.execution.memory or cost_of(wildcards).host_memory
+def model_memory(cost):
+    """Megabytes that a job asks for that holds a model of an estimated cost."""
+    return CONFIGURATION.execution.memory or cost.host_memory
 
 
-def training_minutes(wildcards):
+def training_minutes(cost):
     """Minutes that a training asks for: all it needs, or all that the queue allows."""
-    minutes = cost_of(wildcards).minutes_to_request
-    return min(minutes, TIME_LIMIT or minutes)
+    return min(cost.minutes_to_request, TIME_LIMIT or cost.minutes_to_request)
+
+
+def rule_name(rule, of):
+    """Name of a rule that there is one of for every model or corpus."""
+    return f"{rule}_{re.sub('[^a-zA-Z0-9]', '_', of)}"
 
 
 def splits_of(corpus):

@@ -35,7 +35,7 @@ rule evaluate_model:
     resources:
         **GPU_MODEL,
         runtime=lambda wildcards: evaluation_minutes(CONFIGURATION, model_of(wildcards)),
-        mem_mb=memory_of,
+        mem_mb=lambda wildcards: model_memory(cost_of(wildcards)),
         gpu=min(CONFIGURATION.execution.gpus, 1),
     params:
         model=lambda wildcards: model_of(wildcards).name,

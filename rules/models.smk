@@ -10,49 +10,71 @@ from losschange import RECORDING_VERSION
 EXECUTION = json.dumps(CONFIGURATION.execution.model_dump())
 
 
-rule train_model:
-    input:
-        lambda wildcards: token_files(model_of(wildcards).tokens, ["train", "valid"]),
-        # Said in the cube, but no reason to train again.
-        provenance=ancient(
-            lambda wildcards: f"{RESULTS}/corpora/{model_of(wildcards).corpus}/provenance.json"
-        ),
-    output:
-        cube=f"{RESULTS}/cubes/{{model}}.nc",
-        checkpoint=f"{RESULTS}/models/{{model}}/checkpoint.pt",
-        history=f"{RESULTS}/models/{{model}}/training.csv",
-        settings=f"{RESULTS}/models/{{model}}/settings.json",
-    log:
-        f"{RESULTS}/logs/train_model/{{model}}.log",
-    retries: TRAINING_RETRIES
-    conda:
-        "../envs/training.yaml"
-    threads: CONFIGURATION.execution.threads * CONFIGURATION.execution.processes
-    resources:
-        **GPU_MODEL,
-        runtime=training_minutes,
-        mem_mb=memory_of,
-        gpu=CONFIGURATION.execution.gpus,
-    params:
-        training=lambda wildcards: json.dumps(
-            CONFIGURATION.training_of(model_of(wildcards)).model_dump()
-        ),
-        tokens=lambda wildcards: f"{RESULTS}/tokens/{model_of(wildcards).tokens}",
-        state=lambda wildcards: f"{RESULTS}/models/{wildcards.model}/state",
-        model=lambda wildcards: model_of(wildcards).name,
-        seed=lambda wildcards: REPLICATES[wildcards.model][1],
-        recording=json.dumps(CONFIGURATION.recording.model_dump()),
-        version=RECORDING_VERSION,
-    shell:
-        # exec: a signal of the queue reaches the training, and nothing ends before it has saved.
-        "exec {PYTHON} {SCRIPTS}/train_model.py --model {params.model}"
-        " --training {params.training:q} --execution {EXECUTION:q}"
-        " --recording {params.recording:q}"
-        " --tokens {params.tokens} --provenance {input.provenance} --seed {params.seed}"
-        " --gpus {resources.gpu}"
-        " --state {params.state} --cube {output.cube}"
-        " --checkpoint {output.checkpoint} --history {output.history}"
-        " --settings {output.settings} > {log} 2>&1"
+def kept_updates(training):
+    """Updates of a training whose weights, and whose whole states, are kept."""
+    model = REPLICATES[training][0]
+    return {
+        "updates": CONFIGURATION.snapshots_of(model),
+        "resume_points": sorted(CONFIGURATION.resume_points),
+    }
+
+
+def kept_files(training):
+    """Snapshots and resume points of a training."""
+    kept = kept_updates(training)
+    folder = f"{RESULTS}/models/{training}"
+    return [f"{folder}/snapshots/{update}.pt" for update in kept["updates"]] + [
+        f"{folder}/resume_points/{update}.pt" for update in kept["resume_points"]
+    ]
+
+
+# One rule per training: how long it is decides the names of its snapshots.
+for training, (trained, seed_of_training) in REPLICATES.items():
+
+    rule:
+        name:
+            rule_name("train_model", training)
+        input:
+            token_files(trained.tokens, ["train", "valid"]),
+            # Said in the cube, but no reason to train again.
+            provenance=ancient(f"{RESULTS}/corpora/{trained.corpus}/provenance.json"),
+        output:
+            kept_files(training),
+            cube=f"{RESULTS}/cubes/{training}.nc",
+            checkpoint=f"{RESULTS}/models/{training}/checkpoint.pt",
+            history=f"{RESULTS}/models/{training}/training.csv",
+            settings=f"{RESULTS}/models/{training}/settings.json",
+        log:
+            f"{RESULTS}/logs/train_model/{training}.log",
+        retries: TRAINING_RETRIES
+        conda:
+            "../envs/training.yaml"
+        threads: CONFIGURATION.execution.threads * CONFIGURATION.execution.processes
+        resources:
+            **GPU_MODEL,
+            runtime=training_minutes(COSTS[trained.name]),
+            mem_mb=model_memory(COSTS[trained.name]),
+            gpu=CONFIGURATION.execution.gpus,
+        params:
+            training=json.dumps(CONFIGURATION.training_of(trained).model_dump()),
+            tokens=f"{RESULTS}/tokens/{trained.tokens}",
+            state=f"{RESULTS}/models/{training}/state",
+            model=trained.name,
+            seed=seed_of_training,
+            recording=json.dumps(CONFIGURATION.recording.model_dump()),
+            kept=json.dumps(
+                {**kept_updates(training), "precision": CONFIGURATION.snapshots.precision}
+            ),
+            version=RECORDING_VERSION,
+        shell:
+            # exec: a signal of the queue reaches the training, and nothing ends before it has saved.
+            "exec {PYTHON} {SCRIPTS}/train_model.py --model {params.model}"
+            " --training {params.training:q} --execution {EXECUTION:q}"
+            " --recording {params.recording:q} --kept {params.kept:q}"
+            " --tokens {params.tokens} --provenance {input.provenance} --seed {params.seed}"
+            " --gpus {resources.gpu} --state {params.state} --cube {output.cube}"
+            " --checkpoint {output.checkpoint} --history {output.history}"
+            " --settings {output.settings} > {log} 2>&1"
 
 
 rule cubes:

@@ -27,6 +27,9 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--history", type=Path, required=True)
     parser.add_argument("--settings", type=Path, required=True)
+    parser.add_argument(
+        "--kept", type=json.loads, default={}, help="snapshots and resume points to keep, as JSON"
+    )
     parser.add_argument("--provenance", type=Path, help="what the text was made from (JSON)")
     options = parser.parse_args()
     # fairseq and hydra warn about their own use of torch; nothing a user could change.
@@ -44,15 +47,16 @@ def main() -> None:
         Outputs(options.cube, options.checkpoint, options.history, options.settings),
         options.provenance,
     )
+    kept = options.kept
     with claimed_devices(options.gpus):
         if workers > 1:
-            run_workers(workers, arguments)
+            run_workers(workers, arguments, kept)
             return
         # Imported late: this takes seconds, and a wrong command line should not.
         from training.run import train_model
 
         logging.getLogger().setLevel(logging.WARNING)
-        train_model(*arguments)
+        train_model(*arguments, kept=kept)
 
 
 if __name__ == "__main__":

@@ -38,9 +38,7 @@ def test_the_two_directions_of_a_pair_share_their_tokens():
     "name", ["", "clm", "clm-", "CLM-en", "clm-en-de", "mt-en", "mt-en-wmt", "nmt-en-de", "clm-en "]
 )
 def test_other_names_are_refused_with_what_is_allowed(name):
-    with pytest.raises(
-        ValueError, match="is not the name of a model; allowed are OBJECTIVE-LANGUAGE .clm, mlm"
-    ):
+    with pytest.raises(ValueError, match=r"is not the name of a model; allowed are OBJECTIVE-LANG"):
         parse_model(name)
 
 

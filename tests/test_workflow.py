@@ -12,6 +12,7 @@ import time
 
 import pytest
 import xarray as xr
+import yaml
 
 from workflow_runs import TINY, copy_repository, digests, planned_jobs, snakemake
 

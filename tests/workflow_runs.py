@@ -41,12 +41,16 @@ def snakemake(folder, *arguments, **options):
 
 
 def planned_jobs(output):
-    """Rules and how many jobs each would run, read from the table of a dry run."""
+    """Rules and how many jobs each would run, read from the table of a dry run.
+
+    There is a rule for every training; they are counted together as `train_model`.
+    """
     found = {}
     for line in output.splitlines():
         match = re.fullmatch(r"(\w+)\s+(\d+)", line.strip())
         if match and match[1] not in ("total", "job"):
-            found[match[1]] = int(match[2])
+            name = "train_model" if match[1].startswith("train_model_") else match[1]
+            found[name] = found.get(name, 0) + int(match[2])
     return found
 
 

@@ -62,6 +62,8 @@ class ResumableTraining:
         Called before every checkpoint, to save what goes with it.
     attributes : mapping, optional
         Global attributes of the parts, for whoever looks at a running training.
+    after_update : callable (ResumableTraining)
+        Called before the first update of this process and after every one.
     """
 
     def __init__(
@@ -71,8 +73,10 @@ class ResumableTraining:
         intervals: DutyIntervals,
         before_save: Callable[[], None] = lambda: None,
         attributes: Mapping[str, object] | None = None,
+        after_update: Callable[[ResumableTraining], None] = lambda run: None,
     ):
         self.intervals = intervals
+        self._after_update = after_update
         self._attributes = dict(attributes or {})
         self._before_save = before_save
         self._writes = not distributed.is_initialized() or distributed.get_rank() == 0
@@ -96,6 +100,16 @@ class ResumableTraining:
     def updates(self) -> int:
         """Updates made so far."""
         return self.trainer.get_num_updates()
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The model with the parameters of now."""
+        return self.trainer.get_model()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where `save` puts the state after the updates made so far."""
+        return self.checkpoints / f"checkpoint_{self.updates}.pt"
 
     def run(self, report: Callable[[int, dict], None], stop: Callable[[], bool]) -> bool:
         """Train until the end, or until `stop()` says so.
@@ -127,6 +141,7 @@ class ResumableTraining:
             self.task.recorder.attributes |= self._attributes
         if self.updates == 0:
             self._validate()
+        self._after_update(self)
         if self.updates >= self.intervals.total:
             return True
         for samples in self._batches():
@@ -134,6 +149,7 @@ class ResumableTraining:
             if numbers is None:
                 continue
             report(self.updates, numbers)
+            self._after_update(self)
             complete = self.updates >= self.intervals.total
             if complete or self.updates % self.intervals.validation == 0:
                 self._validate()
@@ -158,7 +174,7 @@ class ResumableTraining:
         """
         if not self._writes:
             return
-        path = self.checkpoints / f"checkpoint_{self.updates}.pt"
+        path = self.checkpoint
         try:
             # Like the parts: what is later than the checkpoint is dropped, what is missing is lost.
             self._before_save()

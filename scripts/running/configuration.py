@@ -15,7 +15,7 @@ from objectives import OBJECTIVES
 from studies import study_names
 
 from .configuration_corpora import CleaningSteps, Corpus, Source
-from .configuration_execution import Evaluation, Execution, Figures
+from .configuration_execution import Evaluation, Execution, Figures, Snapshots, Update
 from .configuration_fields import Count, Positive, Rate, Section, Share
 from .models import Model, parse_model
 
@@ -192,6 +192,8 @@ class Configuration(Section):
     matched_training: TrainingOverride
     recording: Recording
     evaluation: Evaluation
+    snapshots: Snapshots
+    resume_points: list[Update]
     execution: Execution
 
     def trained_models(self) -> list[Model]:
@@ -234,6 +236,15 @@ class Configuration(Section):
             names += [other for other in self.corpora[name].held_out_from if other not in names]
         return list(dict.fromkeys(names))
 
+    def snapshots_of(self, model: Model) -> list[int]:
+        """Updates of a model whose weights are kept, ascending."""
+        wanted = (
+            self.snapshots.main
+            if model.name in self.main_models.values()
+            else self.snapshots.others
+        )
+        return snapshot_updates(wanted, self.training_of(model).total_updates)
+
     def training_of(self, model: Model) -> Training:
         """The hyper-parameters of one model, overrides applied."""
         merged = self.training.model_dump()
@@ -262,3 +273,24 @@ def synthetic_pairs(source: str) -> tuple[int, str] | None:
     if not pairs.isdigit() or int(pairs) < 1 or domain not in ("", "news", "parliament"):
         raise ValueError("allowed is synthetic:<pairs> or synthetic:<pairs>:news")
     return int(pairs), domain or "parliament"
+
+
+def snapshot_updates(wanted: int | list[int], total: int) -> list[int]:
+    """Updates of which the weights are kept.
+
+    Parameters
+    ----------
+    wanted : int or list of int
+        The updates themselves, or how many: the last one alone, or the first (0, before training),
+        the last, and those between them spaced logarithmically from a thousandth of the training.
+    total : int
+        Updates of the training.
+    """
+    if isinstance(wanted, list):
+        return sorted(set(wanted))
+    if wanted == 1:
+        return [total]
+    first = max(1, total / 1000)
+    steps = wanted - 2
+    spaced = [round(first * (total / first) ** (n / max(steps, 1))) for n in range(steps)]
+    return sorted({0, *spaced, total})

@@ -158,13 +158,24 @@ def _broken_trainings(configuration: Configuration) -> Iterator[str]:
     workers = configuration.execution.processes
     for model in configuration.trained_models():
         try:
-            frequency = configuration.training_of(model).update_frequency
+            training = configuration.training_of(model)
+            frequency, last = training.update_frequency, training.total_updates
             if frequency % workers:
                 yield (
                     f"training of {model.name}: update_frequency {frequency} does not divide among "
                     f"{workers} workers (execution.workers, or one per GPU); multiply "
                     "update_frequency and divide max_tokens by the same number"
                 )
+            for key, updates in (
+                ("snapshots", configuration.snapshots_of(model)),
+                ("resume_points", configuration.resume_points),
+            ):
+                late = [update for update in updates if update > last]
+                if late:
+                    yield (
+                        f"{key}: found {late[0]}; {model.name} makes {last} updates, so allowed "
+                        f"are 0 to {last}"
+                    )
         except ValidationError as error:
             for problem in error.errors():
                 yield f"training of {model.name}: {_describe(problem).lstrip(': ')}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from .configuration_fields import Count, Positive, Rate, Section
 from .speeds import hardware_names
@@ -54,6 +54,17 @@ class Execution(Section):
                 "GPU"
             )
         return self
+
+
+Update = Annotated[int, Field(ge=0)]
+
+
+class Snapshots(Section):
+    """Updates of which the weights are kept: how many, or which."""
+
+    main: Positive | list[Update]
+    others: Positive | list[Update]
+    precision: Literal["float16", "float32"]
 
 
 class Figures(Section):

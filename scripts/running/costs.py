@@ -129,6 +129,7 @@ def training_cost(configuration: Configuration, model: Model) -> TrainingCost:
         )
     host, device = _memory(hardware, training, recording, size)
     running, kept = _disk(hardware, training, recording, size)
+    kept += snapshots_disk(configuration, model, size)
     return TrainingCost(
         updates=training.total_updates,
         tokens_per_update=training.update_frequency * batch_tokens,
@@ -145,6 +146,15 @@ def training_cost(configuration: Configuration, model: Model) -> TrainingCost:
         disk_running=running,
         disk_kept=kept,
     )
+
+
+def snapshots_disk(configuration: Configuration, model: Model, size: ModelSize) -> int:
+    """Megabytes of a model's snapshots and resume points."""
+    weight = 2 if configuration.snapshots.precision == "float16" else 4
+    weights = weight * len(configuration.snapshots_of(model))
+    # Weights and the optimizer's two moments in float32.
+    states = 12 * len(configuration.resume_points)
+    return math.ceil(size.parameters * (weights + states) / 1e6)
 
 
 def evaluation_minutes(configuration: Configuration, model: Model) -> int:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,6 +28,7 @@ from text.provenance import cube_provenance
 
 from .fairseq_arguments import fairseq_arguments
 from .progress import ProgressLine
+from .snapshots import Snapshots
 from .state import Outputs, TrainingState
 from .workers import Worker
 
@@ -50,6 +52,7 @@ def train_model(
     outputs: Outputs,
     provenance: Path | None = None,
     worker: Worker | None = None,
+    kept: Mapping[str, Any] | None = None,
 ) -> None:
     """Train a model and record its cube; resumes where an earlier try was stopped.
 
@@ -74,6 +77,9 @@ def train_model(
         not belong to the fingerprint: it decides no number.
     worker : Worker, optional
         Which of several processes this is; all call this function with the same arguments.
+    kept : mapping, optional
+        Arguments of training.snapshots.Snapshots: `updates`, `resume_points`, `precision`. They do
+        not belong to the fingerprint: an unfinished training can keep more from here on.
 
     Raises
     ------
@@ -116,10 +122,16 @@ def train_model(
         "recording": dict(recording),
         **training,
     }
+    snapshots = Snapshots(state_folder, **(kept or {}))
     with TrainingState(state_folder, fingerprint) as state, _expected_errors(model):
         worker.join(device)
         run = ResumableTraining(
-            arguments, state_folder, intervals, state.save_history, _model_attributes(model)
+            arguments,
+            state_folder,
+            intervals,
+            state.save_history,
+            _model_attributes(model),
+            snapshots,
         )
         state.start_history(run.updates)
         first = run.updates
@@ -136,6 +148,7 @@ def train_model(
                 f"{tries_left(left, run.updates - first)} more like it to the end"
             )
         ran = {"device": device, "workers": worker.count, "threads": execution["threads"]}
+        snapshots.put_in_place(outputs.checkpoint.parent)
         _put_in_place(model, training, run, state, outputs, fingerprint, ran, origin)
         state.remove()
     worker.leave()

@@ -12,10 +12,11 @@ import signal
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 from running.files import UserError
 
@@ -84,7 +85,7 @@ class Worker:
             distributed.destroy_process_group()
 
 
-def run_workers(count: int, arguments: Sequence[object]) -> None:
+def run_workers(count: int, arguments: Sequence[object], kept: Mapping[str, Any]) -> None:
     """Train a model with several workers: `training_run.train_model` in each.
 
     They end with this process, however it ends; a signal to stop is handed on to all of them.
@@ -93,7 +94,9 @@ def run_workers(count: int, arguments: Sequence[object]) -> None:
     ----------
     count : int
     arguments : sequence
-        Of `train_model`, without `worker`.
+        Of `train_model`, without `worker` and `kept`.
+    kept : mapping
+        Of `train_model`.
 
     Raises
     ------
@@ -107,7 +110,7 @@ def run_workers(count: int, arguments: Sequence[object]) -> None:
     with tempfile.TemporaryDirectory(prefix="losschange-workers-") as folder:
         folder = Path(folder)
         # Started this way, they are asked to stop when this process dies.
-        started = start_processes(_work, (count, folder, arguments), count, join=False)
+        started = start_processes(_work, (count, folder, arguments, kept), count, join=False)
         try:
             with _signals_handed_on(started.pids()):
                 codes = _exit_codes(started.processes)
@@ -118,13 +121,13 @@ def run_workers(count: int, arguments: Sequence[object]) -> None:
         _raise_first_failure(folder, codes)
 
 
-def _work(rank: int, count: int, folder: Path, arguments: Sequence[object]) -> None:
+def _work(rank: int, count: int, folder: Path, arguments: Sequence[object], kept) -> None:
     warnings.simplefilter("ignore")
     try:
         from .run import train_model
 
         logging.getLogger().setLevel(logging.WARNING)
-        train_model(*arguments, worker=Worker(rank, count, folder / "meeting"))
+        train_model(*arguments, worker=Worker(rank, count, folder / "meeting"), kept=kept)
         (folder / f"done-{rank}").touch()
     except (UserError, OSError) as error:
         (folder / f"error-{rank}").write_text(str(error))
