@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from running.files import UserError, run_script
-from running.status import standings
+from running.status import training_statuses
 from running.status_table import status_table
 
 
@@ -32,7 +32,7 @@ def tables(folders: list[Path]) -> str:
     missing = [str(path) for path in found if not (path / "models").is_dir()]
     if missing or not found:
         raise UserError(f"{', '.join(missing) or 'results'}: no run has begun to train there")
-    return "\n\n".join(f"{path}\n{status_table(standings(path))}" for path in found)
+    return "\n\n".join(f"{path}\n{status_table(training_statuses(path))}" for path in found)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def machine(tmp_path, monkeypatch):
     """Two GPUs, as nvidia-smi lists them, and no Slurm; starts processes that claim some."""
     programs = tmp_path / "programs"
     programs.mkdir()
-    (programs / "nvidia-smi").write_text("#!/bin/sh\necho GPU-aa\necho GPU-bb\n")
+    (programs / "nvidia-smi").write_text("#!/bin/sh\necho 0, GPU-aa\necho 1, GPU-bb\n")
     (programs / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.delenv(VISIBLE, raising=False)
@@ -91,6 +91,19 @@ def test_only_devices_that_the_user_allows_are_given_out(machine, monkeypatch, t
         claimed_devices(3, tmp_path / "locks"),
     ):
         pass
+
+
+@pytest.mark.parametrize("name", ["1", "GPU-bb", "GPU-b"])
+def test_a_gpu_is_claimed_under_one_name_however_the_user_calls_it(machine, monkeypatch, name):
+    """A run without CUDA_VISIBLE_DEVICES and one with it must not both take the second GPU."""
+    first = machine(2)
+    assert first.stdout.readline().strip() == "GPU-aa,GPU-bb"
+    monkeypatch.setenv(VISIBLE, name)
+    assert visible_devices() == ["GPU-bb"]
+    second = machine(1)
+    assert "Waiting for 1 free of the GPUs GPU-bb" in second.stderr.readline()
+    first.communicate("")
+    assert second.stdout.readline().strip() == "GPU-bb"
 
 
 def test_the_devices_of_a_slurm_job_are_taken_as_they_are(machine, monkeypatch, tmp_path):

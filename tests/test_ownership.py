@@ -1,9 +1,11 @@
 """A folder has one owner at a time, on several machines too: real processes, made-up host names."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -18,7 +20,7 @@ import socket, sys, time
 from pathlib import Path
 if sys.argv[2]:
     socket.gethostname = lambda: sys.argv[2]
-from reproduction import ownership
+from running import ownership
 ownership.LEASE = float(sys.argv[3])
 held = ownership.Ownership(Path(sys.argv[1]), "holds it")
 held.acquire()
@@ -96,6 +98,21 @@ def test_a_killed_process_of_this_machine_is_followed_at_once(folder, hold, monk
     assert read_owner(folder)["process"] == os.getpid()
     held.release()
     assert not folder.exists() and not folder.with_name("state.lock").exists()
+
+
+def test_a_process_number_that_is_used_again_holds_nothing(folder, hold, monkeypatch):
+    """The holder was killed, and a later process of this machine got its number."""
+    monkeypatch.setattr(ownership, "LEASE", NEVER)
+    process = hold()
+    process.kill()
+    process.wait()
+    owner = json.loads((folder / "owner.json").read_text())
+    assert owner["started"] == pytest.approx(time.time(), abs=600)
+    (folder / "owner.json").write_text(json.dumps({**owner, "process": os.getpid()}))
+    assert ownership.living_holder(folder) is None
+    held = Ownership(folder, "holds it")
+    held.acquire()
+    held.release()
 
 
 def test_a_job_in_the_queue_is_named_at_once(folder, hold, queue_says, monkeypatch):

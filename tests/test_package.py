@@ -15,7 +15,7 @@ import losschange
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ["torch", "numpy", "xarray", "netCDF4", "matplotlib", "transformers", "lightning"]
-FOREIGN = ["fairseq", "snakemake", "losschange_fairseq", "reproduction", "lightning"]
+FOREIGN = ["fairseq", "snakemake", "losschange_fairseq", "running", "training", "text", "lightning"]
 
 
 def run_python(program, path, folder):

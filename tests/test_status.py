@@ -10,7 +10,7 @@ import time
 import pytest
 
 from running.ownership import LEASE
-from running.status import standings, write_plan
+from running.status import training_statuses, write_plan
 from running.status_table import status_table
 from tiny_trainings import ROOT
 from training.progress import ProgressLine
@@ -53,8 +53,8 @@ def write_log(results, name, text):
     path.write_text(text)
 
 
-def standing(results, name="clm-en"):
-    [found] = [one for one in standings(results) if one.name == name]
+def status_of(results, name="clm-en"):
+    [found] = [one for one in training_statuses(results) if one.name == name]
     return found
 
 
@@ -68,7 +68,7 @@ def results(tmp_path):
 def test_planned_trainings_wait_and_others_that_are_there_are_shown_too(results):
     write_plan(results, {"mlm-en": 30, "clm-en": 20})
     (results / "models" / "clm-de").mkdir()
-    found = [(one.name, one.state, one.total) for one in standings(results)]
+    found = [(one.name, one.state, one.total) for one in training_statuses(results)]
     assert found == [
         ("mlm-en", "waiting", 30), ("clm-en", "waiting", 20), ("clm-de", "waiting", None)
     ]  # fmt: skip
@@ -76,19 +76,19 @@ def test_planned_trainings_wait_and_others_that_are_there_are_shown_too(results)
 
 def test_a_running_training_tells_its_progress(results):
     with TrainingState(state_folder(results, "clm-en"), FINGERPRINT) as state:
-        found = standing(results)
+        found = status_of(results)
         assert (found.state, found.update, found.total) == ("starting", None, 10)
         time.sleep(0.02)  # what is older than owner.json is an earlier try's
         line = ProgressLine("clm-en", total=10, done=0, stream=io.StringIO())
         state.write_progress(line.advance(10, 4.5, 1000))
-        found = standing(results)
+        found = status_of(results)
         assert (found.state, found.update, found.total, found.loss) == ("running", 10, 10, 4.5)
         assert found.tokens_per_second > 0 and found.seconds_left == 0
         assert found.place.endswith(f", process {os.getpid()}")
         # Nothing was taken: the next save works.
         state.start_history(0)
         state.save_history()
-    assert standing(results).state == "stopped"
+    assert status_of(results).state == "stopped"
 
 
 def test_another_machine_s_training_lives_as_long_as_it_renews_its_lock(results):
@@ -98,36 +98,36 @@ def test_another_machine_s_training_lives_as_long_as_it_renews_its_lock(results)
     (folder / "owner.json").write_text(json.dumps(owner))
     lock = folder.with_name("state.lock")
     lock.touch()
-    found = standing(results)
+    found = status_of(results)
     assert (found.state, found.place) == ("starting", "another, job 77")
     os.utime(lock, (time.time() - 2 * LEASE,) * 2)
-    assert standing(results).state == "stopped"
+    assert status_of(results).state == "stopped"
 
 
 def test_an_earlier_try_s_progress_is_not_shown_as_the_present_one_s(results):
     folder = state_folder(results, "clm-en")
     die_in(folder)
     with TrainingState(folder, {"total_updates": 100}):
-        found = standing(results)
+        found = status_of(results)
         assert (found.state, found.update, found.loss) == ("starting", 40, None)
 
 
 def test_a_killed_training_goes_on_at_its_newest_checkpoint(results):
     die_in(state_folder(results, "clm-en"))
-    found = standing(results)
+    found = status_of(results)
     assert (found.state, found.update, found.total) == ("stopped", 40, 100)
     write_log(
         results, "clm-en",
         "clm-en: update 50/100\nerror: clm-en was stopped at update 50 of 100 and saved, because "
         "its job ends in 5 s\n",
     )  # fmt: skip
-    assert standing(results).state == "stopped"
+    assert status_of(results).state == "stopped"
 
 
 def test_a_failed_training_tells_the_last_lines_of_its_error(results):
     die_in(state_folder(results, "clm-en"))
     write_log(results, "clm-en", "clm-en: update 50/100\nerror: update 51: out of memory.\nLower")
-    found = standing(results)
+    found = status_of(results)
     assert found.state == "failed" and found.update == 40
     assert found.error == ("error: update 51: out of memory.", "Lower")
     shown = status_table([found])
@@ -135,7 +135,7 @@ def test_a_failed_training_tells_the_last_lines_of_its_error(results):
     trace = "\n".join(["Traceback (most recent call last):", *["  frame"] * 50, "ValueError: x"])
     write_log(results, "mlm-en", trace)
     (results / "models" / "mlm-en").mkdir()
-    found = standing(results, "mlm-en")
+    found = status_of(results, "mlm-en")
     assert found.state == "failed" and found.error[-1] == "ValueError: x" and len(found.error) == 6
 
 
@@ -145,7 +145,7 @@ def test_a_finished_training_tells_its_last_loss(results):
         (results / name).touch()
     rows = "".join(f"{n},{6 - n / 100:.4f},512,0.5\n" for n in range(1, 201))
     (results / "models/clm-en/training.csv").write_text(f"update,loss,tokens,seconds\n{rows}")
-    found = standing(results)
+    found = status_of(results)
     assert (found.state, found.update, found.loss) == ("done", 200, 4.0)
     assert found.tokens_per_second == pytest.approx(1024)
 
@@ -162,12 +162,12 @@ def test_a_job_in_the_queue_is_queued_until_it_begins(results):
             for n, path in enumerate(jobs.values())
         )
     )
-    assert [(one.state, one.place) for one in standings(results)] == [
+    assert [(one.state, one.place) for one in training_statuses(results)] == [
         ("queued", "job 70"), ("queued", "job 71")
     ]  # fmt: skip
     jobs["clm-en"].parent.mkdir(parents=True)
     jobs["clm-en"].touch()
-    assert [one.state for one in standings(results)] == ["waiting", "queued"]
+    assert [one.state for one in training_statuses(results)] == ["waiting", "queued"]
 
 
 @pytest.mark.parametrize(
@@ -180,19 +180,19 @@ def test_garbled_files_count_as_absent(rubbish, results):
     for name in ("owner.json", "progress.json", "fingerprint.json", "history.csv"):
         (folder / name).write_bytes(rubbish)
     write_log(results, "clm-en", "")
-    assert (standing(results).state, standing(results).total) == ("stopped", 20)
+    assert (status_of(results).state, status_of(results).total) == ("stopped", 20)
     # Running, but what it says is garbled.
     owner = {"host": os.uname().nodename, "process": os.getpid()}
     (folder / "owner.json").write_text(json.dumps(owner))
-    found = standing(results)
+    found = status_of(results)
     assert found.state in ("running", "starting") and found.update is None
     (results / "models" / "trainings.json").write_bytes(rubbish)
-    assert standing(results).total is None
+    assert status_of(results).total is None
     for name in ("cubes/clm-en.nc", "models/clm-en/checkpoint.pt", "models/clm-en/training.csv"):
         (results / name).parent.mkdir(parents=True, exist_ok=True)
         (results / name).write_bytes(rubbish)
-    assert standing(results).state == "done"
-    assert "clm-en" in status_table(standings(results))
+    assert status_of(results).state == "done"
+    assert "clm-en" in status_table(training_statuses(results))
 
 
 def test_the_command_shows_every_run_or_says_that_there_is_none(results):

@@ -69,14 +69,33 @@ def claimed_devices(count: int, folder: Path | None = None) -> Iterator[str | No
 
 
 def visible_devices() -> list[str]:
-    """Names of the GPUs that this process may use: as CUDA_VISIBLE_DEVICES has them, or UUIDs."""
-    if VISIBLE in os.environ:
-        return [name.strip() for name in os.environ[VISIBLE].split(",") if name.strip()]
+    """Names of the GPUs that this process may use.
+
+    A GPU has one name, its UUID, however CUDA_VISIBLE_DEVICES calls it: by number, by UUID or by
+    the beginning of one. What nvidia-smi does not list, such as a part of a GPU, keeps its name.
+    """
+    uuids = _uuids()
+    if VISIBLE not in os.environ:
+        return list(uuids.values())
+    given = [name.strip() for name in os.environ[VISIBLE].split(",") if name.strip()]
+    return [_uuid_of(name, uuids) for name in given]
+
+
+def _uuids() -> dict[str, str]:
+    """UUIDs of this machine's GPUs by number, as nvidia-smi lists them."""
     if shutil.which("nvidia-smi") is None:
-        return []
-    query = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
+        return {}
+    query = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
     done = subprocess.run(query, capture_output=True, text=True)
-    return done.stdout.split() if done.returncode == 0 else []
+    lines = done.stdout.splitlines() if done.returncode == 0 else []
+    return dict([part.strip() for part in line.split(",", 1)] for line in lines if "," in line)
+
+
+def _uuid_of(name: str, uuids: dict[str, str]) -> str:
+    if name in uuids:
+        return uuids[name]
+    found = [uuid for uuid in uuids.values() if uuid.startswith(name)]
+    return found[0] if len(found) == 1 else name
 
 
 def _claim(names: list[str], count: int, folder: Path, claims: ExitStack) -> list[str]:

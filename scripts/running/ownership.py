@@ -14,6 +14,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 from filelock import SoftFileLease, Timeout
 
 from . import slurm
@@ -21,6 +22,10 @@ from .files import UserError, replace_when_complete
 
 LEASE = 90.0  # seconds without renewal until a holder on another machine counts as dead
 _MOMENT = 0.5  # seconds, enough to take over from a process of this machine that is dead
+
+
+# Seconds that the start of one process may differ by between two looks at it.
+SAME_START = 2.0
 
 
 class HeldError(UserError):
@@ -72,6 +77,7 @@ class Ownership:
         owner = {
             "host": socket.gethostname(),
             "process": os.getpid(),
+            "started": start_time(os.getpid()),
             "job": slurm.own_job(),
             "user": _user(),
             "token": self._token,
@@ -129,7 +135,7 @@ def living_holder(folder: Path) -> str | None:
     """Who holds a folder and certainly lives, in words; None if nobody, or if that is unknown."""
     owner = read_owner(folder)
     if owner.get("host") == socket.gethostname():
-        return describe(owner) if runs_here(owner["process"]) else None
+        return describe(owner) if runs_here(owner) else None
     if owner.get("job") and owner["job"] != slurm.own_job():
         state = slurm.job_state(owner["job"])
         if state in slurm.ACTIVE_STATES:
@@ -155,12 +161,22 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def runs_here(process: int) -> bool:
-    """Whether this machine has a process of that number."""
+def start_time(process: int) -> float | None:
+    """When a process of this machine started, in seconds since 1970; None if there is none."""
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        return psutil.Process(process).create_time()
+    except psutil.Error:
+        return None
+
+
+def runs_here(owner: dict) -> bool:
+    """Whether the process that an owner.json names still runs on this machine.
+
+    Numbers of processes are used again, so one that started at another time is another process.
+    """
+    number = owner.get("process")
+    started = start_time(number) if isinstance(number, int) else None
+    if started is None:
         return False
-    except PermissionError:  # another user's
-        return True
-    return True
+    noted = owner.get("started")
+    return noted is None or abs(started - noted) < SAME_START

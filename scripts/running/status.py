@@ -29,7 +29,7 @@ _STOPPED = re.compile(r"was stopped at update \d+ of")
 
 
 @dataclass(frozen=True)
-class Standing:
+class TrainingStatus:
     """Where one training stands.
 
     Attributes
@@ -60,12 +60,12 @@ class Standing:
 
 
 def write_plan(results: Path, totals: Mapping[str, int]) -> None:
-    """Note which trainings a run has, and how many updates each, for `standings`."""
+    """Note which trainings a run has, and how many updates each, for `training_statuses`."""
     with replace_when_complete(results / "models" / PLAN) as temporary:
         temporary.write_text(json.dumps(dict(totals), indent=1) + "\n")
 
 
-def standings(results: Path, logs: Path | None = None) -> list[Standing]:
+def training_statuses(results: Path, logs: Path | None = None) -> list[TrainingStatus]:
     """All trainings of a run: those that were planned, and others of which there is something.
 
     Parameters
@@ -85,10 +85,12 @@ def standings(results: Path, logs: Path | None = None) -> list[Standing]:
         results.absolute().parents[1] / ".snakemake/log" if logs is None else logs
     )
     names = [*planned, *sorted(set(folders) - set(planned))]
-    return [_standing(results, name, planned.get(name), queued.get(name)) for name in names]
+    return [_training_status(results, name, planned.get(name), queued.get(name)) for name in names]
 
 
-def _standing(results: Path, name: str, total: int | None, job: str | None) -> Standing:
+def _training_status(
+    results: Path, name: str, total: int | None, job: str | None
+) -> TrainingStatus:
     if all((results / output.format(name)).is_file() for output in OUTPUTS):
         return _done(name, total, results / "models" / name / "training.csv")
     state = results / "models" / name / "state"
@@ -100,11 +102,11 @@ def _standing(results: Path, name: str, total: int | None, job: str | None) -> S
     saved = _saved_update(state)
     if _lives(state, owner):
         age = _age(state / "progress.json")
-        # What an earlier try left says nothing of this one.
+        # Progress older than this owner is an earlier try's: ignore it.
         if age is None or age > (_age(state / "owner.json") or 0.0):
-            return Standing(name, "starting", saved, total, place=place)
+            return TrainingStatus(name, "starting", saved, total, place=place)
         left = _number(progress, "seconds_left")
-        return Standing(
+        return TrainingStatus(
             name,
             "running",
             _number(progress, "update"),
@@ -115,26 +117,28 @@ def _standing(results: Path, name: str, total: int | None, job: str | None) -> S
             place,
         )
     if job:
-        return Standing(name, "queued", saved, total, place=f"job {job}")
+        return TrainingStatus(name, "queued", saved, total, place=f"job {job}")
     said = [line for line in _tail(results / "logs" / "train_model" / f"{name}.log") if line]
     if any(line.startswith(("error:", "Traceback")) for line in said[-200:]):
         if not _STOPPED.search(said[-1]):
-            return Standing(name, "failed", saved, total, place=place, error=_last_words(said))
+            return TrainingStatus(
+                name, "failed", saved, total, place=place, error=_last_words(said)
+            )
     elif saved is None and not state.is_dir():
-        return Standing(name, "waiting", None, total)
-    return Standing(name, "stopped", saved, total, place=place)
+        return TrainingStatus(name, "waiting", None, total)
+    return TrainingStatus(name, "stopped", saved, total, place=place)
 
 
-def _done(name: str, total: int | None, history: Path) -> Standing:
+def _done(name: str, total: int | None, history: Path) -> TrainingStatus:
     rows = [line.split(",") for line in _tail(history)]
     rows = [row for row in rows if len(row) == 4 and row[0].isdigit()]
     try:
         tokens, seconds = (sum(float(row[column]) for row in rows) for column in (2, 3))
         update, loss = int(rows[-1][0]), float(rows[-1][1])
     except (ValueError, IndexError):
-        return Standing(name, "done", total, total)
+        return TrainingStatus(name, "done", total, total)
     speed = tokens / seconds if seconds else None
-    return Standing(name, "done", update, total or update, loss, speed)
+    return TrainingStatus(name, "done", update, total or update, loss, speed)
 
 
 def _last_words(lines: list[str]) -> tuple[str, ...]:
@@ -149,7 +153,7 @@ def _lives(state: Path, owner: Mapping[str, object]) -> bool:
     if not isinstance(process, int):
         return False
     if owner.get("host") == socket.gethostname():
-        return runs_here(process)
+        return runs_here(dict(owner))
     age = _age(state.with_name(f"{state.name}.lock"))
     return age is not None and age < LEASE
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from .status import Standing
+from .status import TrainingStatus
 
 COLUMNS = ("model", "state", "update", "of", "loss", "tokens/s", "left", "where")
 ALIGNMENT = ("left", "left", *["right"] * 5, "left")
 
 
-def status_table(found: Sequence[Standing]) -> str:
+def status_table(found: Sequence[TrainingStatus]) -> str:
     """A line for every training, their number in each state, and why some failed."""
     rows = [
         [
