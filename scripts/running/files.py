@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,8 +81,9 @@ def replace_when_complete(path: str | os.PathLike) -> Iterator[Path]:
 def run_script(main: Callable[[], object]) -> None:
     """Run the `main` of a script; an expected error ends it with one message and exit status 1.
 
-    Expected are `UserError` and `OSError` (a missing file, a full disk). Any other exception is
-    a fault of the program and keeps its traceback. SIGTERM ends the script as an exception does,
+    Expected are `UserError` and `OSError` (a missing file, a full disk). An `OSError` may also be a
+    fault of the program, so its traceback stands before its message. Any other exception is a
+    fault and keeps its traceback. SIGTERM ends the script as an exception does,
     so that temporary files are removed.
 
     Raises
@@ -93,5 +95,7 @@ def run_script(main: Callable[[], object]) -> None:
     try:
         main()
     except (UserError, OSError) as error:
+        if isinstance(error, OSError):
+            traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -130,6 +130,8 @@ def _work(rank: int, count: int, folder: Path, arguments: Sequence[object], kept
         train_model(*arguments, worker=Worker(rank, count, folder / "meeting"), kept=kept)
         (folder / f"done-{rank}").touch()
     except (UserError, OSError) as error:
+        if isinstance(error, OSError):
+            traceback.print_exc()
         (folder / f"error-{rank}").write_text(str(error))
         raise SystemExit(1) from None
     except Exception:
