@@ -1,0 +1,303 @@
+"""Does the loss change allocation (LCA) of heads agree with what the heads are worth?
+
+The statistic is the mean over layers of the within-layer rank correlation. Its null permutes the
+heads of each layer; its interval resamples sentences and blocks of updates. A test of pooled
+heads would mistake differences between layers for agreement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import HeadsError
+from .rank_statistics import (
+    layer_ranks,
+    mean_correlation,
+    partial_residuals,
+    within_layer_auc,
+    within_layer_spearman,
+)
+
+NULL_DRAWS = 10_000
+INTERVAL_DRAWS = 1_000
+LEVEL = 0.95
+# Permutations held in memory at once.
+_CHUNK = 1_000
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A quantity of every head, recorded in blocks of updates; its value is their sum.
+
+    Parameters
+    ----------
+    values : array (blocks, layers, heads)
+        For LCA: minus the sum over the block's updates and over key, query, value and out.
+    """
+
+    values: np.ndarray
+
+    @property
+    def value(self) -> np.ndarray:
+        """The quantity (layers, heads)."""
+        return self.values.sum(0)
+
+    def halves(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The quantity from the odd and from the even blocks; None with fewer than two."""
+        if len(self.values) < 2:
+            return None
+        return self.values[::2].sum(0), self.values[1::2].sum(0)
+
+    def resampled(self, draws: int, random: np.random.Generator) -> np.ndarray:
+        """Values from blocks drawn with replacement (draws, layers, heads)."""
+        number = len(self.values)
+        counts = random.multinomial(number, np.full(number, 1 / number), size=draws)
+        return np.tensordot(counts.astype(float), self.values, 1)
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """A quantity of every head, measured sentence by sentence; its value is their mean.
+
+    Parameters
+    ----------
+    values : array (sentences, layers, heads)
+        NaN in sentences without a value.
+    weights : array (sentences,)
+        Weight of each sentence, such as its number of target tokens.
+    """
+
+    values: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def value(self) -> np.ndarray:
+        """The quantity (layers, heads)."""
+        return self._means(np.ones((1, len(self.values))))[0]
+
+    def halves(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The quantity from the odd and from the even sentences; None with fewer than two."""
+        if len(self.values) < 2:
+            return None
+        odd = np.arange(len(self.values)) % 2
+        first, second = self._means(np.stack([1.0 - odd, odd]))
+        return first, second
+
+    def resampled(self, draws: int, random: np.random.Generator) -> np.ndarray:
+        """Values from sentences drawn with replacement (draws, layers, heads)."""
+        number = len(self.values)
+        counts = random.multinomial(number, np.full(number, 1 / number), size=draws)
+        return self._means(counts.astype(float))
+
+    def _means(self, counts: np.ndarray) -> np.ndarray:
+        known = ~np.isnan(self.values) & (self.weights > 0)[:, None, None]
+        weights = np.where(known, self.weights[:, None, None], 0.0)
+        total = np.tensordot(counts, np.where(known, self.values, 0.0) * weights, 1)
+        mass = np.tensordot(counts, weights, 1)
+        return np.divide(total, mass, out=np.full(total.shape, np.nan), where=mass > 0)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A quantity of every head without anything to resample, such as the norm of its weights."""
+
+    value: np.ndarray
+
+    def halves(self) -> None:
+        """There are none."""
+        return
+
+    def resampled(self, draws: int, random: np.random.Generator) -> np.ndarray:
+        """The same value again and again (draws, layers, heads)."""
+        return np.broadcast_to(self.value, (draws, *self.value.shape))
+
+
+Quantity = Blocks | Sentences | Fixed
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Whether two quantities of heads agree.
+
+    Parameters
+    ----------
+    value : float
+        The statistic; NaN if it cannot be told.
+    null : (float, float)
+        The middle 95 % of the statistic when heads are permuted within layers.
+    p_value : float
+        Two-sided, by permutation; not corrected for the number of tests.
+    interval : (float, float)
+        95 %, over sentences and blocks of updates; NaN without anything to resample.
+    layers : int
+        Number of layers that count.
+    reliability : (float, float)
+        Within-layer rank correlation between the halves of each quantity: what limits `value`.
+    reason : str or None
+        Why nothing can be said, where nothing can.
+    """
+
+    value: float
+    null: tuple[float, float]
+    p_value: float
+    interval: tuple[float, float]
+    layers: int
+    reliability: tuple[float, float]
+    reason: str | None = None
+
+
+def rank_agreement(
+    x: Quantity, y: Quantity, seed: int, given: Fixed | None = None, draws: int = NULL_DRAWS
+) -> Agreement:
+    """Mean within-layer rank correlation of two quantities.
+
+    Parameters
+    ----------
+    x, y : Blocks, Sentences or Fixed
+    seed : int
+    given : Fixed, optional
+        With it, the partial rank correlation: what `given` explains is taken out of both. The
+        null permutes what is left of y.
+    draws : int
+        Permutations.
+
+    Raises
+    ------
+    HeadsError
+        If the shapes do not agree.
+    """
+
+    def prepared(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if given is None:
+            return layer_ranks(a), layer_ranks(b)
+        return partial_residuals(a, b, given.value)
+
+    _check_shapes(x.value, y.value, *([] if given is None else [given.value]))
+    first, second = prepared(x.value, y.value)
+    usable = ~np.isnan((first * second).sum(-1))
+    reason = _reason(x.value, usable, given is not None)
+    reliability = split_half_reliability(x), split_half_reliability(y)
+    if reason:
+        return _nothing(reliability, reason)
+    random = np.random.default_rng(seed)
+    value = float(mean_correlation(first, second))
+    null = permuted(lambda z: mean_correlation(first[usable], z), second[usable], draws, random)
+    again = mean_correlation(
+        *prepared(x.resampled(INTERVAL_DRAWS, random), y.resampled(INTERVAL_DRAWS, random))
+    )
+    interval = _interval(again, isinstance(x, Fixed) and isinstance(y, Fixed))
+    p_value = _p_value(value, null, 0.0)
+    return Agreement(value, _middle(null), p_value, interval, int(usable.sum()), reliability, None)
+
+
+def survival_agreement(
+    x: Quantity, kept: np.ndarray, seed: int, draws: int = NULL_DRAWS
+) -> Agreement:
+    """AUC of a quantity for the survival of heads under pruning, within layers.
+
+    Parameters
+    ----------
+    x : Blocks, Sentences or Fixed
+    kept : bool array (layers, heads)
+    seed : int
+    draws : int
+        Permutations.
+
+    Returns
+    -------
+    Agreement
+        `value` is the AUC: 0.5 says that the quantity knows nothing of survival.
+    """
+    kept = np.asarray(kept, dtype=bool)
+    _check_shapes(x.value, kept)
+    mixed = kept.any(-1) & ~kept.all(-1)
+    usable = mixed & ~np.isnan(layer_ranks(x.value)).any(-1)
+    reliability = split_half_reliability(x), np.nan
+    if not usable.any():
+        reason = (
+            "no layer keeps some of its heads and loses others"
+            if not mixed.any()
+            else "in the layers that lose heads all heads have the same value"
+        )
+        return _nothing(reliability, reason)
+    random = np.random.default_rng(seed)
+    values = x.value[usable]
+    value = float(within_layer_auc(values, kept[usable]))
+    null = permuted(lambda z: within_layer_auc(values, z), kept[usable], draws, random)
+    again = within_layer_auc(x.resampled(INTERVAL_DRAWS, random)[:, usable], kept[usable])
+    interval = _interval(again, isinstance(x, Fixed))
+    p_value = _p_value(value, null, 0.5)
+    return Agreement(value, _middle(null), p_value, interval, int(usable.sum()), reliability, None)
+
+
+def permuted(
+    statistic: Callable[[np.ndarray], np.ndarray],
+    values: np.ndarray,
+    draws: int,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """A statistic of values whose heads are permuted within every layer.
+
+    Parameters
+    ----------
+    statistic : callable
+        Takes (n, layers, heads), gives (n,).
+    values : array (layers, heads)
+    draws : int
+    random : np.random.Generator
+
+    Returns
+    -------
+    array (draws,)
+    """
+    found = []
+    for start in range(0, draws, _CHUNK):
+        number = min(_CHUNK, draws - start)
+        copies = np.broadcast_to(values, (number, *values.shape))
+        found.append(statistic(random.permuted(copies, axis=-1)))
+    return np.concatenate(found)
+
+
+def split_half_reliability(quantity: Quantity) -> float:
+    """Within-layer rank correlation between two halves of a quantity; NaN if there are none."""
+    halves = quantity.halves()
+    return np.nan if halves is None else float(within_layer_spearman(*halves))
+
+
+def _check_shapes(*arrays: np.ndarray) -> None:
+    shapes: Sequence[tuple[int, ...]] = [each.shape for each in arrays]
+    if len(set(shapes)) > 1 or len(shapes[0]) != 2:
+        raise HeadsError(f"expected arrays (layers, heads) of one shape, found {shapes}")
+
+
+def _reason(x: np.ndarray, usable: np.ndarray, partial: bool) -> str | None:
+    heads, least = x.shape[-1], 3 if partial else 2
+    if heads < least:
+        return f"{heads} head(s) per layer: ranks within layers need at least {least}"
+    if not usable.any():
+        return "in every layer the heads are all alike, or a value is missing"
+    return None
+
+
+def _nothing(reliability: tuple[float, float], reason: str) -> Agreement:
+    nan = float("nan")
+    return Agreement(nan, (nan, nan), nan, (nan, nan), 0, reliability, reason)
+
+
+def _p_value(value: float, null: np.ndarray, centre: float) -> float:
+    """Share of draws at least as far from the centre, the observed one counted among them."""
+    extreme = np.abs(null - centre) >= abs(value - centre) - 1e-12
+    return float((1 + extreme.sum()) / (1 + len(null)))
+
+
+def _middle(draws: np.ndarray) -> tuple[float, float]:
+    low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def _interval(draws: np.ndarray, fixed: bool) -> tuple[float, float]:
+    known = draws[~np.isnan(draws)]
+    return (np.nan, np.nan) if fixed or not known.size else _middle(known)
