@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import HeadsError
+from .quantities import Fixed, Quantity
 from .rank_statistics import (
     layer_ranks,
     mean_correlation,
@@ -26,96 +27,6 @@ INTERVAL_DRAWS = 1_000
 LEVEL = 0.95
 # Permutations held in memory at once.
 _CHUNK = 1_000
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """A quantity of every head, recorded in blocks of updates; its value is their sum.
-
-    Parameters
-    ----------
-    values : array (blocks, layers, heads)
-        For LCA: minus the sum over the block's updates and over key, query, value and out.
-    """
-
-    values: np.ndarray
-
-    @property
-    def value(self) -> np.ndarray:
-        """The quantity (layers, heads)."""
-        return self.values.sum(0)
-
-    def halves(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The quantity from the odd and from the even blocks; None with fewer than two."""
-        if len(self.values) < 2:
-            return None
-        return self.values[::2].sum(0), self.values[1::2].sum(0)
-
-    def resampled(self, draws: int, random: np.random.Generator) -> np.ndarray:
-        """Values from blocks drawn with replacement (draws, layers, heads)."""
-        number = len(self.values)
-        counts = random.multinomial(number, np.full(number, 1 / number), size=draws)
-        return np.tensordot(counts.astype(float), self.values, 1)
-
-
-@dataclass(frozen=True)
-class Sentences:
-    """A quantity of every head, measured sentence by sentence; its value is their mean.
-
-    Parameters
-    ----------
-    values : array (sentences, layers, heads)
-        NaN in sentences without a value.
-    weights : array (sentences,)
-        Weight of each sentence, such as its number of target tokens.
-    """
-
-    values: np.ndarray
-    weights: np.ndarray
-
-    @property
-    def value(self) -> np.ndarray:
-        """The quantity (layers, heads)."""
-        return self._means(np.ones((1, len(self.values))))[0]
-
-    def halves(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The quantity from the odd and from the even sentences; None with fewer than two."""
-        if len(self.values) < 2:
-            return None
-        odd = np.arange(len(self.values)) % 2
-        first, second = self._means(np.stack([1.0 - odd, odd]))
-        return first, second
-
-    def resampled(self, draws: int, random: np.random.Generator) -> np.ndarray:
-        """Values from sentences drawn with replacement (draws, layers, heads)."""
-        number = len(self.values)
-        counts = random.multinomial(number, np.full(number, 1 / number), size=draws)
-        return self._means(counts.astype(float))
-
-    def _means(self, counts: np.ndarray) -> np.ndarray:
-        known = ~np.isnan(self.values) & (self.weights > 0)[:, None, None]
-        weights = np.where(known, self.weights[:, None, None], 0.0)
-        total = np.tensordot(counts, np.where(known, self.values, 0.0) * weights, 1)
-        mass = np.tensordot(counts, weights, 1)
-        return np.divide(total, mass, out=np.full(total.shape, np.nan), where=mass > 0)
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """A quantity of every head without anything to resample, such as the norm of its weights."""
-
-    value: np.ndarray
-
-    def halves(self) -> None:
-        """There are none."""
-        return
-
-    def resampled(self, draws: int, random: np.random.Generator) -> np.ndarray:
-        """The same value again and again (draws, layers, heads)."""
-        return np.broadcast_to(self.value, (draws, *self.value.shape))
-
-
-Quantity = Blocks | Sentences | Fixed
 
 
 @dataclass(frozen=True)
