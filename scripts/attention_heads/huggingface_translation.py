@@ -116,4 +116,7 @@ class MarianHandle(HuggingFaceHandle):
 
     def finish_parts(self) -> tuple[str, nn.LayerNorm | None, nn.Linear]:
         """The stream that the logits come from, the last norm and the output projection."""
-        return "target", None, self.module.lm_head
+        weight, bias = self.module.lm_head.weight, self.module.final_logits_bias[0]
+        projection = nn.Linear(*reversed(weight.shape), device="meta")
+        projection.weight, projection.bias = weight, nn.Parameter(bias, requires_grad=False)
+        return "target", None, projection

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from head_models import TinyHandle, random_batch
 
 from attention_heads.confidence import confidence, head_confidence
 from attention_heads.errors import HeadsError
 from attention_heads.handle import Attention, Tokens
-from head_models import TinyHandle, random_batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from head_models import TinyHandle, random_batch
 
 from attention_heads.errors import HeadsError, HiddenHeadsError
 from attention_heads.passes import (
@@ -13,7 +14,6 @@ from attention_heads.passes import (
     resume,
     states_of,
 )
-from head_models import TinyHandle, random_batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,7 +32,9 @@ def test_open_gates_change_nothing_and_a_closed_layer_adds_only_its_bias():
     handle, batch = TinyHandle(), random_batch()
     plain = resume(handle, handle.start(batch))
     gates = open_gates(handle, 3)
-    torch.testing.assert_close(resume(handle, handle.start(batch), gates=gates).logits, plain.logits)
+    torch.testing.assert_close(
+        resume(handle, handle.start(batch), gates=gates).logits, plain.logits
+    )
     with torch.no_grad():
         handle.module["layers"][1].attentions["decoder"].out.weight.zero_()
     without = resume(handle, handle.start(batch))
