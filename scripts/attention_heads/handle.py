@@ -160,6 +160,13 @@ class ModelHandle(Protocol):
         """The out projection of one layer."""
         ...
 
+    def head_weights(self, attention: str, layer: int) -> Mapping[str, Tensor]:
+        """The matrices "query", "key", "value" and "out" of one layer, without gradients.
+
+        Each is (heads, width of a head, width): rows of the first three, columns of "out".
+        """
+        ...
+
 
 def layer_gates(gates: Gates | None, stage: Mapping[str, int]) -> dict[str, Tensor] | None:
     """The gates of one stage's layers.

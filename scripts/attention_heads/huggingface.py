@@ -10,6 +10,8 @@ predicts every next token. Sequences are padded on the right.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -85,6 +87,10 @@ class GPT2Handle(HuggingFaceHandle):
     def _modules(self, stage: int, attention: str) -> AttentionModules:
         block = self.module.transformer.h[stage].attn
         return AttentionModules(block, block.c_proj, [(block.c_attn, block.embed_dim)])
+
+    def _matrices(self, modules: AttentionModules) -> dict[str, Tensor]:
+        fused: Any = modules.attention
+        return dict(zip(("query", "key", "value"), fused.c_attn.weight.T.chunk(3)))
 
     def _run(self, stage: int, layer: nn.Module, state: State) -> State:
         mask = additive_mask(state["target_seen"], state["target"], causal=True)

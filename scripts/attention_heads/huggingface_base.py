@@ -69,8 +69,17 @@ class HuggingFaceHandle:
 
     def out_projection(self, attention: str, layer: int) -> OutProjection:
         """The out projection of one layer."""
-        stage = next(n for n, each in enumerate(self.stages) if each.get(attention) == layer)
-        return OutProjection(self._modules(stage, attention).out.weight, self._input_axis)
+        return OutProjection(self._modules_of(attention, layer).out.weight, self._input_axis)
+
+    def head_weights(self, attention: str, layer: int) -> dict[str, Tensor]:
+        """The matrices of one layer, head by head."""
+        heads = self.attentions[attention].heads
+        found = {
+            name: matrix.detach().unflatten(0, (heads, -1))
+            for name, matrix in self._matrices(self._modules_of(attention, layer)).items()
+        }
+        out = self.out_projection(attention, layer)
+        return {**found, "out": out.by_head(out.parameter.detach(), heads)}
 
     _input_axis = 1
 
@@ -79,6 +88,17 @@ class HuggingFaceHandle:
 
     def _modules(self, stage: int, attention: str) -> AttentionModules:
         raise NotImplementedError
+
+    def _modules_of(self, attention: str, layer: int) -> AttentionModules:
+        stage = next(n for n, each in enumerate(self.stages) if each.get(attention) == layer)
+        return self._modules(stage, attention)
+
+    def _matrices(self, modules: AttentionModules) -> dict[str, Tensor]:
+        """Query, key and value matrices (width, width), rows cut by head."""
+        block: Any = modules.attention
+        return {name: getattr(block, self._names[name]).weight for name in self._names}
+
+    _names: Mapping[str, str] = {"query": "query", "key": "key", "value": "value"}
 
     def _run(self, stage: int, layer: nn.Module, state: State) -> State:
         raise NotImplementedError

@@ -18,6 +18,8 @@ from .taps import AttentionModules
 class MarianHandle(HuggingFaceHandle):
     """Marian and BART: translation models with a post-norm encoder and decoder."""
 
+    _names = {"query": "q_proj", "key": "k_proj", "value": "v_proj"}
+
     def __init__(self, model: PreTrainedModel):
         super().__init__(model)
         config = self.config

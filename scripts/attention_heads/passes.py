@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -146,3 +147,26 @@ def mean_loss(handle: ModelHandle, batches: Iterable[Any], gates: Gates | None =
     if not targets:
         raise HeadsError("the batches hold no target tokens: there is no loss to measure")
     return loss / targets
+
+
+def weight_norms(handle: ModelHandle) -> dict[str, np.ndarray]:
+    """Euclidean norm of the query, key, value and out weights of every head.
+
+    Returns
+    -------
+    dict of attention name to array (layers, heads)
+    """
+    return {
+        name: np.stack(
+            [
+                torch.stack([x.double().square().sum((1, 2)) for x in matrices.values()])
+                .sum(0)
+                .sqrt()
+                .cpu()
+                .numpy()
+                for layer in range(about.layers)
+                for matrices in [handle.head_weights(name, layer)]
+            ]
+        )
+        for name, about in handle.attentions.items()
+    }

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from .errors import TreebankError
 
-# Share of a treebank's words that the model's training text must hold.
-KNOWN_SHARE = 0.5
+# Share of a treebank's words that the model's training text must hold. Of English, German, Finnish
+# and Estonian treebanks a text of 500 sentences held 43 to 72 % in its own language, and at most
+# 27 % in another.
+KNOWN_SHARE = 0.35
 
 
 @dataclass(frozen=True)

@@ -143,9 +143,20 @@ class TinyHandle:
         x = self.module["decoder_norm"](x, frozen) if self.norm == "pre" else x
         return cross_entropy(self.module["output"](x), state["targets"])
 
-    def out_projection(self, attention, layer):
+    def block(self, attention, layer):
         stage = next(n for n, each in enumerate(self.stages) if each.get(attention) == layer)
-        return OutProjection(self.module["layers"][stage].attentions[attention].out.weight)
+        return self.module["layers"][stage].attentions[attention]
+
+    def out_projection(self, attention, layer):
+        return OutProjection(self.block(attention, layer).out.weight)
+
+    def head_weights(self, attention, layer):
+        block = self.block(attention, layer)
+        found = {
+            name: getattr(block, name).weight.detach() for name in ("query", "key", "value", "out")
+        }
+        found["out"] = found["out"].T
+        return {name: each.unflatten(0, (block.heads, -1)) for name, each in found.items()}
 
     def parts(self, stage):
         layer = self.module["layers"][stage]

@@ -166,6 +166,27 @@ def test_ablation_equals_removing_the_heads_part_of_the_out_projection(handle, b
         assert found[name].rise[1, 2] == pytest.approx(rise, abs=2e-6)
 
 
+def test_head_weights_are_the_rows_and_columns_that_make_the_scores(kind, handle, batch):
+    for name, about in handle.attentions.items():
+        matrices = handle.head_weights(name, 1)
+        assert set(matrices) == {"query", "key", "value", "out"}
+        assert {tuple(each.shape) for each in matrices.values()} == {(about.heads, 4, 16)}
+    # Query and key of a first layer give the attention weights of its head.
+    if kind == "bert":
+        state = handle.module.eval() and handle.start(batch)
+        x, parts = state["source"][0], handle.head_weights("encoder", 0)
+        block = handle.module.bert.encoder.layer[0].attention.self
+        query = x @ parts["query"][1].T + block.query.bias[4:8]
+        key = x @ parts["key"][1].T + block.key.bias[4:8]
+        found = attention_weights(handle, batch)["encoder"][0][0, 1]
+        torch.testing.assert_close((query @ key.T / 2).softmax(-1).detach(), found)
+    if kind == "gpt2":
+        fused = handle.module.transformer.h[1].attn.c_attn.weight
+        torch.testing.assert_close(
+            handle.head_weights("decoder", 1)["value"][2], fused[:, 32 + 8 : 32 + 12].T
+        )
+
+
 def test_special_symbols_and_padding_are_no_text(kind, handle, batch):
     first = handle.tokens(batch)[next(iter(handle.attentions.values())).key]
     assert first.content.sum() == 8 + 8 + 6 - 3 and first.present.sum() == 22

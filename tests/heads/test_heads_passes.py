@@ -13,6 +13,7 @@ from attention_heads.passes import (
     repeated,
     resume,
     states_of,
+    weight_norms,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -90,3 +91,15 @@ def test_modes_are_put_back_module_by_module():
     with evaluating(module):
         assert not any(each.training for each in module.modules())
     assert module.training and not module["output"].training
+
+
+def test_the_norm_of_a_head_is_that_of_its_four_matrices():
+    handle = TinyHandle(encoder=1)
+    block = handle.module["layers"][2].attentions["cross"]
+    rows = slice(4, 8)  # head 1
+    parts = [p.weight[rows] for p in (block.query, block.key, block.value)]
+    parts.append(block.out.weight[:, rows])
+    expected = torch.cat([part.flatten() for part in parts]).norm().item()
+    found = weight_norms(handle)
+    assert found["cross"].shape == (2, 4)
+    assert found["cross"][1, 1] == pytest.approx(expected)

@@ -83,8 +83,9 @@ def test_the_useful_head_is_the_most_relevant(function, least):
     assert share[USEFUL_LAYER, USEFUL_HEAD] > least
 
 
-def test_alpha_beta_gives_no_negative_relevance_to_a_positive_prediction():
-    handle = TinyHandle(encoder=2, norm="post")
+@pytest.mark.parametrize("norm", ["pre", "post", None])
+def test_alpha_beta_gives_no_negative_relevance_to_a_positive_prediction(norm):
+    handle = TinyHandle(encoder=2, norm=norm)
     with torch.no_grad():
         handle.module["output"].bias += 5  # every logit is positive
     found = alpha_beta_relevance(handle, [random_batch(translation=True)], seed=0)
