@@ -116,11 +116,13 @@ def _without_heads(
 ) -> Iterator[tuple[str, int, Tensor]]:
     """Attention, head and losses (sentences,) without that head, for the heads of one stage."""
     for name, layer in handle.stages[first].items():
-        for chunk in torch.arange(handle.attentions[name].heads).split(copies):
+        heads = range(handle.attentions[name].heads)
+        for start in heads[::copies]:
+            chunk = heads[start : start + copies]
             copied = repeated(state, len(chunk))
             gates = open_gates(handle, sentences_of(copied))[name]
-            by_copy = gates.unflatten(0, (len(chunk), -1))
-            by_copy[torch.arange(len(chunk)), :, layer, chunk] = 0.0
+            for head, rows in zip(chunk, gates.chunk(len(chunk))):
+                rows[:, layer, head] = 0.0
             output = resume(handle, copied, first, {name: gates})
-            for head, losses in zip(chunk.tolist(), output.losses.sum(-1).chunk(len(chunk))):
+            for head, losses in zip(chunk, output.losses.sum(-1).chunk(len(chunk))):
                 yield name, head, losses

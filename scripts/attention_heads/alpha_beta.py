@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import HeadsError
-from .handle import Attention, ModelHandle, State
+from .handle import Attention, ModelHandle, State, split_heads
 from .passes import evaluating
 from .relevance import Relevance, draw_positions
 
@@ -105,7 +105,7 @@ class _Rule(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
-    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor, None, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor, None, None, None, None]:
         return hand_back(ctx.saved_tensors[0], relevance, *ctx.maps), None, None, None, None
 
 
@@ -154,8 +154,12 @@ class _Pass(torch.autograd.Function):
         return activation(x)
 
     @staticmethod
-    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, relevance: Tensor) -> tuple[Tensor, None]:
         return relevance, None
+
+
+_apply_rule: Callable[..., Tensor] = _Rule.apply
+_pass_on: Callable[..., Tensor] = _Pass.apply
 
 
 def _linear(module: nn.Linear, x: Tensor) -> Tensor:
@@ -163,7 +167,7 @@ def _linear(module: nn.Linear, x: Tensor) -> Tensor:
     high, low = weight.clamp(min=0), weight.clamp(max=0)
     bias = None if module.bias is None else module.bias.detach()
     value = module(x).detach()
-    return _Rule.apply(x, value, lambda y: y @ high.T, lambda y: y @ low.T, bias)
+    return _apply_rule(x, value, lambda y: y @ high.T, lambda y: y @ low.T, bias)
 
 
 def _norm(module: nn.LayerNorm | None, x: Tensor) -> Tensor:
@@ -179,26 +183,29 @@ def _norm(module: nn.LayerNorm | None, x: Tensor) -> Tensor:
         return lambda y: mine * y + theirs * (y.sum(-1, keepdim=True) - y)
 
     bias = None if module.bias is None else module.bias.detach()
-    return _Rule.apply(x, module(x).detach(), part(0.0, None), part(None, 0.0), bias)
+    return _apply_rule(x, module(x).detach(), part(0.0, None), part(None, 0.0), bias)
 
 
 def _add(x: Tensor, y: Tensor) -> Tensor:
-    return _Rule.apply(torch.stack([x, y], 1), (x + y).detach(), lambda z: z.sum(1), None, None)
+    return _apply_rule(torch.stack([x, y], 1), (x + y).detach(), lambda z: z.sum(1), None, None)
 
 
 def _mix(values: Tensor, weights: Tensor) -> Tensor:
     """Mix the values (sentences, keys, width) with weights (sentences, heads, queries, keys)."""
 
     def mixed(y: Tensor) -> Tensor:
-        by_head = y.unflatten(-1, (weights.shape[1], -1)).transpose(1, 2)
+        by_head = split_heads(y, weights.shape[1]).transpose(1, 2)
         return (weights @ by_head).transpose(1, 2).flatten(2)
 
-    return _Rule.apply(values, mixed(values).detach(), mixed, None, None)
+    return _apply_rule(values, mixed(values).detach(), mixed, None, None)
 
 
-def _layer(parts: LayerParts, state: State, weights: Mapping[str, Tensor]) -> tuple[State, dict]:
+def _layer(
+    parts: LayerParts, state: State, weights: Mapping[str, Tensor]
+) -> tuple[State, dict[str, Tensor]]:
     """A layer in rules: the state behind it, and the outputs of the heads by attention."""
-    x, outputs = state[parts.stream], {}
+    x = state[parts.stream]
+    outputs: dict[str, Tensor] = {}
     for block in parts.attentions:
         own = _norm(block.norm, x) if parts.norm_first else x
         keys = own if block.memory is None else state[block.memory]
@@ -207,7 +214,7 @@ def _layer(parts: LayerParts, state: State, weights: Mapping[str, Tensor]) -> tu
         x = _add(x, _linear(block.out, heads))
         x = x if parts.norm_first else _norm(block.norm, x)
     inner = _norm(parts.norm, x) if parts.norm_first else x
-    inner = _Pass.apply(_linear(parts.first, inner), parts.activation)
+    inner = _pass_on(_linear(parts.first, inner), parts.activation)
     x = _add(x, _linear(parts.second, inner))
     x = x if parts.norm_first else _norm(parts.norm, x)
     return {**state, parts.stream: _norm(parts.last_norm, x)}, outputs
@@ -227,9 +234,11 @@ def alpha_beta_relevance(
     found: dict[str, list[np.ndarray]] = {name: [] for name in handle.attentions}
     with torch.enable_grad(), evaluating(handle.module):
         for batch in batches:
-            state = {name: each.detach() for name, each in handle.start(batch).items()}
-            plain: State = state
-            state = {n: x.requires_grad_(x.is_floating_point()) for n, x in state.items()}
+            plain: State = {name: each.detach() for name, each in handle.start(batch).items()}
+            state: State = {
+                name: each.clone().requires_grad_(each.is_floating_point())
+                for name, each in plain.items()
+            }
             outputs: list[tuple[str, Tensor]] = []
             for stage in range(len(handle.stages)):
                 weights: dict[str, Tensor] = {}
@@ -277,7 +286,7 @@ def _collect(
         return
     layers: dict[str, list[Tensor]] = {name: [] for name in attentions}
     for (name, _), each in zip(outputs, relevances):
-        by_head = each.unflatten(-1, (attentions[name].heads, -1)).sum((1, 3))
+        by_head = split_heads(each, attentions[name].heads).sum((1, 3))
         layers[name].append(by_head[rows])
     for name, parts in layers.items():
         found[name].append(torch.stack(parts, 1).double().cpu().numpy())

@@ -98,9 +98,8 @@ class OutProjection:
 
     def by_head(self, matrix: Tensor, heads: int) -> Tensor:
         """Cut a matrix of the parameter's shape into (heads, width of a head, width)."""
-        if self.input_axis == 1:
-            matrix = matrix.T
-        return matrix.unflatten(0, (heads, -1))
+        rows = matrix.T if self.input_axis == 1 else matrix
+        return rows.reshape(heads, -1, rows.shape[1])
 
 
 class ModelHandle(Protocol):
@@ -194,8 +193,13 @@ def gate_heads(outputs: Tensor, gates: Tensor) -> Tensor:
         Outputs of all heads, one after the other: the input of the out projection.
     gates : Tensor (heads,) or (sentences, heads)
     """
-    by_head = outputs.unflatten(-1, (gates.shape[-1], -1))
-    return (by_head * gates.to(outputs.dtype).unsqueeze(-2).unsqueeze(-1)).flatten(-2)
+    factors = gates.to(outputs.dtype).unsqueeze(-2).unsqueeze(-1)
+    return (split_heads(outputs, gates.shape[-1]) * factors).flatten(-2)
+
+
+def split_heads(outputs: Tensor, heads: int) -> Tensor:
+    """Cut the last axis (width) into (heads, width of a head)."""
+    return outputs.reshape(*outputs.shape[:-1], heads, -1)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Output:

@@ -38,9 +38,15 @@ def handle_of(model: PreTrainedModel) -> HuggingFaceHandle:
     HiddenHeadsError
         If its attention is a fused kernel.
     """
-    kinds = {"gpt2": GPT2Handle, "bert": BertHandle, "marian": MarianHandle, "bart": MarianHandle}
+    kinds: dict[str, type[HuggingFaceHandle]] = {
+        "gpt2": GPT2Handle,
+        "bert": BertHandle,
+        "marian": MarianHandle,
+        "bart": MarianHandle,
+    }
     kind = kinds.get(model.config.model_type)
-    if kind is None or model.get_output_embeddings() is None:
+    any_model: Any = model  # transformers leaves this method without type hints
+    if kind is None or any_model.get_output_embeddings() is None:
         raise HeadsError(
             f"no handle for {type(model).__name__}; there are handles for GPT2LMHeadModel, "
             "BertForMaskedLM, MarianMTModel and BartForConditionalGeneration"
@@ -82,7 +88,8 @@ class GPT2Handle(HuggingFaceHandle):
         return {"target": x, "target_seen": tokens.present, "targets": following}
 
     def _layer(self, stage: int) -> nn.Module:
-        return self.module.transformer.h[stage]
+        found: nn.Module = self.module.transformer.h[stage]
+        return found
 
     def _modules(self, stage: int, attention: str) -> AttentionModules:
         block = self.module.transformer.h[stage].attn
@@ -97,7 +104,8 @@ class GPT2Handle(HuggingFaceHandle):
         return {**state, "target": layer(state["target"], None, mask)}
 
     def _logits(self, state: State) -> Tensor:
-        return self.module.lm_head(self.module.transformer.ln_f(state["target"]))
+        result: Tensor = self.module.lm_head(self.module.transformer.ln_f(state["target"]))
+        return result
 
 
 class BertHandle(HuggingFaceHandle):
@@ -120,7 +128,8 @@ class BertHandle(HuggingFaceHandle):
         return {"source": x, "source_seen": seen, "targets": targets}
 
     def _layer(self, stage: int) -> nn.Module:
-        return self.module.bert.encoder.layer[stage]
+        found: nn.Module = self.module.bert.encoder.layer[stage]
+        return found
 
     def _modules(self, stage: int, attention: str) -> AttentionModules:
         block = self.module.bert.encoder.layer[stage].attention
@@ -132,4 +141,5 @@ class BertHandle(HuggingFaceHandle):
         return {**state, "source": layer(state["source"], mask)}
 
     def _logits(self, state: State) -> Tensor:
-        return self.module.cls(state["source"])
+        result: Tensor = self.module.cls(state["source"])
+        return result

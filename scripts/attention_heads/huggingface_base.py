@@ -69,13 +69,14 @@ class HuggingFaceHandle:
 
     def out_projection(self, attention: str, layer: int) -> OutProjection:
         """The out projection of one layer."""
-        return OutProjection(self._modules_of(attention, layer).out.weight, self._input_axis)
+        out: Any = self._modules_of(attention, layer).out
+        return OutProjection(out.weight, self._input_axis)
 
     def head_weights(self, attention: str, layer: int) -> dict[str, Tensor]:
         """The matrices of one layer, head by head."""
         heads = self.attentions[attention].heads
         found = {
-            name: matrix.detach().unflatten(0, (heads, -1))
+            name: matrix.detach().reshape(heads, -1, matrix.shape[1])
             for name, matrix in self._matrices(self._modules_of(attention, layer)).items()
         }
         out = self.out_projection(attention, layer)

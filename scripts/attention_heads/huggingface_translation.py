@@ -68,9 +68,11 @@ class MarianHandle(HuggingFaceHandle):
 
     def _layer(self, stage: int) -> nn.Module:
         below = self.config.encoder_layers
-        if stage < below:
-            return self.module.model.encoder.layers[stage]
-        return self.module.model.decoder.layers[stage - below]
+        model = self.module.model
+        found: nn.Module = (
+            model.encoder.layers[stage] if stage < below else model.decoder.layers[stage - below]
+        )
+        return found
 
     def _modules(self, stage: int, attention: str) -> AttentionModules:
         layer: Any = self._layer(stage)
@@ -91,7 +93,8 @@ class MarianHandle(HuggingFaceHandle):
         return {**state, "target": after}
 
     def _logits(self, state: State) -> Tensor:
-        return self.module.lm_head(state["target"]) + self.module.final_logits_bias
+        result: Tensor = self.module.lm_head(state["target"]) + self.module.final_logits_bias
+        return result
 
     def parts(self, stage: int) -> LayerParts:
         """The parts of a stage's layer, for the alpha-beta rule."""
@@ -119,6 +122,7 @@ class MarianHandle(HuggingFaceHandle):
     def finish_parts(self) -> tuple[str, nn.LayerNorm | None, nn.Linear]:
         """The stream that the logits come from, the last norm and the output projection."""
         weight, bias = self.module.lm_head.weight, self.module.final_logits_bias[0]
-        projection = nn.Linear(*reversed(weight.shape), device="meta")
+        words, width = weight.shape
+        projection = nn.Linear(width, words, device="meta")
         projection.weight, projection.bias = weight, nn.Parameter(bias, requires_grad=False)
         return "target", None, projection

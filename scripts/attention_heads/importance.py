@@ -17,6 +17,7 @@ from torch import Tensor
 from .errors import HeadsError
 from .handle import ModelHandle, OutProjection
 from .passes import evaluating, open_gates, resume, sentences_of
+from .ratios import ratio
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Importance:
         """
         size = np.abs(self.by_sentence[self.targets > 0]).mean(0)
         norm = np.linalg.norm(size, axis=-1, keepdims=True)
-        return np.divide(size, norm, out=np.zeros(size.shape), where=norm > 0)
+        return ratio(size, norm, otherwise=0.0)
 
 
 def importance(handle: ModelHandle, batches: Iterable[Any]) -> dict[str, Importance]:

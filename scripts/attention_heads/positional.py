@@ -18,6 +18,7 @@ from .confidence import visible_keys
 from .errors import HeadsError
 from .handle import ModelHandle, Tokens
 from .passes import attention_weights
+from .ratios import ratio
 
 OFFSETS = tuple(range(-3, 4))
 POSITIONAL_RATE = 0.9
@@ -47,12 +48,14 @@ class Positional:
     @property
     def best_rate(self) -> np.ndarray:
         """Rate at the best offset (layers, heads); 0 where no offset can be judged."""
-        return np.nan_to_num(self.rates).max(-1)
+        result: np.ndarray = np.nan_to_num(self.rates).max(-1)
+        return result
 
     @property
     def best_offset(self) -> np.ndarray:
         """The best offset of each head (layers, heads)."""
-        return np.array(OFFSETS)[np.nan_to_num(self.rates, nan=-1.0).argmax(-1)]
+        result: np.ndarray = np.array(OFFSETS)[np.nan_to_num(self.rates, nan=-1.0).argmax(-1)]
+        return result
 
 
 def positional(handle: ModelHandle, batches: Iterable[Any], seed: int) -> dict[str, Positional]:
@@ -94,7 +97,7 @@ def positional(handle: ModelHandle, batches: Iterable[Any], seed: int) -> dict[s
     result = {}
     for name, found in hits.items():
         hit, number = found.cpu().numpy().astype(float), chances[name].cpu().numpy()
-        rates = np.divide(hit, number, out=np.full(hit.shape, np.nan), where=number > 0)
+        rates = ratio(hit, number)
         result[name] = Positional(rates, number)
     return result
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .ratios import ratio
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -22,7 +24,8 @@ class Blocks:
     @property
     def value(self) -> np.ndarray:
         """The quantity (layers, heads)."""
-        return self.values.sum(0)
+        result: np.ndarray = self.values.sum(0)
+        return result
 
     def halves(self) -> tuple[np.ndarray, np.ndarray] | None:
         """The quantity from the odd and from the even blocks; None with fewer than two."""
@@ -55,7 +58,8 @@ class Sentences:
     @property
     def value(self) -> np.ndarray:
         """The quantity (layers, heads)."""
-        return self._means(np.ones((1, len(self.values))))[0]
+        result: np.ndarray = self._means(np.ones((1, len(self.values))))[0]
+        return result
 
     def halves(self) -> tuple[np.ndarray, np.ndarray] | None:
         """The quantity from the odd and from the even sentences; None with fewer than two."""
@@ -76,7 +80,7 @@ class Sentences:
         weights = np.where(known, self.weights[:, None, None], 0.0)
         total = np.tensordot(counts, np.where(known, self.values, 0.0) * weights, 1)
         mass = np.tensordot(counts, weights, 1)
-        return np.divide(total, mass, out=np.full(total.shape, np.nan), where=mass > 0)
+        return ratio(total, mass)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
+from .ratios import ratio
+
 # Differences below this share of a layer's largest absolute value are rounding errors: ties.
 RELATIVE_TOLERANCE = 1e-6
 
@@ -28,7 +30,7 @@ def layer_ranks(values: np.ndarray) -> np.ndarray:
     """
     values = np.asarray(values, dtype=float)
     grain = RELATIVE_TOLERANCE * np.abs(values).max(-1, keepdims=True)
-    coarse = np.round(np.divide(values, grain, out=np.zeros_like(values), where=grain > 0))
+    coarse = np.round(ratio(values, grain, otherwise=0.0))
     coarse = np.where(np.isnan(values).any(-1, keepdims=True), np.nan, coarse)
     ranks = stats.rankdata(coarse, axis=-1)
     return _standardised(np.where(np.isnan(coarse), np.nan, ranks))
@@ -78,7 +80,7 @@ def mean_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     products = (first * second).sum(-1)
     known = ~np.isnan(products)
     total, number = np.where(known, products, 0.0).sum(-1), known.sum(-1)
-    return np.divide(total, number, out=np.full(np.shape(total), np.nan), where=number > 0)
+    return ratio(total, number)
 
 
 def within_layer_auc(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -102,7 +104,7 @@ def within_layer_auc(values: np.ndarray, kept: np.ndarray) -> np.ndarray:
     pairs = kept[..., :, None] & ~kept[..., None, :] & ~np.isnan(difference)
     number = pairs.sum((-3, -2, -1))
     total = np.where(pairs, wins, 0.0).sum((-3, -2, -1))
-    return np.divide(total, number, out=np.full(np.shape(total), np.nan), where=number > 0)
+    return ratio(total, number)
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -126,4 +128,4 @@ def _standardised(values: np.ndarray) -> np.ndarray:
     """Mean zero and norm one along the last axis; NaN where nothing varies."""
     centred = values - values.mean(-1, keepdims=True)
     norm = np.linalg.norm(centred, axis=-1, keepdims=True)
-    return np.divide(centred, norm, out=np.full(centred.shape, np.nan), where=norm > 1e-9)
+    return ratio(centred, np.where(norm > 1e-9, norm, 0.0))

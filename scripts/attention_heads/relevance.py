@@ -20,6 +20,7 @@ from torch import Tensor
 from .errors import HeadsError
 from .handle import ModelHandle, Output
 from .passes import evaluating, open_gates, resume, sentences_of, states_of
+from .ratios import ratio
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Relevance:
         values = self.shares_by_sentence
         known = ~np.isnan(values)
         total = np.where(known, values, 0).sum(0)
-        return np.divide(total, known.sum(0), out=np.full(total.shape, np.nan), where=known.any(0))
+        return ratio(total, known.sum(0))
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class Conservation:
         What is missing stays in the biases of the stages above.
         """
         missing = np.abs(self.logits - self.arrived).mean(1)
-        return missing / np.abs(self.logits).mean()
+        result: np.ndarray = missing / np.abs(self.logits).mean()
+        return result
 
 
 def relevance(handle: ModelHandle, batches: Iterable[Any], seed: int) -> dict[str, Relevance]:
@@ -183,4 +185,4 @@ def shares(values: np.ndarray) -> np.ndarray:
     """Absolute values over their sum along the last axis; NaN where the sum is zero."""
     size = np.abs(values)
     total = size.sum(-1, keepdims=True)
-    return np.divide(size, total, out=np.full(size.shape, np.nan), where=total > 0)
+    return ratio(size, total)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -142,7 +143,7 @@ def write_gates(
     sizes = np.array(list(shapes.values()))
     grid = (len(shapes), *sizes.max(0))
 
-    def array(values: Mapping[str, np.ndarray], meaning: str) -> tuple:
+    def array(values: Mapping[str, np.ndarray], meaning: str) -> tuple[Any, ...]:
         return HEAD_AXES[1:], _on_grid(meaning, values, shapes, grid, 0), {"long_name": meaning}
 
     dataset = xr.Dataset(
@@ -182,7 +183,7 @@ def open_gates_file(path: str | os.PathLike[str]) -> xr.Dataset:
     return _open(Path(path), GATES_FORMAT)
 
 
-def _about(name: str, known: Mapping[str, tuple]) -> tuple:
+def _about(name: str, known: Mapping[str, tuple[Any, ...]]) -> tuple[Any, ...]:
     if name not in known:
         raise HeadsError(f"unknown variable {name!r}; known are {', '.join(known)}")
     return known[name]

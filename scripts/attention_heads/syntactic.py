@@ -54,7 +54,10 @@ class Syntactic:
     @property
     def is_syntactic(self) -> np.ndarray:
         """Heads at least 10 percentage points above the best offset (layers, heads)."""
-        return np.nan_to_num(self.rates, nan=-1.0) >= self.baseline + LEAST_GAIN - 1e-12
+        result: np.ndarray = (
+            np.nan_to_num(self.rates, nan=-1.0) >= self.baseline + LEAST_GAIN - 1e-12
+        )
+        return result
 
 
 @dataclass

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .errors import TreebankError
+from .ratios import ratio
 
 # SentencePiece writes this where a word begins.
 WORD_START = "▁"
@@ -31,8 +32,9 @@ def word_attention(
     """
     queries, keys = _membership(query_words), _membership(key_words)
     pieces = queries.sum(1, keepdims=True)
-    mean = np.divide(queries, pieces, out=np.full(queries.shape, np.nan), where=pieces > 0)
-    return mean @ weights @ keys.T
+    mean = ratio(queries, pieces)
+    result: np.ndarray = mean @ weights @ keys.T
+    return result
 
 
 def align_pieces(pieces: Sequence[str], words: Sequence[str], where: str = "sentence") -> list[int]:
@@ -77,7 +79,8 @@ def align_pieces(pieces: Sequence[str], words: Sequence[str], where: str = "sent
 def _membership(words: Sequence[int]) -> np.ndarray:
     """1 where a piece belongs to a word: (words, pieces)."""
     numbers = np.asarray(words, dtype=int)
-    return (np.arange(numbers.max(initial=-1) + 1)[:, None] == numbers).astype(float)
+    result: np.ndarray = (np.arange(numbers.max(initial=-1) + 1)[:, None] == numbers).astype(float)
+    return result
 
 
 def _bare(text: str) -> str:
