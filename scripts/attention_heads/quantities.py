@@ -1,4 +1,8 @@
-"""Quantities of heads together with what they can be resampled over."""
+"""Quantities of heads together with what they can be resampled over.
+
+With the same seed, quantities measured on the same sentences are resampled together, and so are
+those recorded in the same blocks of updates.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +37,9 @@ class Blocks:
             return None
         return self.values[::2].sum(0), self.values[1::2].sum(0)
 
-    def resampled(self, draws: int, random: np.random.Generator) -> np.ndarray:
+    def resampled(self, draws: int, seed: int) -> np.ndarray:
         """Values from blocks drawn with replacement (draws, layers, heads)."""
-        number = len(self.values)
-        counts = random.multinomial(number, np.full(number, 1 / number), size=draws)
-        return np.tensordot(counts.astype(float), self.values, 1)
+        return np.tensordot(_counts(len(self.values), draws, [seed, 1]), self.values, 1)
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,9 @@ class Sentences:
         first, second = self._means(np.stack([1.0 - odd, odd]))
         return first, second
 
-    def resampled(self, draws: int, random: np.random.Generator) -> np.ndarray:
+    def resampled(self, draws: int, seed: int) -> np.ndarray:
         """Values from sentences drawn with replacement (draws, layers, heads)."""
-        number = len(self.values)
-        counts = random.multinomial(number, np.full(number, 1 / number), size=draws)
-        return self._means(counts.astype(float))
+        return self._means(_counts(len(self.values), draws, [seed, 2]))
 
     def _means(self, counts: np.ndarray) -> np.ndarray:
         known = ~np.isnan(self.values) & (self.weights > 0)[:, None, None]
@@ -93,9 +93,15 @@ class Fixed:
         """There are none."""
         return
 
-    def resampled(self, draws: int, random: np.random.Generator) -> np.ndarray:
+    def resampled(self, draws: int, seed: int) -> np.ndarray:
         """The same value again and again (draws, layers, heads)."""
         return np.broadcast_to(self.value, (draws, *self.value.shape))
 
 
 Quantity = Blocks | Sentences | Fixed
+
+
+def _counts(number: int, draws: int, seed: list[int]) -> np.ndarray:
+    """How often each of `number` things is drawn (draws, number)."""
+    random = np.random.default_rng(seed)
+    return random.multinomial(number, np.full(number, 1 / number), size=draws).astype(float)

@@ -42,7 +42,8 @@ class Agreement:
     p_value : float
         Two-sided, by permutation; not corrected for the number of tests.
     interval : (float, float)
-        95 %, over sentences and blocks of updates; NaN without anything to resample.
+        95 %, over sentences and blocks of updates, around `value`; NaN without anything to
+        resample.
     layers : int
         Number of layers that count.
     reliability : (float, float)
@@ -97,9 +98,10 @@ def rank_agreement(
     value = float(mean_correlation(first, second))
     null = permuted(lambda z: mean_correlation(first[usable], z), second[usable], draws, random)
     again = mean_correlation(
-        *prepared(x.resampled(INTERVAL_DRAWS, random), y.resampled(INTERVAL_DRAWS, random))
+        *prepared(x.resampled(INTERVAL_DRAWS, seed), y.resampled(INTERVAL_DRAWS, seed))
     )
-    interval = _interval(again, isinstance(x, Fixed) and isinstance(y, Fixed))
+    fixed = isinstance(x, Fixed) and isinstance(y, Fixed)
+    interval = _interval(value, again, -1.0, fixed)
     p_value = _p_value(value, null, 0.0)
     return Agreement(value, _middle(null), p_value, interval, int(usable.sum()), reliability, None)
 
@@ -138,8 +140,8 @@ def survival_agreement(
     values = x.value[usable]
     value = float(within_layer_auc(values, kept[usable]))
     null = permuted(lambda z: within_layer_auc(values, z), kept[usable], draws, random)
-    again = within_layer_auc(x.resampled(INTERVAL_DRAWS, random)[:, usable], kept[usable])
-    interval = _interval(again, isinstance(x, Fixed))
+    again = within_layer_auc(x.resampled(INTERVAL_DRAWS, seed)[:, usable], kept[usable])
+    interval = _interval(value, again, 0.0, isinstance(x, Fixed))
     p_value = _p_value(value, null, 0.5)
     return Agreement(value, _middle(null), p_value, interval, int(usable.sum()), reliability, None)
 
@@ -209,6 +211,14 @@ def _middle(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _interval(draws: np.ndarray, fixed: bool) -> tuple[float, float]:
+def _interval(value: float, draws: np.ndarray, least: float, fixed: bool) -> tuple[float, float]:
+    """The draws' spread around the value.
+
+    Resampling adds noise, and noise weakens rank correlations: the draws lie below the value. So
+    they are moved to have it as their median, and cut at the statistic's bounds.
+    """
     known = draws[~np.isnan(draws)]
-    return (np.nan, np.nan) if fixed or not known.size else _middle(known)
+    if fixed or not known.size:
+        return np.nan, np.nan
+    low, high = np.clip(_middle(known - np.median(known) + value), least, 1.0)
+    return float(low), float(high)

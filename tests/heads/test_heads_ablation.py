@@ -19,6 +19,9 @@ from attention_heads.ablation import ablate, ablation_cost
 from attention_heads.errors import HeadsError
 from attention_heads.importance import importance, importance_from_gradient
 from attention_heads.passes import mean_loss, open_gates, resume
+from attention_heads.quantities import Sentences
+from attention_heads.relations import rank_agreement
+from attention_heads.relevance import relevance
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -52,14 +55,14 @@ def test_resuming_is_at_least_twice_as_fast_as_whole_passes():
     handle = TinyHandle(words=100, width=32, heads=4, layers=6, encoder=6)
     batches = [random_batch(8, 15, words=100, translation=True)]
     ablate(handle, batches)
-    ratios = []
+    # The shortest of three: other programs may run beside this one.
+    times = {ablate_naively: [], ablate: []}
     for _ in range(3):
-        start = time.perf_counter()
-        ablate_naively(handle, batches)
-        middle = time.perf_counter()
-        ablate(handle, batches)
-        ratios.append((middle - start) / (time.perf_counter() - middle))
-    assert np.median(ratios) >= 2, ratios
+        for function, found in times.items():
+            start = time.perf_counter()
+            function(handle, batches)
+            found.append(time.perf_counter() - start)
+    assert min(times[ablate_naively]) >= 2 * min(times[ablate]), times
 
 
 def test_the_layers_to_run_are_counted_before():
@@ -141,3 +144,13 @@ def test_looking_at_heads_leaves_no_gradients_and_no_other_mode():
     importance(handle, [random_batch()])
     assert handle.module.training
     assert all(parameter.grad is None for parameter in handle.module.parameters())
+
+
+def test_a_model_of_one_head_per_layer_is_measured_but_has_no_ranks():
+    handle, batches = TinyHandle(heads=1), [random_batch()]
+    rise, worth = ablate(handle, batches)["decoder"], importance(handle, batches)["decoder"]
+    assert (worth.absolute == 1).all() and (rise.rise != 0).all()
+    assert (relevance(handle, batches, 0)["decoder"].share == 1).all()
+    sentences = [Sentences(each.by_sentence, each.targets) for each in (rise, worth)]
+    found = rank_agreement(*sentences, seed=0)
+    assert np.isnan(found.value) and "ranks within layers need at least 2" in found.reason
