@@ -93,7 +93,7 @@ def ablate(handle: ModelHandle, batches: Iterable[Any], copies: int = 8) -> dict
         for batch in batches:
             states = states_of(handle, batch)
             output = handle.finish(states[-1])
-            base, number = output.losses.sum(-1), output.predicted.sum(-1)
+            base, number = output.losses.double().sum(-1), output.predicted.sum(-1)
             found = {
                 name: torch.zeros(len(base), each.layers, each.heads, dtype=torch.float64)
                 for name, each in handle.attentions.items()
@@ -101,7 +101,7 @@ def ablate(handle: ModelHandle, batches: Iterable[Any], copies: int = 8) -> dict
             for first, state in enumerate(states[:-1]):
                 for name, head, losses in _without_heads(handle, first, state, copies):
                     layer = handle.stages[first][name]
-                    found[name][:, layer, head] = ((losses - base) / number).double().cpu()
+                    found[name][:, layer, head] = ((losses - base) / number).cpu()
             targets.append(number.cpu())
             for name, each in found.items():
                 rises[name].append(each)
@@ -124,5 +124,5 @@ def _without_heads(
             for head, rows in zip(chunk, gates.chunk(len(chunk))):
                 rows[:, layer, head] = 0.0
             output = resume(handle, copied, first, {name: gates})
-            for head, losses in zip(chunk, output.losses.sum(-1).chunk(len(chunk))):
+            for head, losses in zip(chunk, output.losses.double().sum(-1).chunk(len(chunk))):
                 yield name, head, losses

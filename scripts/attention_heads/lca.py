@@ -56,11 +56,10 @@ def lca_blocks(
     stack = "decoder" if attention == "cross" else attention
     layers = np.flatnonzero(cube["stack"].values == stack)
     names = [f"cross_{name}" if attention == "cross" else name for name in components]
+    missing = f"the cube holds no {attention} attention with the components {', '.join(components)}"
     unknown = set(names) - set(cube["component"].values.tolist())
     if not layers.size or unknown or not names:
-        raise HeadsError(
-            f"the cube holds no {attention} attention with the components {', '.join(components)}"
-        )
+        raise HeadsError(missing)
     axis = str(cube[variable].dims[0])
     steps = cube[axis].values
     where = np.flatnonzero((steps > after) & (steps <= (steps.max() if until is None else until)))
@@ -73,6 +72,8 @@ def lca_blocks(
         block = chosen.isel({axis: slice(int(part[0]), int(part[-1]) + 1)}).astype(np.float64)
         sums.append(-block.sum((axis, "component"), skipna=False).transpose("layer", "head").values)
     values = np.stack(sums)
+    if np.isnan(values).all():
+        raise HeadsError(missing)
     if np.isnan(values).any():
         raise HeadsError(
             f"{variable} of the {attention} attention is not split by head in every layer: "

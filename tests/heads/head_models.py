@@ -241,11 +241,11 @@ def copying_batches(number=3, sentences=8, seed=5):
     return batches
 
 
-def with_identical_heads(seed=0):
-    """A random language model in which all heads of a layer have the same weights."""
+def with_identical_heads(seed=0, layers=2):
+    """A random language model of two layers; in the first ones all heads have the same weights."""
     handle = TinyHandle(seed=seed)
     with torch.no_grad():
-        for layer in handle.module["layers"]:
+        for layer in handle.module["layers"][:layers]:
             block = layer.attentions["decoder"]
             for projection in (block.query, block.key, block.value):
                 projection.weight.copy_(projection.weight[:4].repeat(4, 1))

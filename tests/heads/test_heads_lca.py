@@ -71,3 +71,9 @@ def test_a_cube_that_is_not_split_by_head_is_refused(cube):
     cube.lca[:, 1, 2, 1:] = np.nan
     with pytest.raises(HeadsError, match="is not split by head in every layer"):
         lca_blocks(cube, "encoder")
+
+
+def test_a_language_models_cube_has_no_cross_attention(cube):
+    cube.lca[:, :, 5:7] = np.nan
+    with pytest.raises(HeadsError, match="no cross attention with the components key"):
+        lca_blocks(cube, "cross", components=["key"])

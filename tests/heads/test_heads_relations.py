@@ -1,11 +1,14 @@
 """Rank statistics within layers: they find what is there, and nothing where nothing is."""
 
+import itertools
+
 import numpy as np
 import pytest
 from head_models import random_batch, with_identical_heads
 from scipy import stats
 
 from attention_heads.ablation import ablate
+from attention_heads.confidence import confidence
 from attention_heads.errors import HeadsError
 from attention_heads.importance import importance
 from attention_heads.quantities import Blocks, Fixed, Sentences
@@ -16,6 +19,7 @@ from attention_heads.rank_statistics import (
     within_layer_spearman,
 )
 from attention_heads.relations import rank_agreement, survival_agreement
+from attention_heads.relevance import relevance
 
 
 def draw(shape, seed=0):
@@ -87,18 +91,32 @@ def test_what_both_owe_to_a_third_quantity_is_taken_out():
     assert partial.value == pytest.approx(np.mean(expected))
 
 
-@pytest.mark.usefixtures("one_thread")
-def test_nothing_is_significant_in_layers_of_identical_heads():
-    handle, batches = with_identical_heads(), [random_batch(20, 8, seed=seed) for seed in (1, 2)]
+def measure(handle):
+    """Everything that heads can be compared by."""
+    batches = [random_batch(20, 8, seed=seed) for seed in (1, 2)]
     rise, slope = ablate(handle, batches)["decoder"], importance(handle, batches)["decoder"]
-    lca = Blocks(np.ones((5, 2, 4)) * 0.3)
-    for y in (
+    passed, sure = relevance(handle, batches, 0)["decoder"], confidence(handle, batches)["decoder"]
+    return [
         Sentences(rise.by_sentence, rise.targets),
         Sentences(slope.by_sentence, slope.targets),
-    ):
-        found = rank_agreement(lca, y, seed=0)
+        Sentences(passed.shares_by_sentence, np.ones(40)),
+        Sentences(sure.by_sentence, sure.queries),
+    ]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_nothing_is_significant_in_layers_of_identical_heads():
+    for x, y in itertools.combinations(measure(with_identical_heads()), 2):
+        assert np.abs(x.value).max() > 1e-4
+        found = rank_agreement(x, y, seed=0)
         assert np.isnan(found.value) and np.isnan(found.p_value)
         assert "the heads are all alike" in found.reason
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_layer_of_identical_heads_does_not_count():
+    for x, y in itertools.combinations(measure(with_identical_heads(layers=1)), 2):
+        assert rank_agreement(x, y, seed=0, draws=10).layers == 1
 
 
 def test_rounding_errors_are_ties():
