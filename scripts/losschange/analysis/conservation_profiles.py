@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
+
+from .profiles import ProfileError
 
 # The loss that is shown for a text: on the probe, else what the training itself measured.
 TEXTS = {"train": ("training_probe", "training"), "valid": ("validation_probe", "validation")}
@@ -32,6 +35,12 @@ class ConservationProfile:
         Sum over measured change at the end; NaN where nothing was measured.
     references : mapping of estimator to str
         The measure that the ratio is of, "none" where nothing was measured.
+    trainings : int
+        How many the numbers are the mean of.
+    sum_ranges : mapping of estimator to (lowest, highest)
+        Of `sums` over the trainings; empty where there is one.
+    ratio_ranges : mapping of estimator to (lowest, highest)
+        Of `ratios`.
     """
 
     model: str
@@ -41,6 +50,9 @@ class ConservationProfile:
     sums: dict[str, Curve]
     ratios: dict[str, float]
     references: dict[str, str]
+    trainings: int = 1
+    sum_ranges: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    ratio_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def shown_measure(self, text: str) -> str | None:
         """The measure that stands for the loss on "train" or "valid", None without any."""
@@ -81,6 +93,50 @@ def conservation_profile(summary: xr.Dataset) -> ConservationProfile:
         ratios=ratios,
         references=references,
     )
+
+
+def join_conservation(profiles: Sequence[ConservationProfile]) -> list[ConservationProfile]:
+    """One profile per model: the mean over its trainings with different seeds, and their range.
+
+    Raises
+    ------
+    ProfileError
+        If the trainings of a model were not measured at the same updates.
+    """
+    families: dict[str, list[ConservationProfile]] = {}
+    for profile in profiles:
+        families.setdefault(profile.model, []).append(profile)
+    return [_join(family) if len(family) > 1 else family[0] for family in families.values()]
+
+
+def _join(family: Sequence[ConservationProfile]) -> ConservationProfile:
+    first = family[0]
+    curves = {
+        kind: {name: _stack(family, kind, name) for name in getattr(first, kind)}
+        for kind in ("changes", "sums")
+    }
+    ratios = {name: np.array([one.ratios[name] for one in family]) for name in first.ratios}
+    return replace(
+        first,
+        changes={name: (x, y.mean(axis=0)) for name, (x, y) in curves["changes"].items()},
+        sums={name: (x, y.mean(axis=0)) for name, (x, y) in curves["sums"].items()},
+        ratios={name: float(values.mean()) for name, values in ratios.items()},
+        trainings=len(family),
+        sum_ranges={n: (y.min(axis=0), y.max(axis=0)) for n, (_, y) in curves["sums"].items()},
+        ratio_ranges={n: (float(r.min()), float(r.max())) for n, r in ratios.items()},
+    )
+
+
+def _stack(family: Sequence[ConservationProfile], kind: str, name: str) -> Curve:
+    """A curve of every training, (trainings, points), over the updates that they share."""
+    found = [getattr(one, kind).get(name) for one in family]
+    updates = family[0].__dict__[kind][name][0]
+    if any(curve is None or not np.array_equal(curve[0], updates) for curve in found):
+        raise ProfileError(
+            f"the trainings of {family[0].model} were not measured at the same updates ({name}); "
+            "train all of its seeds with the same settings"
+        )
+    return updates, np.stack([curve[1] for curve in found])
 
 
 def _from_zero(values: np.ndarray) -> np.ndarray:

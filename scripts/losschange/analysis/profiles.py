@@ -37,6 +37,8 @@ class ModelProfile:
         Nats per token; what the axes are says the function that made it.
     lowest, highest : mapping of component to float array
         The range over trainings with other seeds; empty where there is one training.
+    trainings : int
+        How many `values` is the mean of.
     """
 
     model: str
@@ -47,6 +49,7 @@ class ModelProfile:
     values: dict[str, np.ndarray]
     lowest: dict[str, np.ndarray] = field(default_factory=dict)
     highest: dict[str, np.ndarray] = field(default_factory=dict)
+    trainings: int = 1
 
 
 def layer_profile(summary: xr.Dataset, estimator: str) -> ModelProfile:
@@ -146,6 +149,7 @@ def join_replicates(profiles: Sequence[ModelProfile]) -> list[ModelProfile]:
                 values={name: stack.mean(axis=0) for name, stack in stacks.items()},
                 lowest={name: stack.min(axis=0) for name, stack in stacks.items()},
                 highest={name: stack.max(axis=0) for name, stack in stacks.items()},
+                trainings=len(family),
             )
         )
     return joined

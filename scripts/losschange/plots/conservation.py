@@ -64,12 +64,18 @@ def _draw_curves(full: Axes, magnified: Axes, key: Axes, profile: ConservationPr
                 marker = "o" if rarely else ""
                 axes.plot(updates, change, **look, marker=marker, markersize=4)
         for name, course in profile.sums.items():
+            if name in profile.sum_ranges:
+                band = profile.sum_ranges[name]
+                colour = line_look(name)["color"]
+                axes.fill_between(course[0], *band, color=colour, alpha=0.25, linewidth=0)
             axes.plot(*course, **line_look(name), linewidth=1.1)
         axes.set_xlim(0, 1.02 * profile.last_update)
         count_format(axes.xaxis, most=5)
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     magnified.set_ylim(low, high)
     name = f"{look_of(profile.objective).title}\n{profile.model}".strip()
+    if profile.trainings > 1:
+        name += f"\nmean of {profile.trainings}"
     full.set_ylabel(name, weight="bold")
     _draw_numbers(key, profile)
 

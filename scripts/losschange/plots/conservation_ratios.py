@@ -108,6 +108,9 @@ def _draw_rows(
                 # A log scale has no place for the wrong direction: an arrow at its edge.
                 ratio, look["marker"] = EDGE, "<"
                 look["transform"] = axes.get_yaxis_transform()
+            if name in profile.ratio_ranges:
+                ends = np.maximum(profile.ratio_ranges[name], axes.get_xlim()[0])
+                axes.plot(ends, [row + lanes[name]] * 2, color="0.4", linewidth=0.6, zorder=1)
             axes.plot([ratio], [row + lanes[name]], **look)
     axes.set_ylim(len(profiles) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)

@@ -48,6 +48,8 @@ def draw_head_maps(profiles: Sequence[ModelProfile]) -> Figure:
             if name != ATTENTION[0]:
                 axes.tick_params(labelleft=False)
         title = f"{look_of(profile.objective).title} ({profile.model})"
+        if profile.trainings > 1:
+            title += f"\nmean of {profile.trainings}, range ≤ {largest_range(profile):.2f}"
         row[0].set_ylabel(f"{title}\nhead")
     for axes, name in zip(grid[0], ATTENTION, strict=True):
         axes.set_title(TITLES[name])
@@ -57,6 +59,16 @@ def draw_head_maps(profiles: Sequence[ModelProfile]) -> Figure:
     bar.set_label("contribution −ΣLCA, normalised over each heat map")
     bar.outline.set_linewidth(0.5)
     return figure
+
+
+def largest_range(profile: ModelProfile) -> float:
+    """The largest range of a head over the trainings, as a share of its heat map's range."""
+    ranges = [
+        np.nanmax(profile.highest[name] - profile.lowest[name]) / np.ptp(profile.values[name])
+        for name in ATTENTION
+        if np.ptp(profile.values[name]) > 0
+    ]
+    return float(max(ranges, default=0.0))
 
 
 def normalise(values: np.ndarray) -> np.ndarray:

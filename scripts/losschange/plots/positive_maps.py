@@ -63,5 +63,15 @@ def draw_positive_maps(profile: ModelProfile, unit: str) -> Figure:
     where = "of each update" if updates == 1 else f"the largest in {updates:,} updates"
     bar.set_label(f"positive LCA, {where}\n({unit}; clipped to [0, 1])")
     bar.outline.set_linewidth(0.5)
-    figure.suptitle(f"{profile.model}: white where no update was positive", size=7)
+    title = f"{profile.model}: white where no update was positive"
+    if profile.trainings > 1:
+        title += f"; mean of {profile.trainings} trainings"
+        title += f", which differ by up to {_largest_difference(profile):.3g}"
+    figure.suptitle(title, size=7)
     return figure
+
+
+def _largest_difference(profile: ModelProfile) -> float:
+    """The largest range of a value over the trainings, in the unit of the values."""
+    ranges = [profile.highest[name] - profile.lowest[name] for name in LAYER_COMPONENTS]
+    return float(max(np.nanmax(values) for values in ranges))

@@ -5,7 +5,7 @@ Curves for the main models, the final ratio of every estimator for all of them.
 
 from __future__ import annotations
 
-from losschange.analysis.conservation_profiles import conservation_profile
+from losschange.analysis.conservation_profiles import conservation_profile, join_conservation
 from losschange.plots.conservation import draw_conservation
 from losschange.plots.style import draw_message
 
@@ -15,6 +15,7 @@ def draw(inputs, options):
     summaries = inputs["summaries"]
     if not summaries:
         return draw_message("Figure C has nothing to show: this run has no models.")
-    profiles = {summary.attrs["model"]: conservation_profile(summary) for summary in summaries}
+    joined = join_conservation([conservation_profile(summary) for summary in summaries])
+    profiles = {profile.model: profile for profile in joined}
     main = [profiles[model] for model in options["main"] if model in profiles]
     return draw_conservation(main, list(profiles.values()))

@@ -20,6 +20,8 @@ from studies.vazquez2022.paper_values import (
 # Apart from the paper's rows, because its key ... out may or may not include cross-attention.
 CROSS_ATTENTION = ("cross_key", "cross_query", "cross_value", "cross_out")
 ROW_NAMES = {"embedding": "emb."}
+# Trainings of one model.
+Family = Sequence[xr.Dataset]
 READING_NAMES = {
     "per_token": "per token",
     "summed": "summed over tokens",
@@ -29,20 +31,31 @@ READING_NAMES = {
 
 
 def positive_table(summaries: Sequence[xr.Dataset], estimator: str) -> Table:
-    """Table 1 for the summaries in the order given, the paper's numbers beside each.
+    """Table 1 for the models in the order given, the paper's numbers beside each.
+
+    Parameters
+    ----------
+    summaries : sequence of Dataset
+        Trainings of one model with several seeds share a column: their mean, and their range in
+        brackets.
+    estimator : str
 
     Raises
     ------
     ProfileError
         If a model was not recorded with the estimator.
     """
-    chosen = [_of_estimator(summary, estimator) for summary in summaries]
-    columns = [""]
+    families: dict[str, list[xr.Dataset]] = {}
     for summary in summaries:
-        objective = str(summary.attrs["objective"]).upper()
-        columns += [f"{objective} paper", f"{objective} here ({summary.attrs['model']})"]
+        model = str(summary.attrs["model"])
+        families.setdefault(model, []).append(_of_estimator(summary, estimator))
+    chosen = list(families.values())
+    columns = [""]
+    for model, family in families.items():
+        objective = str(family[0].attrs["objective"]).upper()
+        columns += [f"{objective} paper", f"{objective} here ({model})"]
     components = list(POSITIVE_COUNTS)
-    components += [c for c in CROSS_ATTENTION if any(_count(s, c) != MISSING for s in chosen)]
+    components += [c for c in CROSS_ATTENTION if any(_count(f, c) != MISSING for f in chosen)]
     rows = [
         [ROW_NAMES.get(name, name.replace("_", " ")), *_counts(chosen, name)] for name in components
     ]
@@ -66,57 +79,75 @@ def _of_estimator(summary: xr.Dataset, estimator: str) -> xr.Dataset:
     return summary.sel(estimator=estimator)
 
 
-def _of_paper(summary: xr.Dataset, printed: Sequence) -> str:
-    objective = summary.attrs["objective"]
+def _of_paper(family: Family, printed: Sequence) -> str:
+    objective = family[0].attrs["objective"]
     return str(printed[OBJECTIVES.index(objective)]) if objective in OBJECTIVES else MISSING
 
 
-def _count(summary: xr.Dataset, component: str) -> str:
-    return number_text(float(summary["component_positive_count"].sel(component=component)))
+def _mean_and_range(values: Sequence[float]) -> str:
+    """One value as it is; of several the mean, and the range in brackets."""
+    mean = number_text(float(np.mean(values)))
+    if len(values) == 1 or mean == MISSING:
+        return mean
+    return f"{mean} ({number_text(min(values))}–{number_text(max(values))})"
 
 
-def _counts(summaries: Sequence[xr.Dataset], component: str) -> list[str]:
+def _count(family: Family, component: str) -> str:
+    counts = [float(s["component_positive_count"].sel(component=component)) for s in family]
+    return _mean_and_range(counts)
+
+
+def _counts(families: Sequence[Family], component: str) -> list[str]:
     entries = []
-    for summary in summaries:
+    for family in families:
         printed = POSITIVE_COUNTS.get(component)
-        entries += [_of_paper(summary, printed) if printed else MISSING, _count(summary, component)]
+        entries += [_of_paper(family, printed) if printed else MISSING, _count(family, component)]
     return entries
 
 
-def _last_steps(summaries: Sequence[xr.Dataset]) -> list[str]:
+def _last_steps(families: Sequence[Family]) -> list[str]:
     entries = []
-    for summary in summaries:
-        steps = summary["component_last_positive_step"].sel(component=list(POSITIVE_COUNTS))
-        last = float(steps.max())
-        entries.append(_of_paper(summary, LAST_POSITIVE_STEP))
-        entries.append(f"{int(last)} of {summary.attrs['steps']}" if last > 0 else "never")
+    for family in families:
+        steps = [
+            float(s["component_last_positive_step"].sel(component=list(POSITIVE_COUNTS)).max())
+            for s in family
+        ]
+        entries.append(_of_paper(family, LAST_POSITIVE_STEP))
+        ever = f"{_mean_and_range(steps)} of {family[0].attrs['steps']}"
+        entries.append(ever if max(steps) > 0 else "never")
     return entries
 
 
-def _largest(summaries: Sequence[xr.Dataset], reading: str) -> list[str]:
-    """The largest value with its component, layer and step, in one reading of the unit."""
+def _largest(families: Sequence[Family], reading: str) -> list[str]:
+    """The largest value in one unit; of a single training also its component, layer and step."""
     entries = []
-    for summary in summaries:
-        cell = summary.sel(reading=reading, component=list(POSITIVE_COUNTS))
-        values = cell["component_largest_positive"].values
-        entries.append(_of_paper(summary, LARGEST_POSITIVE))
-        if np.isnan(values).all():
+    for family in families:
+        cells = [s.sel(reading=reading, component=list(POSITIVE_COUNTS)) for s in family]
+        values = [np.nan_to_num(c["component_largest_positive"].values, nan=-1) for c in cells]
+        entries.append(_of_paper(family, LARGEST_POSITIVE))
+        largest = [float(found.max()) for found in values]
+        if min(largest) < 0:
             entries.append("not recorded")
-            continue
-        where = int(np.nanargmax(values))
-        if values[where] <= 0:
+        elif max(largest) <= 0:
             entries.append("never")
-            continue
-        layer = int(cell["component_largest_positive_layer"].values[where])
-        step = int(cell["component_largest_positive_step"].values[where])
-        name = str(cell["component"].values[where])
-        # the embedding's layer is called embedding too
-        place = ", ".join(dict.fromkeys([name, str(summary["label"].values[layer])]))
-        entries.append(f"{number_text(values[where])} ({place}, step {step})")
+        elif len(family) > 1:
+            entries.append(_mean_and_range(largest))
+        else:
+            place = _place(family[0], cells[0], int(values[0].argmax()))
+            entries.append(f"{number_text(largest[0])} ({place})")
     return entries
 
 
-def _notes(summaries: Sequence[xr.Dataset]) -> list[str]:
+def _place(summary: xr.Dataset, cell: xr.Dataset, where: int) -> str:
+    layer = int(cell["component_largest_positive_layer"].values[where])
+    step = int(cell["component_largest_positive_step"].values[where])
+    name = str(cell["component"].values[where])
+    # the embedding's layer is called embedding too
+    place = ", ".join(dict.fromkeys([name, str(summary["label"].values[layer])]))
+    return f"{place}, step {step}"
+
+
+def _notes(families: Sequence[Family]) -> list[str]:
     notes = [
         "Counted are cells of one layer and one recorded step whose LCA, summed over heads, is "
         "positive; last step and overall max. are over the paper's seven components.",
@@ -126,7 +157,9 @@ def _notes(summaries: Sequence[xr.Dataset]) -> list[str]:
         "The paper does not say whether MT's key ... out include cross-attention; here they are "
         "self-attention only, cross-attention has rows of its own.",
     ]
-    for summary in summaries:
+    if any(len(family) > 1 for family in families):
+        notes.append("Of several trainings with other seeds: the mean, and the range in brackets.")
+    for summary in (family[0] for family in families):
         if float(summary["stride"]) > 1:
             notes.append(
                 f"{summary.attrs['model']}: one record in {int(summary['stride'])} updates, so "
