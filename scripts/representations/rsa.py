@@ -11,9 +11,10 @@ from .checks import Floats, as_pair, as_states, centred, unit_rows
 from .errors import RepresentationError
 
 FEWEST_WORDS = 3
+DIGITS = 12
 
 
-def dissimilarities(states: ArrayLike, centre: bool = True) -> Floats:
+def dissimilarities(states: ArrayLike, centre: bool = True, name: str = "states") -> Floats:
     """1 − cosine of all pairs of samples, the upper triangle row by row (n(n−1)/2,).
 
     Parameters
@@ -21,16 +22,18 @@ def dissimilarities(states: ArrayLike, centre: bool = True) -> Floats:
     states : array (samples, dimensions)
     centre : bool
         Subtract the mean first. Without it a mere shift of all states changes every cosine.
+    name : str
+        What the error calls the states.
 
     Raises
     ------
     RepresentationError
         If a sample is zero (after centring: equal to the mean), so that it has no direction.
     """
-    found = as_states(states, least=FEWEST_WORDS)
+    found = as_states(states, name, FEWEST_WORDS)
     if centre:
-        found = centred(found)
-    unit = unit_rows(found)
+        found = centred(found, name)
+    unit = unit_rows(found, name)
     cosines = unit @ unit.T
     return np.asarray(1.0 - cosines[np.triu_indices(len(unit), 1)])
 
@@ -54,11 +57,12 @@ def rsa(first: ArrayLike, second: ArrayLike, centre: bool = True) -> float:
     """
     one, two = as_pair(first, second, FEWEST_WORDS)
     ranks = []
-    for name, states in (("first", one), ("second", two)):
-        found = dissimilarities(states, centre)
-        if np.ptp(found) < 1e-12:
+    for name, states in (("first view", one), ("second view", two)):
+        # Equal distances, such as those of repeated words, differ by rounding: make them tie.
+        found = np.round(dissimilarities(states, centre, name), DIGITS)
+        if np.ptp(found) == 0:
             raise RepresentationError(
-                f"all words of the {name} view are equally far apart, so they have no ranks"
+                f"all words of the {name} are equally far apart, so they have no ranks"
             )
         place = rankdata(found)
         place -= place.mean()
