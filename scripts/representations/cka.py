@@ -31,8 +31,9 @@ def cka(first: ArrayLike, second: ArrayLike) -> float:
     one, two = as_pair(first, second, FEWEST_SAMPLES)
     one, two = centred(one, "first view"), centred(two, "second view")
     # The measure does not depend on scale; numbers of order 1 neither overflow nor vanish.
-    one, two = one / np.abs(one).max(), two / np.abs(two).max()
     sizes = []
+    for view in (one, two):
+        view /= max(view.max(), -view.min())
     for name, view in (("first", one), ("second", two)):
         size = hsic(view, view)
         if size <= 0:
@@ -52,7 +53,7 @@ def hsic(first: Floats, second: Floats) -> float:
     tr(KL) = ‖XᵀY‖² − Σ‖x_i‖²‖y_i‖² and their row sums, so no samples × samples matrix is made.
     """
     n = len(first)
-    lengths = np.square(first).sum(axis=1), np.square(second).sum(axis=1)
+    lengths = tuple(np.einsum("ij,ij->i", view, view) for view in (first, second))
     rows = tuple(
         view @ view.sum(axis=0) - length
         for view, length in zip((first, second), lengths, strict=True)

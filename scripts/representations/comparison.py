@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from .checks import Floats, Integers
 from .cka import cka
 from .covariances import Covariances, covariances_of
 from .errors import RepresentationError
-from .pwcca import correlations_of, svcca_of
+from .pwcca import CanonicalCorrelations, correlations_of, svcca_of
 from .resampling import Estimate, estimate, interval
 from .rsa import rsa
 from .sources import Source, layers_of
@@ -64,9 +64,8 @@ def compare_states(
                 f"unknown measure {name!r} of two spaces; allowed: {', '.join(MEASURES)}"
             )
     one, two = _kept(first, words), _kept(second, words)
-    few = np.random.default_rng(seed).permutation(words.sizes["word"])[:rsa_words]
-    rows = {name: np.sort(few) if name in RSA else slice(None) for name in measures}
     sentences = words["sentence"].values
+    few = np.sort(np.random.default_rng(seed).permutation(len(sentences))[:rsa_words])
     names: list[str] = []
     found: dict[str, list[list[Estimate]]] = {name: [] for name in measures}
     others: list[str] = []
@@ -76,10 +75,11 @@ def compare_states(
         others = []
         for other, its_states in layers_of(two, words):
             others.append(other)
-            for name, chosen in rows.items():
-                pair = states[chosen], its_states[chosen], sentences[chosen]
+            whole = _Pair(states, its_states, sentences, repeats, seed)
+            part = _Pair(states[few], its_states[few], sentences[few], repeats, seed)
+            for name in measures:
                 try:
-                    number = _estimate(name, *pair, repeats, seed)
+                    number = (part if name in RSA else whole).estimate(name)
                 except RepresentationError as error:
                     raise RepresentationError(
                         f"layers {layer} and {other}, {name}: {error}"
@@ -95,30 +95,58 @@ def compare_states(
     return table
 
 
-def _estimate(
-    name: str, first: Floats, second: Floats, sentences: Integers, repeats: int, seed: int
-) -> Estimate:
-    if name not in CANONICAL:
-        measure = cka if name == "cka" else partial(rsa, centre=name == "rsa")
-        return estimate(measure, first, second, sentences, repeats=repeats, seed=seed)
+class _Pair:
+    """Two views; what several measures need of them is made once."""
+
+    def __init__(
+        self, first: Floats, second: Floats, sentences: Integers, repeats: int, seed: int | None
+    ):
+        self.first, self.second, self.sentences = first, second, sentences
+        self.repeats, self.seed = repeats, seed
+
+    def estimate(self, name: str) -> Estimate:
+        if name not in CANONICAL:
+            measure = cka if name == "cka" else partial(rsa, centre=name == "rsa")
+            return estimate(
+                measure,
+                self.first,
+                self.second,
+                self.sentences,
+                repeats=self.repeats,
+                seed=self.seed or 0,
+            )
+        value = self._canonical(name)
+        low, high = interval(
+            lambda rows: self._part(rows)._canonical(name),
+            self.sentences,
+            value,
+            self.repeats,
+            self.seed or 0,
+        )
+        return Estimate(value, self._canonical(name, permuted=True), low, high)
+
+    def _part(self, rows: Integers) -> _Pair:
+        # Parts serve intervals, which need no floor.
+        return _Pair(self.first[rows], self.second[rows], self.sentences[rows], 0, None)
+
+    def _canonical(self, name: str, permuted: bool = False) -> float:
+        if name == "svcca":
+            return svcca_of(self._sums, permuted=permuted)
+        found = self._permuted if permuted else self._plain
+        return found.first if name == "pwcca" else found.second
+
     # From covariances: several times faster than from states, and the floor comes with them.
-    whole = covariances_of(first, second, seed=seed)
-    value = _canonical(name, whole)
-    low, high = interval(
-        lambda rows: _canonical(name, covariances_of(first[rows], second[rows], seed=None)),
-        sentences,
-        value,
-        repeats,
-        seed,
-    )
-    return Estimate(value, _canonical(name, whole, permuted=True), low, high)
+    @cached_property
+    def _sums(self) -> Covariances:
+        return covariances_of(self.first, self.second, seed=self.seed)
 
+    @cached_property
+    def _plain(self) -> CanonicalCorrelations:
+        return correlations_of(self._sums)
 
-def _canonical(name: str, covariances: Covariances, permuted: bool = False) -> float:
-    if name == "svcca":
-        return svcca_of(covariances, permuted=permuted)
-    found = correlations_of(covariances, permuted)
-    return found.first if name == "pwcca" else found.second
+    @cached_property
+    def _permuted(self) -> CanonicalCorrelations:
+        return correlations_of(self._sums, permuted=True)
 
 
 def _kept(source: Source, words: xr.Dataset) -> Source:

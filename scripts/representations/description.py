@@ -32,8 +32,9 @@ class Extent:
         clusters.
     neighbour_words, neighbours : int
         Words whose nearest are searched, and how many nearest.
-    repeats : int
-        Halves of the sentences for every interval.
+    repeats, change_repeats : int
+        Halves of the sentences for every interval; fewer for change, where each takes a PWCCA
+        for every frequency bin.
     seed : int
     """
 
@@ -44,6 +45,7 @@ class Extent:
     neighbour_words: int = 5_000
     neighbours: int = 10
     repeats: int = 20
+    change_repeats: int = 8
     seed: int = 0
 
 
@@ -191,7 +193,9 @@ def _change(
     if before is None:
         return {"change": Estimate(*np.full((4, bins), np.nan))}
     groups = equal_numbers(words["frequency_bin"].values, groups_expected=bins, seed=extent.seed)
-    found = change(before, states, words["sentence"].values, groups, extent.repeats, extent.seed)
+    found = change(
+        before, states, words["sentence"].values, groups, extent.change_repeats, extent.seed
+    )
     return {"change": Estimate(*np.array(found).T)}
 
 

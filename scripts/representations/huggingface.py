@@ -7,7 +7,7 @@ and the mean of its pieces' states is its state. Nothing is downloaded.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,7 +96,9 @@ def checkpoint_states(
     found: dict[str, list[NDArray[np.float32]]] = {}
     for start in range(0, len(sentences), batch):
         some = sentences[start : start + batch]
-        for layer, states in _run(model, family, some, device):
+        with torch.no_grad():
+            layers = _run(model, family, some, device)
+        for layer, states in layers.items():
             for row, sentence in zip(states, some, strict=True):
                 pooled = pool_pieces(row.cpu().numpy(), sentence.first, sentence.counts)
                 found.setdefault(layer, []).append(pooled.astype(np.float32))
@@ -146,11 +148,10 @@ def _pieces(tokenizer: Any, family: _Family, sentence: Sequence[str]) -> _Pieces
     return _Pieces(ids, first, counts)
 
 
-@torch.no_grad()
 def _run(
     model: Any, family: _Family, sentences: Sequence[_Pieces], device: str
-) -> Iterator[tuple[str, Tensor]]:
-    """Name and states (sentences, pieces, dimensions) of every layer; padding on the right."""
+) -> dict[str, Tensor]:
+    """States (sentences, pieces, dimensions) of every layer; padding on the right."""
     longest = max(len(sentence.ids) for sentence in sentences)
     ids = torch.zeros(len(sentences), longest, dtype=torch.long, device=device)
     mask = torch.zeros_like(ids)
@@ -159,7 +160,7 @@ def _run(
         mask[row, : len(sentence.ids)] = 1
     stack = family.stack(model)
     embedding = stack.get_input_embeddings()
-    yield "word", embedding(ids).float() * getattr(stack, "embed_scale", 1.0)
+    words = embedding(ids).float() * getattr(stack, "embed_scale", 1.0)
     normed: list[tuple[Tensor, Tensor]] = []
     hooks = []
     norm = getattr(stack, family.final_norm, None) if family.final_norm else None
@@ -178,5 +179,4 @@ def _run(
     if normed:
         # transformers gives the last layer's states after the final norm only.
         layers[str(len(hidden) - 1)], layers["norm"] = normed[0]
-    for layer, states in layers.items():
-        yield layer, states.float()
+    return {"word": words, **{layer: states.float() for layer, states in layers.items()}}

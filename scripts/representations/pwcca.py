@@ -76,6 +76,14 @@ class _View(NamedTuple):
         return len(self.sizes)
 
 
+class _Whitened(NamedTuple):
+    """A view by its covariances: U = X · map; condition is the least variance over the largest."""
+
+    view: _View
+    map: Floats
+    condition: float
+
+
 def canonical_correlations(first: ArrayLike, second: ArrayLike) -> CanonicalCorrelations:
     """Canonical correlations of two views of the same samples.
 
@@ -95,8 +103,9 @@ def canonical_correlations(first: ArrayLike, second: ArrayLike) -> CanonicalCorr
     one, two = as_pair(first, second)
     one, two = centred(one, "first view"), centred(two, "second view")
     products = covariances_of(one, two, seed=None)
-    if _loses_nothing(products.first_first) and _loses_nothing(products.second_second):
-        return correlations_of(products)
+    whitened = _whiten_both(products)
+    if all(each.condition > WELL_CONDITIONED for each in whitened):
+        return _from_sums(whitened, products.first_second, len(one))
     (basis_one, view_one), (basis_two, view_two) = _decompose(one), _decompose(two)
     return _correlate(view_one, view_two, basis_one.T @ basis_two, len(one))
 
@@ -115,23 +124,8 @@ def correlations_of(covariances: Covariances, permuted: bool = False) -> Canonic
     RepresentationError
         As canonical_correlations does.
     """
-    views, whitenings = [], []
-    for name, square in (
-        ("first", covariances.first_first),
-        ("second", covariances.second_second),
-    ):
-        values, vectors = eigh(square)
-        if values[-1] <= 0:
-            raise RepresentationError(
-                f"{name} view: all {covariances.samples} samples are the same, so there is "
-                "nothing to compare"
-            )
-        kept = np.flatnonzero(values > SMALLEST_SQUARED * values[-1])[::-1]
-        views.append(_View(np.sqrt(values[kept]), vectors[:, kept].T))
-        whitenings.append(vectors[:, kept] / views[-1].sizes)
     cross = _cross(covariances, permuted)
-    product = whitenings[0].T @ cross @ whitenings[1]
-    return _correlate(views[0], views[1], product, covariances.samples)
+    return _from_sums(_whiten_both(covariances), cross, covariances.samples)
 
 
 def pwcca(first: ArrayLike, second: ArrayLike) -> float:
@@ -173,10 +167,30 @@ def svcca_of(covariances: Covariances, share: float = SVCCA_SHARE, permuted: boo
     return correlations_of(cut).mean
 
 
-def _loses_nothing(square: Floats) -> bool:
-    """Whether covariances are as good as the states: seven digits remain of every direction."""
-    values = eigh(square, eigvals_only=True)
-    return bool(values[0] > WELL_CONDITIONED * values[-1])
+def _whiten_both(covariances: Covariances) -> tuple[_Whitened, _Whitened]:
+    samples = covariances.samples
+    return (
+        _whiten(covariances.first_first, samples, "first"),
+        _whiten(covariances.second_second, samples, "second"),
+    )
+
+
+def _whiten(square: Floats, samples: int, name: str) -> _Whitened:
+    values, vectors = eigh(square)
+    if values[-1] <= 0:
+        raise RepresentationError(
+            f"{name} view: all {samples} samples are the same, so there is nothing to compare"
+        )
+    kept = np.flatnonzero(values > SMALLEST_SQUARED * values[-1])[::-1]
+    view = _View(np.sqrt(values[kept]), vectors[:, kept].T)
+    return _Whitened(view, vectors[:, kept] / view.sizes, float(values[0] / values[-1]))
+
+
+def _from_sums(
+    whitened: tuple[_Whitened, _Whitened], cross: Floats, samples: int
+) -> CanonicalCorrelations:
+    first, second = whitened
+    return _correlate(first.view, second.view, first.map.T @ cross @ second.map, samples)
 
 
 def _decompose(deviations: Floats) -> tuple[Floats, _View]:
