@@ -80,6 +80,9 @@ def test_what_cannot_be_described_is_refused(words, layers):
         describe_states({"0": normal(9, 4)}, words)
     with pytest.raises(RepresentationError, match="have no layers"):
         describe_states({}, words)
+    alone = words_of([["a"], ["b"]] * 20)
+    with pytest.raises(RepresentationError, match="layer 0, information: states: 0 samples"):
+        describe_states({"0": normal(40, 4)}, alone, ["information"])
     with pytest.raises(RepresentationError, match="layer 5, contextuality: states: 1350 of 1350"):
         describe_states({"5": np.zeros((1_500, 4))}, words, ["contextuality"])
 

@@ -53,6 +53,14 @@ def test_intervals_are_shifted_with_all_layers_together():
     assert found.null.max() > 0.5, "the null knows how alike neighbouring intervals are"
 
 
+def test_the_null_is_the_correlation_with_each_shift():
+    first, second = normal(5, 7), normal(5, 7, seed=1)
+    found = relate(first, second)
+    for shift in range(1, 7):
+        shifted = relate(first, np.roll(second, shift, axis=1))
+        assert found.null[shift - 1] == pytest.approx(shifted.correlation)
+
+
 def test_adding_means_and_scaling_change_nothing():
     first, second = normal(5, 7), normal(5, 7, seed=1)
     moved = 3 * second + normal(5, 1, seed=2) + normal(1, 7, seed=3)

@@ -30,6 +30,7 @@ def test_a_rotated_space_is_found_again_both_ways(method):
     alignment = align(first[:TRAIN], second[:TRAIN])
     np.testing.assert_allclose(alignment.rotation, rotation(32, seed=1), atol=1e-9)
     assert alignment.scale == pytest.approx(3)
+    np.testing.assert_allclose(alignment.apply(first), second, atol=1e-9)
     found = retrieved(alignment.apply(first), second, method)
     assert found.forward.value == found.backward.value == 1
     assert found.forward.floor < 0.01

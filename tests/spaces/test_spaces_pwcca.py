@@ -92,10 +92,11 @@ def test_correlations_are_whitened():
     )
 
 
-def test_directions_of_tiny_variance_count_as_long_as_they_are_no_rounding():
-    """Axes 1e-8 times as long as others go through the states themselves, not their squares."""
+@pytest.mark.parametrize("length", [3e-6, 1e-8])
+def test_directions_of_tiny_variance_count_as_long_as_they_are_no_rounding(length):
+    """Axes far shorter than others go through the states themselves, not their squares."""
     x, y = related()
-    tiny = x * np.where(np.arange(16) < 4, 1e-8, 1.0)
+    tiny = x * np.where(np.arange(16) < 4, length, 1.0)
     np.testing.assert_allclose(
         canonical_correlations(tiny, y).correlations,
         canonical_correlations(x, y).correlations,
@@ -108,11 +109,13 @@ def test_directions_without_variance_are_dropped(build):
     """Copied dimensions and sums of others add no canonical correlations."""
     x, y = related()
     more = x[:, :3] if build == "copy" else x @ normal(16, 3, seed=5)
-    found = canonical_correlations(np.append(x, more, axis=1), y)
-    assert len(found.correlations) == 16
-    np.testing.assert_allclose(
-        found.correlations, canonical_correlations(x, y).correlations, atol=1e-9
-    )
+    wider, plain = np.append(x, more, axis=1), canonical_correlations(x, y)
+    for found in (
+        canonical_correlations(wider, y),
+        correlations_of(covariances_of(wider, y)),
+    ):
+        assert len(found.correlations) == 16
+        np.testing.assert_allclose(found.correlations, plain.correlations, atol=1e-8)
 
 
 @pytest.mark.parametrize(("samples", "dimensions", "mean"), [(5_000, 32, 0.067), (1_000, 64, 0.22)])
