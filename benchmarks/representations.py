@@ -1,8 +1,9 @@
 """Time and memory of the measures of representation spaces, at paper size, on one core.
 
 Draws states of 20,000 words and 512 dimensions, writes them to a states file (not counted), and
-compares with the limits. Seconds depend on the machine and on what else it does, so each stands
-beside its ratio to one product XᵀX of the same states, timed in the same run, and to their SVD.
+compares with the limits. Seconds are those of one processor core, so that other work counts little.
+They depend on the machine all the same: each stands beside its ratio to one product XᵀX of the same
+states, timed in the same run, and to their SVD.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ MOST_GIGABYTES = 1.5
 
 
 def timed(run: Callable[[], object], repeats: int) -> float:
-    """Seconds of wall time, the least of several runs."""
+    """Seconds of processor time, the least of several runs."""
     seconds = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         run()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     return min(seconds)
 
 
@@ -107,11 +108,11 @@ def main() -> int:
         for path in paths:
             write_states(path, options.layers, draw)
         seconds = time_measures(paths[0], options.repeats)
-        start = time.perf_counter()
+        start = time.process_time()
         describe_states(paths[0], words)
-        described = time.perf_counter() - start
+        described = time.process_time() - start
         compare_states(*paths, words)
-        compared = time.perf_counter() - start - described
+        compared = time.process_time() - start - described
     for what, number in seconds.items():
         ratios = number / seconds["product"], number / seconds["SVD"]
         print(f"{what}: {number:.2f} s, {ratios[0]:.1f} products, {ratios[1]:.2f} SVDs")
