@@ -34,7 +34,7 @@ from token_ids import write_text_tokens, write_zipf_tokens
 
 sys.path.insert(0, str(SCRIPTS))
 
-SWITCHES = ("fast_layers", "fast_cross_entropy", "fast_optimizer", "fast_bookkeeping")
+SWITCHES = ("fast_layers", "fast_cross_entropy", "fast_optimizer", "fast_masking")
 STOCK = {**dict.fromkeys(SWITCHES, False), "compile": False, "micro_batches": "stock"}
 FAST = dict.fromkeys(SWITCHES, True)
 RECORDINGS = {

@@ -24,9 +24,7 @@ pytestmark = [
 
 # What stock fairseq does not know.
 SLOW = {
-    **dict.fromkeys(
-        ("fast_layers", "fast_cross_entropy", "fast_optimizer", "fast_bookkeeping"), False
-    ),
+    **dict.fromkeys(("fast_layers", "fast_cross_entropy", "fast_optimizer", "fast_masking"), False),
     "micro_batches": "stock",
 }
 

@@ -117,7 +117,7 @@ def test_the_switch_gives_the_task_the_same_sentences(tokens):
     changes = {"total_updates": 5}
     splits = {}
     for fast in (False, True):
-        training = tiny_training(parse_model("mlm-en"), fast_bookkeeping=fast, **changes)
+        training = tiny_training(parse_model("mlm-en"), fast_masking=fast, **changes)
         arguments = fairseq_arguments(parse_model("mlm-en"), training, tokens["mlm"], 1, "cpu")
         _, task, _ = build_trainer(arguments)
         task.load_dataset("train", epoch=1)

@@ -19,7 +19,7 @@ SCRIPT = ROOT / "scripts" / "train_model.py"
 NAMES = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}
 UPDATES = 30
 # Of the faster ways.
-SWITCHES = ("fast_layers", "fast_cross_entropy", "fast_optimizer", "fast_bookkeeping")
+SWITCHES = ("fast_layers", "fast_cross_entropy", "fast_optimizer", "fast_masking")
 OUTPUTS = ("cube", "checkpoint", "history", "settings")
 
 

@@ -11,8 +11,6 @@ from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.logging import metrics
 from fairseq.trainer import Trainer
 
-from .fast.bookkeeping import QuietTrainer
-
 
 def build_trainer(arguments: list[str]):
     """What fairseq-train builds from its arguments.
@@ -39,6 +37,4 @@ def build_trainer(arguments: list[str]):
     model = task.build_model(cfg.model)
     criterion = task.build_criterion(cfg.criterion)
     task.load_dataset("valid", combine=False, epoch=1)
-    # Stock tasks of fairseq do not know the option.
-    kind = QuietTrainer if getattr(cfg.task, "fast_bookkeeping", False) else Trainer
-    return cfg, task, kind(cfg, task, model, criterion)
+    return cfg, task, Trainer(cfg, task, model, criterion)

@@ -51,7 +51,7 @@ def settings_as_run(cfg, model, passes: int | None = None) -> dict[str, object]:
         "fast_layers": isinstance(stacks[0], FastEncoder | FastDecoder),
         "fast_cross_entropy": cfg.criterion._name.startswith("chunked_"),
         "fast_optimizer": cfg.optimizer._name.startswith("fused_"),
-        "fast_bookkeeping": hasattr(model, "_every_module"),
+        "fast_masking": bool(getattr(task, "fast_masking", False)),
         "compile": bool(getattr(task, "compile_layers", False)),
         # Passes that an update was made of.
         "micro_batches": passes or optimization.update_freq[0],

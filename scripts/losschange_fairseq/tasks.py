@@ -218,8 +218,8 @@ class RecordingConfig:
         default="stock",
         metadata={"help": "passes that make an update: a number, auto, or stock for update-freq"},
     )
-    fast_bookkeeping: bool = field(
-        default=False, metadata={"help": "settings, seeds and modes looked up once"}
+    fast_masking: bool = field(
+        default=False, metadata={"help": "draw the masks of a masked language model once"}
     )
     compile_layers: bool = field(
         default=False, metadata={"help": "put the fast layers through torch.compile"}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +24,11 @@ from losschange.cube.parts import PartStore
 from losschange.errors import RecordingError
 
 from .building import build_trainer
+from .checkpoints import CheckpointFolder
 from .settings import settings_as_run
 
 # torch >= 2.6 refuses fairseq's checkpoints without this, and fairseq would start from zero.
 torch.serialization.add_safe_globals([argparse.Namespace])
-
-_CHECKPOINT = re.compile(r"checkpoint_(\d+)\.pt")
 
 
 class TrainingError(RuntimeError):
@@ -80,15 +78,16 @@ class ResumableTraining:
         self._attributes = dict(attributes or {})
         self._before_save = before_save
         self._writes = not distributed.is_initialized() or distributed.get_rank() == 0
-        self.checkpoints = state / "checkpoints"
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self.checkpoints = CheckpointFolder(state / "checkpoints")
+        if self._writes:
+            self.checkpoints.drop_unfinished()
         self.store = PartStore(state / "parts")
-        restored = self._newest_checkpoint()
+        restored = self.checkpoints.newest()
         arguments = [
             *arguments,
             *("--lca-parts", str(self.store.folder)),
-            *("--save-dir", str(self.checkpoints)),
-            *("--restore-file", str(restored or self.checkpoints / "none.pt")),
+            *("--save-dir", str(self.checkpoints.folder)),
+            *("--restore-file", str(restored or self.checkpoints.folder / "none.pt")),
             "--reset-dataloader",  # `_load` finds the place among the batches
         ]
         self.cfg, self.task, self.trainer = build_trainer(arguments)
@@ -109,7 +108,7 @@ class ResumableTraining:
     @property
     def checkpoint(self) -> Path:
         """Where `save` puts the state after the updates made so far."""
-        return self.checkpoints / f"checkpoint_{self.updates}.pt"
+        return self.checkpoints.path(self.updates)
 
     def run(self, report: Callable[[int, dict], None], stop: Callable[[], bool]) -> bool:
         """Train until the end, or until `stop()` says so.
@@ -193,8 +192,7 @@ class ResumableTraining:
                 f"update {self.updates}: the state could not be saved to {path.parent} ({reason}). "
                 "Is the disk full? The last checkpoint is kept: make room and run the same again"
             ) from error
-        for old in self._checkpoints()[:-2]:
-            old.unlink()
+        self.checkpoints.drop_older()
 
     def save_model(self, path: Path) -> None:
         """Save the trained model alone, without the state of the optimizer."""
@@ -261,13 +259,13 @@ class ResumableTraining:
             with metrics.aggregate("train"):
                 numbers = self.trainer.train_step(samples, raise_oom=True)
         except FloatingPointError as error:
-            self._forget_crash()
+            self.checkpoints.drop_crash()
             raise TrainingError(
                 f"update {number}: {error}. The last checkpoint is kept; lower the learning rate "
                 "or train in float32"
             ) from None
         except RuntimeError as error:
-            self._forget_crash()
+            self.checkpoints.drop_crash()
             if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
                 raise
             raise TrainingError(
@@ -297,17 +295,3 @@ class ResumableTraining:
         if self._writes:
             # fairseq counts in bits; unrounded mean over target tokens.
             self.task.recorder.add_valid_loss(float(meters["loss"].avg) * math.log(2))
-
-    def _checkpoints(self) -> list[Path]:
-        found = [p for p in self.checkpoints.iterdir() if _CHECKPOINT.fullmatch(p.name)]
-        return sorted(found, key=lambda path: int(_CHECKPOINT.fullmatch(path.name)[1]))
-
-    def _newest_checkpoint(self) -> Path | None:
-        for unfinished in self.checkpoints.glob("*.tmp") if self._writes else ():
-            unfinished.unlink()
-        return next(reversed(self._checkpoints()), None)
-
-    def _forget_crash(self) -> None:
-        """Remove the dump that fairseq leaves after an error; it is no state to resume from."""
-        for dump in self.checkpoints.glob("crash.pt*"):
-            dump.unlink(missing_ok=True)

@@ -48,10 +48,10 @@ def architecture(training: Training) -> Architecture:
 
 
 def draw_masks_once(dataset, options) -> None:
-    """fairseq draws the masks of a sample twice; with fast bookkeeping they are drawn once."""
+    """fairseq draws the masks of a sample twice; with fast masking they are drawn once."""
     from losschange_fairseq.fast import masking
 
-    if options.fast_bookkeeping:
+    if options.fast_masking:
         masking.draw_masks_once(dataset)
 
 

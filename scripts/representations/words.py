@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike, NDArray
-
 from losschange.word_bins import bin_words
+from numpy.typing import ArrayLike, NDArray
 
 from .checks import Floats, Integers, as_labels, as_states
 from .errors import RepresentationError

@@ -85,7 +85,7 @@ class Training(Section):
     fast_layers: bool
     fast_cross_entropy: bool
     fast_optimizer: bool
-    fast_bookkeeping: bool
+    fast_masking: bool
     micro_batches: Positive | Literal["auto", "stock"]
     compile: bool
 

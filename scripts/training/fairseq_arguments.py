@@ -84,7 +84,7 @@ def fairseq_arguments(
         arguments.append("--depth-scaled-initialisation")
     if recording:
         arguments += ["--lca-recording", _recording(recording, training, seed)]
-    for switch in ("fast_layers", "fast_bookkeeping"):
+    for switch in ("fast_layers", "fast_masking"):
         if training[switch]:
             arguments.append(f"--{switch.replace('_', '-')}")
     if training["micro_batches"] != "stock":

@@ -25,16 +25,19 @@ def draw_masks_once(dataset) -> None:
     spans = plain.mask_multiple_length > 1 or plain.mask_stdev
     mixed = plain.random_token_prob and plain.leave_unmasked_prob
     if plain.mask_whole_words is None and not spans and not plain.skip_masking and mixed:
-        plain.__class__ = _MaskedSource
-        target.dataset.__class__ = _MaskedTarget
-        target.dataset.source = plain
-        # Of all words up to each, among those that can replace another.
-        plain.shares = plain.weights.cumsum()
-        plain.shares /= plain.shares[-1]
+        source.dataset = _MaskedSource(plain)
+        target.dataset = _MaskedTarget(target.dataset, source.dataset)
 
 
 class _MaskedSource(MaskTokensDataset):
-    drawn = None, ()
+    """Stands in for the stock source, with everything that it has."""
+
+    def __init__(self, stock: MaskTokensDataset):
+        self.__dict__.update(stock.__dict__)
+        self.drawn = None, ()
+        # Of all words up to each, among those that can replace another.
+        self.shares = self.weights.cumsum()
+        self.shares /= self.shares[-1]
 
     def __getitem__(self, index: int) -> Tensor:
         return self.both(index)[0]
@@ -66,5 +69,11 @@ class _MaskedSource(MaskTokensDataset):
 
 
 class _MaskedTarget(MaskTokensDataset):
+    """Stands in for the stock target, and asks the source for what was drawn."""
+
+    def __init__(self, stock: MaskTokensDataset, source: _MaskedSource):
+        self.__dict__.update(stock.__dict__)
+        self.source = source
+
     def __getitem__(self, index: int) -> Tensor:
         return self.source.both(index)[1]

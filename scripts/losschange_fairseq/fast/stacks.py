@@ -31,16 +31,23 @@ def use_fast_layers(model, compiled: bool = False) -> None:
     )
     # Language models have blocks of one length.
     lengths_change = isinstance(model, FairseqEncoderDecoderModel)
-    for module in list(model.modules()):
-        for stock, fast, run_layer in kinds:
-            if isinstance(module, stock):
-                _refuse_unknown(module)
-                module.__class__ = fast
-                module.run_layer = _compile(run_layer, compiled)
-                module.lengths_change = lengths_change
+    for parent in list(model.modules()):
+        for name, module in list(parent.named_children()):
+            for stock, fast, run_layer in kinds:
+                if isinstance(module, stock):
+                    _refuse_unknown(module)
+                    stack = fast(module, _compile(run_layer, compiled), lengths_change)
+                    setattr(parent, name, stack)
 
 
 class _FastStack:
+    """Stands in for a stock stack, with its parameters, parts and settings."""
+
+    def __init__(self, stock, run_layer, lengths_change: bool):
+        self.__dict__.update(stock.__dict__)
+        self.run_layer = run_layer
+        self.lengths_change = lengths_change
+
     def run_layers(self, x, *context):
         """What the layers make of x (batch, length, width)."""
         with without_plans(self.lengths_change):
