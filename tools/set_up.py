@@ -18,12 +18,33 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from machine_checks import SUPPORTED, SetUpError, check_machine
+from pip_settings import read_pip_settings, uv_settings
 
 ROOT = Path(__file__).resolve().parents[1]
+LOCK = ROOT / "requirements.lock"
+FAIRSEQ_BUILD = ROOT / "tools" / "fairseq_build"
 FREE_GIGABYTES = 6.0  # PyTorch and its CUDA libraries take most of it
-# fairseq comes as source and imports these while it is built, so they are installed first.
-BUILT_WITH = ("setuptools", "wheel", "cython", "numpy", "torch")
 LAST_LINES = 8
+# Installed one after the other, each in its own way; the rest of the lock comes before them.
+APART = ("uv", "torch", "fairseq-fixed")
+# What a failed stage said, and what to do then; the first that is found counts.
+CAUSES = (
+    (
+        r"No space left on device|os error 28|Disk quota exceeded",
+        "The disk is full: free some space, or move the clone (or UV_CACHE_DIR) to another disk.",
+    ),
+    (
+        r"(?i)hash mismatch|hashes? (do|does) not match|do not match the hashes",
+        "The index has other files than the lock names. If it is a mirror that builds its packages "
+        "itself, set UV_NO_VERIFY_HASHES=1.",
+    ),
+    (
+        r"(?i)name resolution|name or service not known|dns error|connection refused|unreachable|"
+        r"failed to establish|error sending request|timed out|newconnectionerror",
+        "The package index was not reached: look at the network, and at what `pip config list` "
+        "says of a mirror or a proxy.",
+    ),
+)
 
 
 def read_lock(path):
@@ -32,49 +53,46 @@ def read_lock(path):
     Parameters
     ----------
     path : Path
-        Lines of `name==version`; comments and empty lines are skipped.
+        Pins `name==version`, each followed by its hashes, as `make lock` writes them.
 
     Returns
     -------
-    dict of lower-case name to "name==version"
+    dict of name to (version, the pin's lines with its hashes)
 
     Raises
     ------
     SetUpError
-        If a line is not a pin.
+        If a pin has no hash, or a package that is installed apart has no pin.
     """
     pins = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        line = line.partition("#")[0].strip()
-        if not line:
-            continue
-        if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9._]+", line):
-            raise SetUpError(f"{path.name}, line {number}: expected name==version, found {line!r}.")
-        pins[line.partition("==")[0].lower()] = line
+    for lines in re.split(r"^(?=[^\s#])", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        pin = re.match(r"([a-z0-9._-]+)==([^\s;]+)", lines)
+        if pin is None or "--hash=sha256:" not in lines:
+            raise SetUpError(
+                f"{path.name}: expected name==version with hashes, found "
+                f"{lines.splitlines()[0]!r}; run make lock."
+            )
+        pins[pin.group(1)] = pin.group(2), lines
+    missing = [name for name in APART if name not in pins]
+    if missing:
+        raise SetUpError(f"{path.name} does not pin {', '.join(missing)}; run make lock.")
     return pins
 
 
-def stamp_of(lock, environment):
-    """What the stamp of a complete environment says: the lock's digest and where it lies."""
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+def stamp_of(environment):
+    """What the stamp of a complete environment says: digests of what made it, and its place."""
+    made_by = (LOCK, FAIRSEQ_BUILD / "sitecustomize.py")
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in made_by]
     # A moved environment is set up again: its programs name the interpreter by an absolute path.
-    return f"{digest}\n{environment}\n"
+    return "\n".join([*digests, str(environment), ""])
 
 
-def is_complete(lock, environment):
+def is_complete(environment):
     """Whether `environment` holds exactly this lock, installed to the end, in this place."""
     stamp = environment / ".complete"
     if not stamp.is_file() or not (environment / "bin" / "python").exists():
         return False
-    return stamp.read_text(encoding="utf-8") == stamp_of(lock, environment)
-
-
-def build_environment(environment):
-    """The variables to install with: all of `environment` but CUDA_HOME.
-
-    With CUDA_HOME set fairseq would build CUDA extensions whose source its archive lacks.
-    """
-    return {name: value for name, value in environment.items() if name != "CUDA_HOME"}
+    return stamp.read_text(encoding="utf-8") == stamp_of(environment)
 
 
 def run_stage(title, command, log, environment):
@@ -99,12 +117,13 @@ def run_stage(title, command, log, environment):
             process.wait()
     print(f" {time.monotonic() - started:.0f} s", flush=True)
     if status != 0:
-        said = log.read_bytes()[first:].decode(errors="replace").splitlines()
-        last = "\n".join(f"  {line}" for line in said[-LAST_LINES:])
+        said = log.read_bytes()[first:].decode(errors="replace")
+        last = "\n".join(f"  {line}" for line in said.splitlines()[-LAST_LINES:])
+        cause = next((advice for pattern, advice in CAUSES if re.search(pattern, said)), "")
         raise SetUpError(
             f"{title}: ended with status {status}. Its last lines:\n{last}\n"
-            f"The whole output is in {log.relative_to(ROOT) if ROOT in log.parents else log}; if "
-            "the network or the disk failed, run the same command again."
+            f"The whole output is in {log.relative_to(ROOT) if ROOT in log.parents else log}. "
+            f"{cause or 'If the network or the disk failed:'} Then run the same command again."
         )
 
 
@@ -134,42 +153,66 @@ def make_empty(folder):
             entry.unlink()
 
 
-def install(python, lock, environment):
-    """Make the environment anew and install the lock in three stages.
+def fairseq_variables(variables):
+    """The variables to build fairseq with: see tools/fairseq_build/sitecustomize.py.
 
-    fairseq-fixed names torch among its build requirements, so under build isolation pip would
-    fetch a second one; hence the order, and no isolation.
+    With CUDA_HOME set fairseq would build CUDA extensions whose source its archive lacks.
+    """
+    kept = {name: value for name, value in variables.items() if name != "CUDA_HOME"}
+    return {**kept, "PYTHONPATH": str(FAIRSEQ_BUILD)}
+
+
+def install(python, environment):
+    """Make the environment anew and install the lock into it, with uv.
+
+    Every file is checked against the lock's hashes, save PyTorch's: which build of its version
+    (for CPUs, for CUDA) is the user's choice, made by the index or folder that pip knows. fairseq
+    comes as source whose build needs PyTorch, so it comes last, without build isolation, which
+    would fetch a second PyTorch.
 
     Raises
     ------
     SetUpError
         If a stage fails; no stamp is left, so the next run starts again.
     """
-    pins = read_lock(lock)
-    missing = [name for name in BUILT_WITH if name not in pins]
-    if missing:
-        raise SetUpError(f"{lock.name} does not pin {', '.join(missing)}; add name==version.")
-    variables = build_environment(os.environ)
-    if len(variables) < len(os.environ):
-        print("CUDA_HOME is set and is ignored here: fairseq's archive lacks its CUDA sources.")
+    pins = read_lock(LOCK)
     make_empty(environment)
     log = environment / "set-up.log"
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    variables["VIRTUAL_ENV"] = str(environment)
+    own_python = str(environment / "bin" / "python")
+
+    def write(name, wanted):
+        path = environment / name
+        path.write_text("".join(pins[one][1] for one in wanted), encoding="utf-8")
+        return str(path)
+
     make = [python["executable"], "-m", "venv", str(environment)]
     run_stage("Set-up: making .venv", make, log, variables)
-    # Whatever pip is configured to (a mirror, a cache, a certificate) holds here as well.
-    pip = [str(environment / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-    step = [*pip, "install", "--quiet", "--no-input"]
-    first = [*step, "--constraint", str(lock), *(pins[name] for name in BUILT_WITH)]
-    run_stage("Set-up 1 of 3: PyTorch and what fairseq is built with", first, log, variables)
-    rest = [*step, "--no-build-isolation", "--no-deps", "--requirement", str(lock)]
-    title = f"Set-up 2 of 3: {len(pins)} packages, fairseq compiled (some minutes)"
-    run_stage(title, rest, log, variables)
-    run_stage("Set-up 3 of 3: checking that they fit together", [*pip, "check"], log, variables)
-    # pip was told to leave its cache alone, so a second clone takes a fraction of the time.
-    stamp = environment / ".complete"
+    pip = [own_python, "-m", "pip", "--disable-pip-version-check"]
+    step = [*pip, "install", "--quiet", "--no-input", "--no-deps", "--require-hashes"]
+    command = [*step, "--requirement", write("uv.txt", ["uv"])]
+    run_stage("Set-up 1 of 5: uv, which installs the rest", command, log, variables)
+    more, options = uv_settings(read_pip_settings(own_python, variables), variables)
+    variables.update(more)
+    uv = [str(environment / "bin" / "uv"), "pip", "install", "--no-progress", *options]
+    rest = [name for name in pins if name not in APART]
+    command = [*uv, "--no-deps", "--requirements", write("rest.txt", rest)]
+    run_stage(f"Set-up 2 of 5: {len(rest)} packages", command, log, variables)
+    command = [*uv, "torch=={}".format(pins["torch"][0])]
+    run_stage("Set-up 3 of 5: PyTorch", command, log, variables)
+    # uv keeps what it built, under these words: nobody else's build of fairseq is taken for it.
+    digest = hashlib.sha256((FAIRSEQ_BUILD / "sitecustomize.py").read_bytes()).hexdigest()[:16]
+    mark = ["--config-settings-package", f"fairseq-fixed:reduced-by={digest}"]
+    command = [*uv, "--no-deps", "--no-build-isolation", *mark]
+    command += ["--requirements", write("fairseq.txt", ["fairseq-fixed"])]
+    title = "Set-up 4 of 5: fairseq, without libbleu, libbase, libnat and alignment_train"
+    run_stage(title, command, log, fairseq_variables(variables))
+    run_stage("Set-up 5 of 5: checking that they fit together", [*pip, "check"], log, variables)
+    # The caches are left alone, so a second clone takes a fraction of the time.
     temporary = environment / ".complete.part"
-    temporary.write_text(stamp_of(lock, environment), encoding="utf-8")
-    os.replace(str(temporary), str(stamp))
+    temporary.write_text(stamp_of(environment), encoding="utf-8")
+    os.replace(str(temporary), str(environment / ".complete"))
 
 
 def main(arguments=None):
@@ -188,14 +231,14 @@ def main(arguments=None):
         help="refuse to start with less free disk than this (default %(default)s)",
     )
     options = parser.parse_args(arguments)
-    lock, environment = ROOT / "requirements.lock", ROOT / ".venv"
-    if is_complete(lock, environment):
+    environment = ROOT / ".venv"
+    if is_complete(environment):
         return
     candidates = [sys.executable, *("python{}.{}".format(*version) for version in SUPPORTED)]
     python = check_machine(candidates, os.environ, ROOT, options.free_gigabytes)
-    with only_one(lock):
-        if not is_complete(lock, environment):
-            install(python, lock, environment)
+    with only_one(LOCK):
+        if not is_complete(environment):
+            install(python, environment)
 
 
 if __name__ == "__main__":
