@@ -45,7 +45,12 @@ def reduced(options):
         path = Path(*name.split(".")).with_suffix(".py")
         path.write_text(MODULE.format(name=name, purpose=purpose, version=options["version"]))
     alone = [name for name in LEFT_OUT if "." not in name]
-    return {**options, "ext_modules": [extensions[name] for name in BUILT], "py_modules": alone}
+    return {
+        **options,
+        "ext_modules": [extensions[name] for name in BUILT],
+        "py_modules": alone,
+        "options": {"build_ext": {"parallel": len(BUILT)}},
+    }
 
 
 original = setuptools.setup
