@@ -21,7 +21,6 @@ from machine_checks import SUPPORTED, SetUpError, check_machine
 from pip_settings import read_pip_settings, uv_settings
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCK = ROOT / "requirements.lock"
 FAIRSEQ_BUILD = ROOT / "tools" / "fairseq_build"
 FREE_GIGABYTES = 6.0  # PyTorch and its CUDA libraries take most of it
 LAST_LINES = 8
@@ -40,9 +39,9 @@ CAUSES = (
     ),
     (
         r"(?i)name resolution|name or service not known|dns error|connection refused|unreachable|"
-        r"failed to establish|error sending request|timed out|newconnectionerror",
-        "The package index was not reached: look at the network, and at what `pip config list` "
-        "says of a mirror or a proxy.",
+        r"failed to establish|error sending request|timed out|from versions: none|no versions of",
+        "The package index was not reached, or lacks a package: look at the network, and at what "
+        "`pip config list` says of a mirror or a proxy.",
     ),
 )
 
@@ -79,20 +78,24 @@ def read_lock(path):
     return pins
 
 
-def stamp_of(environment):
+def digest_of(path):
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def stamp_of(lock, environment):
     """What the stamp of a complete environment says: digests of what made it, and its place."""
-    made_by = (LOCK, FAIRSEQ_BUILD / "sitecustomize.py")
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in made_by]
+    digests = [digest_of(lock), digest_of(FAIRSEQ_BUILD / "sitecustomize.py")]
     # A moved environment is set up again: its programs name the interpreter by an absolute path.
     return "\n".join([*digests, str(environment), ""])
 
 
-def is_complete(environment):
+def is_complete(lock, environment):
     """Whether `environment` holds exactly this lock, installed to the end, in this place."""
     stamp = environment / ".complete"
     if not stamp.is_file() or not (environment / "bin" / "python").exists():
         return False
-    return stamp.read_text(encoding="utf-8") == stamp_of(environment)
+    return stamp.read_text(encoding="utf-8") == stamp_of(lock, environment)
 
 
 def run_stage(title, command, log, environment):
@@ -119,11 +122,12 @@ def run_stage(title, command, log, environment):
     if status != 0:
         said = log.read_bytes()[first:].decode(errors="replace")
         last = "\n".join(f"  {line}" for line in said.splitlines()[-LAST_LINES:])
-        cause = next((advice for pattern, advice in CAUSES if re.search(pattern, said)), "")
+        unknown = "It may have been the network or the disk."
+        cause = next((advice for pattern, advice in CAUSES if re.search(pattern, said)), unknown)
         raise SetUpError(
             f"{title}: ended with status {status}. Its last lines:\n{last}\n"
             f"The whole output is in {log.relative_to(ROOT) if ROOT in log.parents else log}. "
-            f"{cause or 'If the network or the disk failed:'} Then run the same command again."
+            f"{cause} Then run the same command again."
         )
 
 
@@ -162,7 +166,7 @@ def fairseq_variables(variables):
     return {**kept, "PYTHONPATH": str(FAIRSEQ_BUILD)}
 
 
-def install(python, environment):
+def install(python, lock, environment):
     """Make the environment anew and install the lock into it, with uv.
 
     Every file is checked against the lock's hashes, save PyTorch's: which build of its version
@@ -175,7 +179,7 @@ def install(python, environment):
     SetUpError
         If a stage fails; no stamp is left, so the next run starts again.
     """
-    pins = read_lock(LOCK)
+    pins = read_lock(lock)
     make_empty(environment)
     log = environment / "set-up.log"
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -201,17 +205,18 @@ def install(python, environment):
     run_stage(f"Set-up 2 of 5: {len(rest)} packages", command, log, variables)
     command = [*uv, "torch=={}".format(pins["torch"][0])]
     run_stage("Set-up 3 of 5: PyTorch", command, log, variables)
-    # uv keeps what it built, under these words: nobody else's build of fairseq is taken for it.
-    digest = hashlib.sha256((FAIRSEQ_BUILD / "sitecustomize.py").read_bytes()).hexdigest()[:16]
-    mark = ["--config-settings-package", f"fairseq-fixed:reduced-by={digest}"]
-    command = [*uv, "--no-deps", "--no-build-isolation", *mark]
+    # uv keeps what it built, under this mark: nobody else's build of fairseq is taken for it. Nor
+    # is a wheel that an index may have: it was compiled against another PyTorch.
+    mark = digest_of(FAIRSEQ_BUILD / "sitecustomize.py")[:16]
+    mark = ["--config-settings-package", f"fairseq-fixed:reduced-by={mark}"]
+    command = [*uv, "--no-deps", "--no-build-isolation", "--no-binary", "fairseq-fixed", *mark]
     command += ["--requirements", write("fairseq.txt", ["fairseq-fixed"])]
     title = "Set-up 4 of 5: fairseq, without libbleu, libbase, libnat and alignment_train"
     run_stage(title, command, log, fairseq_variables(variables))
     run_stage("Set-up 5 of 5: checking that they fit together", [*pip, "check"], log, variables)
     # The caches are left alone, so a second clone takes a fraction of the time.
     temporary = environment / ".complete.part"
-    temporary.write_text(stamp_of(environment), encoding="utf-8")
+    temporary.write_text(stamp_of(lock, environment), encoding="utf-8")
     os.replace(str(temporary), str(environment / ".complete"))
 
 
@@ -231,14 +236,14 @@ def main(arguments=None):
         help="refuse to start with less free disk than this (default %(default)s)",
     )
     options = parser.parse_args(arguments)
-    environment = ROOT / ".venv"
-    if is_complete(environment):
+    lock, environment = ROOT / "requirements.lock", ROOT / ".venv"
+    if is_complete(lock, environment):
         return
     candidates = [sys.executable, *("python{}.{}".format(*version) for version in SUPPORTED)]
     python = check_machine(candidates, os.environ, ROOT, options.free_gigabytes)
-    with only_one(LOCK):
-        if not is_complete(environment):
-            install(python, environment)
+    with only_one(lock):
+        if not is_complete(lock, environment):
+            install(python, lock, environment)
 
 
 if __name__ == "__main__":
