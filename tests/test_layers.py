@@ -140,6 +140,10 @@ def test_the_lock_pins_every_direct_requirement_with_hashes():
         wanted += group
     for group in project["dependency-groups"].values():
         wanted += group
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert set(re.search("^GROUPS := (.*)$", makefile, re.M)[1].split()) == set(
+        project["dependency-groups"]
+    )
     names = {re.split(r"[\[<>=]", name)[0].lower() for name in wanted}
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     pins = re.split(r"^(?=[a-z])", lock, flags=re.MULTILINE)[1:]
