@@ -216,7 +216,7 @@ def test_a_pin_without_hashes_is_named(tmp_path):
     with pytest.raises(SetUpError, match="found 'numpy>=2"):
         set_up.read_lock(lock)
     lock.write_text("torch==2.13.0 \\\n    --hash=sha256:00\n")
-    with pytest.raises(SetUpError, match="does not pin uv, fairseq-fixed"):
+    with pytest.raises(SetUpError, match="does not pin uv, torchaudio, fairseq-fixed"):
         set_up.read_lock(lock)
 
 

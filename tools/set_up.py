@@ -24,8 +24,11 @@ ROOT = Path(__file__).resolve().parents[1]
 FAIRSEQ_BUILD = ROOT / "tools" / "fairseq_build"
 FREE_GIGABYTES = 6.0  # PyTorch and its CUDA libraries take most of it
 LAST_LINES = 8
-# Installed one after the other, each in its own way; the rest of the lock comes before them.
-APART = ("uv", "torch", "fairseq-fixed")
+# Any build of these versions will do: which (for CPUs, for CUDA) is the user's choice, made by the
+# index or folder that pip knows or by UV_TORCH_BACKEND. So their files are not compared.
+ANY_BUILD = ("torch", "torchaudio")
+# Not installed with the rest of the lock.
+APART = ("uv", *ANY_BUILD, "fairseq-fixed")
 # What a failed stage said, and what to do then; the first that is found counts.
 CAUSES = (
     (
@@ -169,8 +172,7 @@ def fairseq_variables(variables):
 def install(python, lock, environment):
     """Make the environment anew and install the lock into it, with uv.
 
-    Every file is checked against the lock's hashes, save PyTorch's: which build of its version
-    (for CPUs, for CUDA) is the user's choice, made by the index or folder that pip knows. fairseq
+    Every file is compared with the lock's hashes, save those of PyTorch (see ANY_BUILD). fairseq
     comes as source whose build needs PyTorch, so it comes last, without build isolation, which
     would fetch a second PyTorch.
 
@@ -202,8 +204,12 @@ def install(python, lock, environment):
     uv = [str(environment / "bin" / "uv"), "pip", "install", "--no-progress", *options]
     rest = [name for name in pins if name not in APART]
     command = [*uv, "--no-deps", "--requirements", write("rest.txt", rest)]
+    # With this set, uv would look for some of them where it finds PyTorch, and find other files.
+    backend = variables.pop("UV_TORCH_BACKEND", "")
     run_stage(f"Set-up 2 of 5: {len(rest)} packages", command, log, variables)
-    command = [*uv, "torch=={}".format(pins["torch"][0])]
+    if backend:
+        variables["UV_TORCH_BACKEND"] = backend
+    command = [*uv, *(f"{name}=={pins[name][0]}" for name in ANY_BUILD)]
     run_stage("Set-up 3 of 5: PyTorch", command, log, variables)
     # uv keeps what it built, under this mark: nobody else's build of fairseq is taken for it. Nor
     # is a wheel that an index may have: it was compiled against another PyTorch.
