@@ -292,18 +292,20 @@ def test_where_pip_is_told_nothing_uv_s_own_settings_hold():
 
 @pytest.mark.slow
 def test_uv_takes_pytorch_from_the_folder_that_pip_knows(tmp_path):
-    """A wheel in pip's find-links is what uv would install, with no index at all."""
-    make_wheel(tmp_path, "torch", "2.13.0+cpu")
+    """A build in pip's find-links is what uv would install, with no index at all."""
+    for name in set_up.ANY_BUILD:
+        make_wheel(tmp_path, name, "2.13.0+cpu")
     environment = {**os.environ, "PIP_FIND_LINKS": str(tmp_path), "PIP_NO_INDEX": "1"}
     environment |= {"PIP_EXTRA_INDEX_URL": "", "UV_CACHE_DIR": str(tmp_path / "cache")}
     settings = pip_settings.read_pip_settings(sys.executable, environment)
     variables, options = pip_settings.uv_settings(settings, environment)
     uv = Path(sys.executable).with_name("uv")
     command = [str(uv), "pip", "install", *options, "--target", str(tmp_path / "target")]
-    command += ["--python", sys.executable, "torch==2.13.0"]
+    command += ["--python", sys.executable, *(f"{name}==2.13.0" for name in set_up.ANY_BUILD)]
     done = subprocess.run(command, env={**environment, **variables}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "+ torch==2.13.0+cpu" in done.stderr
+    for name in set_up.ANY_BUILD:
+        assert f"+ {name}==2.13.0+cpu" in done.stderr
 
 
 def make_wheel(folder, name, version):
