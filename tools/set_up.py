@@ -169,12 +169,58 @@ def fairseq_variables(variables):
     return {**kept, "PYTHONPATH": str(FAIRSEQ_BUILD)}
 
 
-def install(python, lock, environment):
-    """Make the environment anew and install the lock into it, with uv.
+def write_requirements(path, pins, names):
+    """Write some packages of the lock, with their hashes; the file's path as text."""
+    path.write_text("".join(pins[name][1] for name in names), encoding="utf-8")
+    return str(path)
 
-    Every file is compared with the lock's hashes, save those of PyTorch (see ANY_BUILD). fairseq
-    comes as source whose build needs PyTorch, so it comes last, without build isolation, which
-    would fetch a second PyTorch.
+
+def install_uv(environment, pins, log, variables):
+    """Put uv into the environment, with pip.
+
+    Returns
+    -------
+    command : list of str
+        The start of a command that installs with uv.
+    variables : dict
+        What to run it with: pip's settings hold.
+    """
+    python = str(environment / "bin" / "python")
+    command = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    command += ["--no-input", "--no-deps", "--require-hashes"]
+    command += ["--requirement", write_requirements(environment / "uv.txt", pins, ["uv"])]
+    run_stage("Set-up 1 of 5: uv, which installs the rest", command, log, variables)
+    more, options = uv_settings(read_pip_settings(python, variables), variables)
+    uv = [str(environment / "bin" / "uv"), "pip", "install", "--no-progress", "--python", python]
+    return [*uv, *options], {**variables, **more}
+
+
+def install_lock(environment, pins, log, uv, variables):
+    """Install what the lock pins: most packages, then PyTorch, then fairseq.
+
+    fairseq comes as source whose build needs PyTorch, so it comes last, and without build
+    isolation, which would fetch a second PyTorch.
+    """
+    rest = [name for name in pins if name not in APART]
+    file = write_requirements(environment / "rest.txt", pins, rest)
+    command = [*uv, "--no-deps", "--requirements", file]
+    # With this set, uv would look for some of them where it finds PyTorch, and find other files.
+    without = {name: value for name, value in variables.items() if name != "UV_TORCH_BACKEND"}
+    run_stage(f"Set-up 2 of 5: {len(rest)} packages", command, log, without)
+    command = [*uv, *(f"{name}=={pins[name][0]}" for name in ANY_BUILD)]
+    run_stage("Set-up 3 of 5: PyTorch", command, log, variables)
+    # uv keeps what it built, under this mark: nobody else's build of fairseq is taken for it. Nor
+    # is a wheel that an index may have: it was compiled against another PyTorch.
+    mark = f"fairseq-fixed:reduced-by={digest_of(FAIRSEQ_BUILD / 'sitecustomize.py')[:16]}"
+    file = write_requirements(environment / "fairseq.txt", pins, ["fairseq-fixed"])
+    command = [*uv, "--no-deps", "--no-build-isolation", "--no-binary", "fairseq-fixed"]
+    command += ["--config-settings-package", mark, "--requirements", file]
+    title = "Set-up 4 of 5: fairseq, without libbleu, libbase, libnat and alignment_train"
+    run_stage(title, command, log, fairseq_variables(variables))
+
+
+def install(python, lock, environment):
+    """Make the environment anew and install the lock into it.
 
     Raises
     ------
@@ -185,41 +231,12 @@ def install(python, lock, environment):
     make_empty(environment)
     log = environment / "set-up.log"
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    variables["VIRTUAL_ENV"] = str(environment)
-    own_python = str(environment / "bin" / "python")
-
-    def write(name, wanted):
-        path = environment / name
-        path.write_text("".join(pins[one][1] for one in wanted), encoding="utf-8")
-        return str(path)
-
     make = [python["executable"], "-m", "venv", str(environment)]
     run_stage("Set-up: making .venv", make, log, variables)
-    pip = [own_python, "-m", "pip", "--disable-pip-version-check"]
-    step = [*pip, "install", "--quiet", "--no-input", "--no-deps", "--require-hashes"]
-    command = [*step, "--requirement", write("uv.txt", ["uv"])]
-    run_stage("Set-up 1 of 5: uv, which installs the rest", command, log, variables)
-    more, options = uv_settings(read_pip_settings(own_python, variables), variables)
-    variables.update(more)
-    uv = [str(environment / "bin" / "uv"), "pip", "install", "--no-progress", *options]
-    rest = [name for name in pins if name not in APART]
-    command = [*uv, "--no-deps", "--requirements", write("rest.txt", rest)]
-    # With this set, uv would look for some of them where it finds PyTorch, and find other files.
-    backend = variables.pop("UV_TORCH_BACKEND", "")
-    run_stage(f"Set-up 2 of 5: {len(rest)} packages", command, log, variables)
-    if backend:
-        variables["UV_TORCH_BACKEND"] = backend
-    command = [*uv, *(f"{name}=={pins[name][0]}" for name in ANY_BUILD)]
-    run_stage("Set-up 3 of 5: PyTorch", command, log, variables)
-    # uv keeps what it built, under this mark: nobody else's build of fairseq is taken for it. Nor
-    # is a wheel that an index may have: it was compiled against another PyTorch.
-    mark = digest_of(FAIRSEQ_BUILD / "sitecustomize.py")[:16]
-    mark = ["--config-settings-package", f"fairseq-fixed:reduced-by={mark}"]
-    command = [*uv, "--no-deps", "--no-build-isolation", "--no-binary", "fairseq-fixed", *mark]
-    command += ["--requirements", write("fairseq.txt", ["fairseq-fixed"])]
-    title = "Set-up 4 of 5: fairseq, without libbleu, libbase, libnat and alignment_train"
-    run_stage(title, command, log, fairseq_variables(variables))
-    run_stage("Set-up 5 of 5: checking that they fit together", [*pip, "check"], log, variables)
+    uv, for_uv = install_uv(environment, pins, log, variables)
+    install_lock(environment, pins, log, uv, for_uv)
+    check = [str(environment / "bin" / "python"), "-m", "pip", "check"]
+    run_stage("Set-up 5 of 5: checking that they fit together", check, log, variables)
     # The caches are left alone, so a second clone takes a fraction of the time.
     temporary = environment / ".complete.part"
     temporary.write_text(stamp_of(lock, environment), encoding="utf-8")
