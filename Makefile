@@ -1,13 +1,20 @@
 # The commands of this project; `make` alone lists them.
 PYTHON ?= python3
 CORES ?= all
+PROCESSES ?= 2
 PRESETS := $(wildcard presets/*.yaml)
 
 # The rules call the tools of .venv by their plain names.
 SNAKEMAKE := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/snakemake
 
+# The dependency groups of pyproject.toml that requirements.lock pins.
+GROUPS := workflow training figures tests habits docs
+
+# How tests are dealt out to the processes stands in tests/conftest.py.
+PYTEST := .venv/bin/python -m pytest -q -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
-.PHONY: help demo fetch cost status test test-slurm performance check format set-up
+.PHONY: help demo fetch cost status test test-fast test-slurm performance check format lock set-up
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 19
@@ -24,8 +31,11 @@ cost: set-up ## what the trainings will cost, before they start (PRESET=presets/
 status: ## where the trainings stand, while a run goes on (RUN=results/demo)
 	@.venv/bin/python scripts/show_status.py $(RUN)
 
-test: set-up ## the tests, offline, fast ones first
-	.venv/bin/python -m pytest -q
+test: set-up ## the tests, offline, fast ones first, in two processes side by side (PROCESSES=2)
+	$(PYTEST)
+
+test-fast: set-up ## the tests of seconds: without the trainings
+	$(PYTEST) -m "not slow"
 
 test-slurm: set-up ## runs through a real Slurm, which it installs, starts and stops: needs root and apt
 	.venv/bin/python -m pytest -q -rs tests/slurm
@@ -33,9 +43,10 @@ test-slurm: set-up ## runs through a real Slurm, which it installs, starts and s
 performance: set-up ## on a GPU: time stock fairseq and the faster ways, fill docs/performance.md
 	.venv/bin/python benchmarks/training.py --preset paper --compile --seconds 10 --publish docs/performance.md
 
-check: set-up ## format, style, Snakemake's lint, and a dry run of the paper and every preset
+check: set-up ## format, style, type hints, Snakemake's lint, a dry run of the paper and every preset
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/mypy
 	.venv/bin/snakefmt --check Snakefile rules
 	@set -e; for preset in "" $(PRESETS); do \
 		settings=$${preset:+--configfile $$preset}; \
@@ -48,6 +59,10 @@ format: set-up ## put all code in the project's format
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 	.venv/bin/snakefmt Snakefile rules
+
+lock: set-up ## requirements.lock from pyproject.toml: keeps its versions (UPGRADE=1: the newest of all)
+	.venv/bin/uv --config-file tools/lock.toml pip compile --quiet $(if $(UPGRADE),--upgrade) \
+		$(GROUPS:%=--group %) pyproject.toml --output-file requirements.lock
 
 set-up: ## .venv as requirements.lock pins it; nothing to do when it is there
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) was not found; install Python 3.11 or 3.12." >&2; exit 1; }

@@ -134,12 +134,22 @@ def test_paths_that_the_readme_names_exist():
     assert [path for path in paths + pictures if not (ROOT / path).exists()] == []
 
 
-def test_the_lock_pins_every_direct_requirement():
-    wanted = (ROOT / "requirements.in").read_text(encoding="utf-8").splitlines()
-    names = {line.partition("#")[0].strip().lower() for line in wanted} - {""}
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").lower()
-    pinned = set(re.findall(r"^([\w.-]+)==[\w.]+$", lock, flags=re.MULTILINE))
-    assert names - pinned == set()
+def test_the_lock_pins_every_direct_requirement_with_hashes():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = [*project["project"]["dependencies"]]
+    for group in project["project"]["optional-dependencies"].values():
+        wanted += group
+    for group in project["dependency-groups"].values():
+        wanted += group
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert set(re.search("^GROUPS := (.*)$", makefile, re.M)[1].split()) == set(
+        project["dependency-groups"]
+    )
+    names = {re.split(r"[\[<>=]", name)[0].lower() for name in wanted}
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pins = re.split(r"^(?=[a-z])", lock, flags=re.MULTILINE)[1:]
+    assert names - {pin.partition("==")[0] for pin in pins} == set()
+    assert [pin for pin in pins if "--hash=sha256:" not in pin] == []
     assert "+" not in lock, "a local version such as +cpu is not the same on every machine"
 
 

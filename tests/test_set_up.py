@@ -1,11 +1,15 @@
 """The set-up tells in a sentence what a machine lacks, and never leaves a half-made stamp."""
 
+import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 import machine_checks  # noqa: E402  (tools/ is no package: it runs before there is an environment)
+import pip_settings  # noqa: E402
 import set_up  # noqa: E402
 from machine_checks import SetUpError  # noqa: E402
 
@@ -41,8 +46,9 @@ def fake_compiler(folder, name, status):
 def clone(tmp_path):
     """A folder with what the set-up reads, and an empty folder to use as PATH."""
     (tmp_path / "tools").mkdir()
-    for name in ("set_up.py", "machine_checks.py"):
+    for name in ("set_up.py", "machine_checks.py", "pip_settings.py"):
         shutil.copy(ROOT / "tools" / name, tmp_path / "tools")
+    shutil.copytree(ROOT / "tools" / "fairseq_build", tmp_path / "tools" / "fairseq_build")
     shutil.copy(ROOT / "requirements.lock", tmp_path)
     (tmp_path / "bin").mkdir()
     return tmp_path
@@ -116,15 +122,18 @@ def test_too_little_disk_is_refused(tmp_path):
         machine_checks.check_disk(tmp_path, 1e9)
 
 
-def test_only_cuda_home_is_kept_from_the_build():
+def test_only_cuda_home_is_kept_from_the_build_of_fairseq():
     variables = {"CUDA_HOME": "/usr/local/cuda", "MAX_JOBS": "2", "PATH": "/usr/bin"}
-    assert set_up.build_environment(variables) == {"MAX_JOBS": "2", "PATH": "/usr/bin"}
+    kept = set_up.fairseq_variables(variables)
+    assert kept.pop("PYTHONPATH") == str(ROOT / "tools" / "fairseq_build")
+    assert kept == {"MAX_JOBS": "2", "PATH": "/usr/bin"}
 
 
-def test_a_stage_does_not_see_cuda_home_and_its_output_goes_to_the_log(tmp_path, capsys):
+def test_a_stage_sees_its_variables_alone_and_its_output_goes_to_the_log(tmp_path, capsys):
     log = tmp_path / "set-up.log"
     question = "import os; print('CUDA_HOME' in os.environ)"
-    environment = set_up.build_environment({**os.environ, "CUDA_HOME": "/usr/local/cuda"})
+    environment = {**os.environ, "CUDA_HOME": "/usr/local/cuda"}
+    environment = {**set_up.fairseq_variables(environment), "PYTHONPATH": ""}
     set_up.run_stage("Asking", [sys.executable, "-c", question], log, environment)
     assert log.read_text().splitlines()[-1] == "False"
     assert capsys.readouterr().out.startswith("Asking ... ")
@@ -198,8 +207,184 @@ def test_an_interrupted_environment_is_emptied_but_a_linked_folder_stays(tmp_pat
     assert (tmp_path / ".venv").is_symlink() and list(elsewhere.iterdir()) == []
 
 
-def test_a_lock_line_that_is_no_pin_is_named(tmp_path):
+def test_a_pin_without_hashes_is_named(tmp_path):
     lock = tmp_path / "requirements.lock"
-    lock.write_text("# pins\ntorch==2.13.0\nnumpy>=2\n")
-    with pytest.raises(SetUpError, match=r"requirements\.lock, line 3: .*'numpy>=2'"):
+    lock.write_text("# pins\ntorch==2.13.0 \\\n    --hash=sha256:00\nnumpy==2.4.6\n")
+    with pytest.raises(SetUpError, match=r"requirements\.lock: .*'numpy==2\.4\.6'; run make lock"):
         set_up.read_lock(lock)
+    lock.write_text("numpy>=2 \\\n    --hash=sha256:00\n")
+    with pytest.raises(SetUpError, match="found 'numpy>=2"):
+        set_up.read_lock(lock)
+    lock.write_text("torch==2.13.0 \\\n    --hash=sha256:00\n")
+    with pytest.raises(SetUpError, match="does not pin uv, torchaudio, fairseq-fixed"):
+        set_up.read_lock(lock)
+
+
+def test_the_lock_is_read_whole_with_every_hash():
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pins = set_up.read_lock(ROOT / "requirements.lock")
+    assert len(pins) == len(re.findall("^[a-z]", text, re.MULTILINE)) > 150
+    assert sum(lines.count("--hash=") for _, lines in pins.values()) == text.count("--hash=")
+    assert pins["torch"][0] == "2.13.0"
+
+
+def test_what_pip_is_configured_to_is_read_from_files_and_variables(tmp_path):
+    """Variables win over files, and what is set for `pip install` alone over what is global."""
+    configuration = tmp_path / "pip.conf"
+    configuration.write_text(
+        "[global]\nindex-url = https://one.example/simple\ntimeout = 7\n"
+        "find-links = /first\n  /second\n"
+        "[install]\ntimeout = 9\n[download]\ntimeout = 11\n"
+    )
+    # Read apart from this machine's own settings.
+    environment = {key: text for key, text in os.environ.items() if not key.startswith("PIP_")}
+    environment |= {"PIP_CONFIG_FILE": str(configuration), "PIP_INDEX_URL": "https://two.example/"}
+    settings = pip_settings.read_pip_settings(sys.executable, environment)
+    assert settings["index-url"] == "https://two.example/"
+    assert settings["timeout"] == "9"
+    assert settings["find-links"].split() == ["/first", "/second"]
+
+
+def test_pip_s_settings_become_uv_s():
+    settings = {
+        "index-url": "https://user:secret@mirror.example/simple",
+        "extra-index-url": "https://a.example\nhttps://b.example",
+        "find-links": "/first /second",
+        "constraint": "/c.txt",
+        "cert": "/ca.pem",
+        "trusted-host": "mirror.example",
+        "proxy": "http://proxy.example:3128",
+        "timeout": "60",
+        "retries": "9",
+        "cache-dir": "/large/disk",
+        "keyring-provider": "import",
+        "no-index": "true",
+        "only-binary": "numpy,scipy",
+        "disable-pip-version-check": "1",
+    }
+    variables, options = pip_settings.uv_settings(settings, {})
+    assert variables == {
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_DEFAULT_INDEX": "https://user:secret@mirror.example/simple",
+        "UV_INDEX": "https://a.example https://b.example",
+        "UV_FIND_LINKS": "/first,/second",
+        "UV_CONSTRAINT": "/c.txt",
+        "SSL_CERT_FILE": "/ca.pem",
+        "UV_INSECURE_HOST": "mirror.example",
+        "HTTP_PROXY": "http://proxy.example:3128",
+        "HTTPS_PROXY": "http://proxy.example:3128",
+        "UV_HTTP_TIMEOUT": "60",
+        "UV_HTTP_RETRIES": "9",
+        "UV_CACHE_DIR": "/large/disk/uv",
+        "UV_KEYRING_PROVIDER": "subprocess",
+    }
+    assert options == ["--no-index", "--only-binary", "numpy", "--only-binary", "scipy"]
+
+
+def test_where_pip_is_told_nothing_uv_s_own_settings_hold():
+    own = {"UV_CACHE_DIR": "/own", "SSL_CERT_FILE": "/own.pem", "CURL_CA_BUNDLE": "/curl.pem"}
+    alone = {"UV_INDEX_STRATEGY": "unsafe-best-match"}
+    assert pip_settings.uv_settings({"no-cache-dir": "0"}, own) == (alone, [])
+    assert pip_settings.uv_settings({"cache-dir": "/disk"}, own) == (alone, [])
+    more, _ = pip_settings.uv_settings({}, {"CURL_CA_BUNDLE": "/curl.pem"})
+    assert more == {**alone, "SSL_CERT_FILE": "/curl.pem"}
+
+
+@pytest.mark.slow
+def test_uv_takes_pytorch_from_the_folder_that_pip_knows(tmp_path):
+    """A build in pip's find-links is what uv would install, with no index at all."""
+    for name in set_up.ANY_BUILD:
+        make_wheel(tmp_path, name, "2.13.0+cpu")
+    environment = {**os.environ, "PIP_FIND_LINKS": str(tmp_path), "PIP_NO_INDEX": "1"}
+    environment |= {"PIP_EXTRA_INDEX_URL": "", "UV_CACHE_DIR": str(tmp_path / "cache")}
+    settings = pip_settings.read_pip_settings(sys.executable, environment)
+    variables, options = pip_settings.uv_settings(settings, environment)
+    uv = Path(sys.executable).with_name("uv")
+    command = [str(uv), "pip", "install", *options, "--target", str(tmp_path / "target")]
+    command += ["--python", sys.executable, *(f"{name}==2.13.0" for name in set_up.ANY_BUILD)]
+    done = subprocess.run(command, env={**environment, **variables}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name in set_up.ANY_BUILD:
+        assert f"+ {name}==2.13.0+cpu" in done.stderr
+
+
+def make_wheel(folder, name, version):
+    """An empty package, as pip and uv install it."""
+    place = f"{name}-{version}.dist-info"
+    files = {
+        f"{place}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{place}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{place}/RECORD": "",
+    }
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        for path, text in files.items():
+            wheel.writestr(path, text)
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("OSError: [Errno 28] No space left on device", "The disk is full"),
+        ("error: Hash mismatch for `numpy==2.4.6`", "UV_NO_VERIFY_HASHES=1"),
+        ("  cause: dns error", "The package index was not reached"),
+        ("Failed to establish a new connection: [Errno 111]", "The package index was not reached"),
+        ("ERROR: Could not find uv==0.13.9 (from versions: none)", "or lacks a package"),
+        ("something else", "It may have been the network or the disk"),
+    ],
+)
+def test_a_failed_stage_says_what_to_do(tmp_path, said, advice):
+    log = tmp_path / "set-up.log"
+    with pytest.raises(SetUpError, match=advice):
+        program = f"print({said!r}); raise SystemExit(1)"
+        set_up.run_stage("Building", [sys.executable, "-c", program], log, dict(os.environ))
+
+
+@pytest.mark.slow
+def test_without_a_network_the_set_up_ends_in_a_sentence_and_leaves_no_stamp(clone):
+    fake_compiler(clone / "bin", "c++", 0)
+    nobody = "http://127.0.0.1:9/simple"
+    variables = {"PIP_INDEX_URL": nobody, "PIP_EXTRA_INDEX_URL": nobody, "PIP_RETRIES": "0"}
+    done = run_set_up(clone, "--free-gigabytes", "0", **variables)
+    assert done.returncode == 1
+    assert (
+        "The package index was not reached, or lacks a package: look at the network" in done.stderr
+    )
+    assert "Traceback" not in done.stderr and not (clone / ".venv" / ".complete").exists()
+
+
+def test_fairseq_is_built_with_two_of_its_modules_and_the_others_say_so(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools" / "fairseq_build"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fairseq").mkdir()
+    import setuptools
+
+    monkeypatch.setattr(setuptools, "setup", setuptools.setup)  # put back afterwards
+    monkeypatch.delitem(sys.modules, "sitecustomize", raising=False)
+    hook = importlib.import_module("sitecustomize")
+    names = [*hook.LEFT_OUT, *hook.BUILT]
+    options = {"version": "0.12.3.1", "ext_modules": [SimpleNamespace(name=one) for one in names]}
+    reduced = hook.reduced(options)
+    assert [extension.name for extension in reduced["ext_modules"]] == list(hook.BUILT)
+    assert reduced["py_modules"] == ["alignment_train_cpu_binding"]
+    for name in hook.LEFT_OUT:
+        source = (tmp_path / (name.replace(".", "/") + ".py")).read_text()
+        with pytest.raises(ImportError, match=rf"{name} is left out .*To build all of fairseq"):
+            exec(compile(source, name, "exec"))
+    with pytest.raises(SystemExit, match="expects fairseq.data.data_utils_fast"):
+        hook.reduced({**options, "ext_modules": options["ext_modules"][:-1]})
+    sys.modules.pop("sitecustomize")
+
+
+def test_what_fairseq_lacks_here_is_told_in_a_sentence():
+    """The environment of these tests is the set-up's: training's modules are there, others not."""
+    program = """
+for name in ("fairseq.data.data_utils_fast", "fairseq.data.token_block_utils_fast"):
+    __import__(name)
+try:
+    from fairseq import libnat
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("fairseq.libnat is left out by this project's set-up")

@@ -90,9 +90,7 @@ def write_tokens(
     from text.binarisation import binarise
 
     splits = write_corpus(folder / "text", pairs)
-    folders = {}
     for name, languages in (("en", ["en"]), ("en-de", ["en", "de"])):
-        folders[name] = folder / name
         learn_vocabulary(
             [Path(f"{splits['train']}.{language}") for language in languages],
             vocabulary,
@@ -103,4 +101,9 @@ def write_tokens(
             vocabulary_path=folder / name / "vocabulary.txt",
         )
         binarise(folder / name / "vocabulary.model", languages, splits, folder / name)
-    return {"clm": folders["en"], "mlm": folders["en"], "mt": folders["en-de"]}
+    return token_folders(folder)
+
+
+def token_folders(folder: Path) -> dict[str, Path]:
+    """Objective to the data folder that `write_tokens` made in a folder."""
+    return {"clm": folder / "en", "mlm": folder / "en", "mt": folder / "en-de"}

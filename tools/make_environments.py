@@ -5,6 +5,7 @@ it in an environment made from the lock, after a change of the lock or of what s
 """
 
 import ast
+import re
 import sys
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
@@ -99,10 +100,15 @@ def with_dependencies(distributions):
     return found
 
 
+def is_of_cuda(name):
+    """Whether a distribution belongs to torch's builds for CUDA, which the lock leaves to torch."""
+    return name == "triton" or name.startswith(("nvidia-", "cuda-"))
+
+
 def read_pins():
-    """The lock: normalised name to name==version."""
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    pins = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    """The lock: normalised name to name==version, without the hashes, which conda cannot check."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pins = re.findall(r"^[\w.-]+==[^\s;]+", lock, flags=re.MULTILINE)
     return {canonicalize_name(pin.partition("==")[0]): pin for pin in pins}
 
 
@@ -119,7 +125,7 @@ def environment_text(toolset):
     wanted |= UNSEEN[toolset]
     pins = read_pins()
     # Libraries of CUDA come with torch, which names their versions itself.
-    needed = [name for name in with_dependencies(wanted) if not name.startswith("nvidia-")]
+    needed = [name for name in with_dependencies(wanted) if not is_of_cuda(name)]
     lines = sorted((pins[name] for name in needed if name != FAIRSEQ), key=str.lower)
     compiler = ["  - cxx-compiler"] if toolset == "training" else []
     return "\n".join(
@@ -144,8 +150,9 @@ def post_deploy_text():
     return "\n".join(
         [
             "#!/usr/bin/env bash",
-            "# fairseq is compiled against the torch that is there, without the CUDA sources that",
-            "# its archive lacks. Made by tools/make_environments.py from requirements.lock.",
+            "# fairseq is compiled whole, against the torch that is there and without the CUDA",
+            "# sources that its archive lacks. Made by tools/make_environments.py from",
+            "# requirements.lock.",
             "set -euo pipefail",
             "unset CUDA_HOME",
             f"python -m pip install --no-build-isolation --no-deps {read_pins()[FAIRSEQ]}",

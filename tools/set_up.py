@@ -18,12 +18,35 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from machine_checks import SUPPORTED, SetUpError, check_machine
+from pip_settings import read_pip_settings, uv_settings
 
 ROOT = Path(__file__).resolve().parents[1]
+FAIRSEQ_BUILD = ROOT / "tools" / "fairseq_build"
 FREE_GIGABYTES = 6.0  # PyTorch and its CUDA libraries take most of it
-# fairseq comes as source and imports these while it is built, so they are installed first.
-BUILT_WITH = ("setuptools", "wheel", "cython", "numpy", "torch")
 LAST_LINES = 8
+# Any build of these versions will do: which (for CPUs, for CUDA) is the user's choice, made by the
+# index or folder that pip knows or by UV_TORCH_BACKEND. So their files are not compared.
+ANY_BUILD = ("torch", "torchaudio")
+# Not installed with the rest of the lock.
+APART = ("uv", *ANY_BUILD, "fairseq-fixed")
+# What a failed stage said, and what to do then; the first that is found counts.
+CAUSES = (
+    (
+        r"No space left on device|os error 28|Disk quota exceeded",
+        "The disk is full: free some space, or move the clone (or UV_CACHE_DIR) to another disk.",
+    ),
+    (
+        r"(?i)hash mismatch|hashes? (do|does) not match|do not match the hashes",
+        "The index has other files than the lock names. If it is a mirror that builds its packages "
+        "itself, set UV_NO_VERIFY_HASHES=1.",
+    ),
+    (
+        r"(?i)name resolution|name or service not known|dns error|connection refused|unreachable|"
+        r"failed to establish|error sending request|timed out|from versions: none|no versions of",
+        "The package index was not reached, or lacks a package: look at the network, and at what "
+        "`pip config list` says of a mirror or a proxy.",
+    ),
+)
 
 
 def read_lock(path):
@@ -32,33 +55,42 @@ def read_lock(path):
     Parameters
     ----------
     path : Path
-        Lines of `name==version`; comments and empty lines are skipped.
+        Pins `name==version`, each followed by its hashes, as `make lock` writes them.
 
     Returns
     -------
-    dict of lower-case name to "name==version"
+    dict of name to (version, the pin's lines with its hashes)
 
     Raises
     ------
     SetUpError
-        If a line is not a pin.
+        If a pin has no hash, or a package that is installed apart has no pin.
     """
     pins = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        line = line.partition("#")[0].strip()
-        if not line:
-            continue
-        if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9._]+", line):
-            raise SetUpError(f"{path.name}, line {number}: expected name==version, found {line!r}.")
-        pins[line.partition("==")[0].lower()] = line
+    for lines in re.split(r"^(?=[^\s#])", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        pin = re.match(r"([a-z0-9._-]+)==([^\s;]+)", lines)
+        if pin is None or "--hash=sha256:" not in lines:
+            raise SetUpError(
+                f"{path.name}: expected name==version with hashes, found "
+                f"{lines.splitlines()[0]!r}; run make lock."
+            )
+        pins[pin.group(1)] = pin.group(2), lines
+    missing = [name for name in APART if name not in pins]
+    if missing:
+        raise SetUpError(f"{path.name} does not pin {', '.join(missing)}; run make lock.")
     return pins
 
 
+def digest_of(path):
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def stamp_of(lock, environment):
-    """What the stamp of a complete environment says: the lock's digest and where it lies."""
-    digest = hashlib.sha256(lock.read_bytes()).hexdigest()
+    """What the stamp of a complete environment says: digests of what made it, and its place."""
+    digests = [digest_of(lock), digest_of(FAIRSEQ_BUILD / "sitecustomize.py")]
     # A moved environment is set up again: its programs name the interpreter by an absolute path.
-    return f"{digest}\n{environment}\n"
+    return "\n".join([*digests, str(environment), ""])
 
 
 def is_complete(lock, environment):
@@ -67,14 +99,6 @@ def is_complete(lock, environment):
     if not stamp.is_file() or not (environment / "bin" / "python").exists():
         return False
     return stamp.read_text(encoding="utf-8") == stamp_of(lock, environment)
-
-
-def build_environment(environment):
-    """The variables to install with: all of `environment` but CUDA_HOME.
-
-    With CUDA_HOME set fairseq would build CUDA extensions whose source its archive lacks.
-    """
-    return {name: value for name, value in environment.items() if name != "CUDA_HOME"}
 
 
 def run_stage(title, command, log, environment):
@@ -99,12 +123,14 @@ def run_stage(title, command, log, environment):
             process.wait()
     print(f" {time.monotonic() - started:.0f} s", flush=True)
     if status != 0:
-        said = log.read_bytes()[first:].decode(errors="replace").splitlines()
-        last = "\n".join(f"  {line}" for line in said[-LAST_LINES:])
+        said = log.read_bytes()[first:].decode(errors="replace")
+        last = "\n".join(f"  {line}" for line in said.splitlines()[-LAST_LINES:])
+        unknown = "It may have been the network or the disk."
+        cause = next((advice for pattern, advice in CAUSES if re.search(pattern, said)), unknown)
         raise SetUpError(
             f"{title}: ended with status {status}. Its last lines:\n{last}\n"
-            f"The whole output is in {log.relative_to(ROOT) if ROOT in log.parents else log}; if "
-            "the network or the disk failed, run the same command again."
+            f"The whole output is in {log.relative_to(ROOT) if ROOT in log.parents else log}. "
+            f"{cause} Then run the same command again."
         )
 
 
@@ -134,11 +160,67 @@ def make_empty(folder):
             entry.unlink()
 
 
-def install(python, lock, environment):
-    """Make the environment anew and install the lock in three stages.
+def fairseq_variables(variables):
+    """The variables to build fairseq with: see tools/fairseq_build/sitecustomize.py.
 
-    fairseq-fixed names torch among its build requirements, so under build isolation pip would
-    fetch a second one; hence the order, and no isolation.
+    With CUDA_HOME set fairseq would build CUDA extensions whose source its archive lacks.
+    """
+    kept = {name: value for name, value in variables.items() if name != "CUDA_HOME"}
+    return {**kept, "PYTHONPATH": str(FAIRSEQ_BUILD)}
+
+
+def write_requirements(path, pins, names):
+    """Write some packages of the lock, with their hashes; the file's path as text."""
+    path.write_text("".join(pins[name][1] for name in names), encoding="utf-8")
+    return str(path)
+
+
+def install_uv(environment, pins, log, variables):
+    """Put uv into the environment, with pip.
+
+    Returns
+    -------
+    command : list of str
+        The start of a command that installs with uv.
+    variables : dict
+        What to run it with: pip's settings hold.
+    """
+    python = str(environment / "bin" / "python")
+    command = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    command += ["--no-input", "--no-deps", "--require-hashes"]
+    command += ["--requirement", write_requirements(environment / "uv.txt", pins, ["uv"])]
+    run_stage("Set-up 1 of 5: uv, which installs the rest", command, log, variables)
+    more, options = uv_settings(read_pip_settings(python, variables), variables)
+    uv = [str(environment / "bin" / "uv"), "pip", "install", "--no-progress", "--python", python]
+    return [*uv, *options], {**variables, **more}
+
+
+def install_lock(environment, pins, log, uv, variables):
+    """Install what the lock pins: most packages, then PyTorch, then fairseq.
+
+    fairseq comes as source whose build needs PyTorch, so it comes last, and without build
+    isolation, which would fetch a second PyTorch.
+    """
+    rest = [name for name in pins if name not in APART]
+    file = write_requirements(environment / "rest.txt", pins, rest)
+    command = [*uv, "--no-deps", "--requirements", file]
+    # With this set, uv would look for some of them where it finds PyTorch, and find other files.
+    without = {name: value for name, value in variables.items() if name != "UV_TORCH_BACKEND"}
+    run_stage(f"Set-up 2 of 5: {len(rest)} packages", command, log, without)
+    command = [*uv, *(f"{name}=={pins[name][0]}" for name in ANY_BUILD)]
+    run_stage("Set-up 3 of 5: PyTorch", command, log, variables)
+    # uv keeps what it built, under this mark: nobody else's build of fairseq is taken for it. Nor
+    # is a wheel that an index may have: it was compiled against another PyTorch.
+    mark = f"fairseq-fixed:reduced-by={digest_of(FAIRSEQ_BUILD / 'sitecustomize.py')[:16]}"
+    file = write_requirements(environment / "fairseq.txt", pins, ["fairseq-fixed"])
+    command = [*uv, "--no-deps", "--no-build-isolation", "--no-binary", "fairseq-fixed"]
+    command += ["--config-settings-package", mark, "--requirements", file]
+    title = "Set-up 4 of 5: fairseq, without libbleu, libbase, libnat and alignment_train"
+    run_stage(title, command, log, fairseq_variables(variables))
+
+
+def install(python, lock, environment):
+    """Make the environment anew and install the lock into it.
 
     Raises
     ------
@@ -146,30 +228,19 @@ def install(python, lock, environment):
         If a stage fails; no stamp is left, so the next run starts again.
     """
     pins = read_lock(lock)
-    missing = [name for name in BUILT_WITH if name not in pins]
-    if missing:
-        raise SetUpError(f"{lock.name} does not pin {', '.join(missing)}; add name==version.")
-    variables = build_environment(os.environ)
-    if len(variables) < len(os.environ):
-        print("CUDA_HOME is set and is ignored here: fairseq's archive lacks its CUDA sources.")
     make_empty(environment)
     log = environment / "set-up.log"
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     make = [python["executable"], "-m", "venv", str(environment)]
     run_stage("Set-up: making .venv", make, log, variables)
-    # Whatever pip is configured to (a mirror, a cache, a certificate) holds here as well.
-    pip = [str(environment / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-    step = [*pip, "install", "--quiet", "--no-input"]
-    first = [*step, "--constraint", str(lock), *(pins[name] for name in BUILT_WITH)]
-    run_stage("Set-up 1 of 3: PyTorch and what fairseq is built with", first, log, variables)
-    rest = [*step, "--no-build-isolation", "--no-deps", "--requirement", str(lock)]
-    title = f"Set-up 2 of 3: {len(pins)} packages, fairseq compiled (some minutes)"
-    run_stage(title, rest, log, variables)
-    run_stage("Set-up 3 of 3: checking that they fit together", [*pip, "check"], log, variables)
-    # pip was told to leave its cache alone, so a second clone takes a fraction of the time.
-    stamp = environment / ".complete"
+    uv, for_uv = install_uv(environment, pins, log, variables)
+    install_lock(environment, pins, log, uv, for_uv)
+    check = [str(environment / "bin" / "python"), "-m", "pip", "check"]
+    run_stage("Set-up 5 of 5: checking that they fit together", check, log, variables)
+    # The caches are left alone, so a second clone takes a fraction of the time.
     temporary = environment / ".complete.part"
     temporary.write_text(stamp_of(lock, environment), encoding="utf-8")
-    os.replace(str(temporary), str(stamp))
+    os.replace(str(temporary), str(environment / ".complete"))
 
 
 def main(arguments=None):
