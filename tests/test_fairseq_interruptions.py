@@ -1,5 +1,6 @@
 """Real trainings with fairseq: killed, stopped, resumed, broken; nothing is lost or mixed."""
 
+import json
 import os
 import random
 import resource
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from losschange.cube.format import open_cube
 from losschange.cube.parts import PartStore
 from losschange.errors import RecordingError
 from losschange_fairseq.training import TrainingError
+from training.snapshots import read_snapshot
 from training_runs import (
     NAMES,
     UPDATES,
@@ -23,6 +26,7 @@ from training_runs import (
     in_process,
     run,
     run_to,
+    state_of,
     wait_for_update,
 )
 
@@ -203,3 +207,65 @@ def test_what_goes_with_a_checkpoint_is_saved_before_it(tokens, tmp_path):
     training._before_save = lambda: seen.append(sorted(p.name for p in checkpoints.iterdir()))
     training.run(lambda update, numbers: None, lambda: False)
     assert seen == [[]]
+
+
+def test_a_half_done_training_goes_on_under_another_way_to_run_it(straight, tokens, tmp_path):
+    """Intervals, reading processes: none of them defines a model, so none is a reason to refuse."""
+    objective, folder = straight
+    process = subprocess.Popen(
+        command(tmp_path, objective, tokens), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for_update(process, tmp_path, 10)
+    process.kill()
+    process.wait()
+    run(
+        command(
+            tmp_path, objective, tokens,
+            checkpoint_interval=7, validation_interval=15, data_workers=1, device="auto",
+        )
+    )  # fmt: skip
+    check_same_model(tmp_path, folder)
+    with open_cube(tmp_path / "cube") as resumed, open_cube(folder / "cube") as whole:
+        np.testing.assert_array_equal(resumed["lca"].values, whole["lca"].values)
+
+
+def test_a_resumed_training_keeps_the_same_snapshots(tokens, tmp_path):
+    """To the byte, those before the interruption and those after it; and whole states beside."""
+    kept = ["--kept", json.dumps({"updates": [0, 3, 12, 30], "resume_points": [9, 20]})]
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    for folder in (whole, resumed):
+        folder.mkdir()
+    run([*command(whole, "clm", tokens), *kept])
+    process = subprocess.Popen(
+        [*command(resumed, "clm", tokens), *kept],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for_update(process, resumed, 10)
+    process.kill()
+    process.wait()
+    run([*command(resumed, "clm", tokens), *kept])
+    for update in (0, 3, 12, 30):
+        name = f"snapshots/{update}.pt"
+        assert (whole / name).read_bytes() == (resumed / name).read_bytes(), name
+    number, weights = read_snapshot(whole / "snapshots/30.pt")
+    final = state_of(whole / "checkpoint")
+    assert number == 30 and weights.keys() == final.keys()
+    for name, tensor in weights.items():
+        assert torch.equal(
+            tensor, final[name].half() if final[name].is_floating_point() else final[name]
+        )
+    assert {path.name for path in (resumed / "resume_points").iterdir()} == {"9.pt", "20.pt"}
+    state = torch.load(resumed / "resume_points/9.pt", map_location="cpu")
+    assert state["optimizer_history"][-1]["num_updates"] == 9 and "last_optimizer_state" in state
+
+
+def test_a_snapshot_that_came_too_late_is_refused_with_what_to_do(tokens, tmp_path):
+    process = subprocess.Popen(
+        command(tmp_path, "clm", tokens), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for_update(process, tmp_path, 10)
+    process.kill()
+    process.wait()
+    late = ["--kept", json.dumps({"updates": [2]})]
+    assert "kept nothing of update 2" in run([*command(tmp_path, "clm", tokens), *late], status=1)

@@ -75,3 +75,21 @@ def test_the_callback_records_a_gpt2(tmp_path, monkeypatch):
     with xr.open_dataset("gpt2/cube.nc") as cube:
         assert cube["step_probe"].values.tolist() == [10, 12]
         assert cube.sizes["head"] == 13 and cube.sizes["layer"] == 14
+
+
+def test_a_newcomer_gets_from_a_figure_to_its_sum_in_six_files():
+    """README lists the way; every file names the next one, as a path or as an import."""
+    tour = README.partition("## Reading order")[2].partition("The rooms")[0]
+    files = re.findall(r"^\d\. `([^`]+)`", tour, flags=re.MULTILINE)
+    assert 2 < len(files) <= 6
+    root = Path(__file__).parents[1]
+    for here, following in zip(files, files[1:], strict=False):
+        text = (root / here).read_text(encoding="utf-8")
+        name = Path(following).stem
+        named = {
+            "study": "scripts/studies/<study>/study.py",
+            "figure3": "figures/figure3.py",
+        }.get(name, name)
+        assert re.search(rf"{re.escape(named)}\b", text), f"{here} does not name {following}"
+    last = (root / files[-1]).read_text(encoding="utf-8")
+    assert "total" in last and "+=" in last

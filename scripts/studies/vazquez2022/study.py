@@ -1,5 +1,6 @@
 """Figures and tables of Vázquez et al. 2022, and those that say how far they can be trusted.
 
+Figure 3 is drawn by figures/figure3.py in this folder, and so on for every number.
 C: does the LCA add up? D: distances between models. E: what changes with the estimator.
 """
 

@@ -1,0 +1,116 @@
+"""An objective is one file and a study one folder: both are added to a copy, and run."""
+
+import json
+
+import pytest
+
+from workflow_runs import TINY, copy_repository, digests, snakemake
+
+pytestmark = pytest.mark.slow
+
+OBJECTIVE = '''
+"""A causal language model under another name."""
+
+from dataclasses import replace
+
+from losschange.plots.looks import Look
+
+from . import clm
+
+OBJECTIVE = replace(clm.OBJECTIVE, name="xlm", look=Look("XLM", "#CC79A7", "v", ":"))
+'''
+STUDY = '''
+"""One figure: the contribution of the layers, all components together."""
+
+from ..study import Illustration, Study
+
+
+def all_models(files):
+    """Every model."""
+    return {"summaries": files.summaries(files.models)}
+
+
+STUDY = Study("own", "A study of our own", figures=(Illustration("X1", all_models),))
+'''
+FIGURE = '''
+"""Figure X1: the contribution of every layer."""
+
+from losschange.analysis.profiles import layer_profile
+from losschange.plots.style import look_of, new_figure
+
+
+def draw(inputs, options):
+    """A line per model."""
+    figure = new_figure(2.0)
+    axes = figure.subplots()
+    for summary in inputs["summaries"]:
+        profile = layer_profile(summary, "batch")
+        look = look_of(profile.objective)
+        heights = sum(values for name, values in profile.values.items() if name != "embedding")
+        axes.plot(heights, color=look.colour, label=f"{look.title} {profile.model}")
+    axes.legend()
+    return figure
+'''
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory):
+    """A finished run of a copy to which an objective and a study were added, and nothing else."""
+    folder = copy_repository(tmp_path_factory.mktemp("house") / "repository")
+    before = digests(folder, "**/*.py", "**/*.smk", "**/*.yaml", "**/*.j2")
+    study = folder / "scripts/studies/own"
+    for path, text in (
+        (folder / "scripts/objectives/xlm.py", OBJECTIVE),
+        (study / "__init__.py", ""),
+        (study / "study.py", STUDY),
+        (study / "figures/__init__.py", ""),
+        (study / "figures/figureX1.py", FIGURE),
+        (study / "captions/figureX1.rst", "Contribution of the layers\n\nAll of them.\n"),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    settings = (
+        "models=[clm-en,mlm-en,mt-en-de,xlm-en]",
+        "studies=[vazquez2022,own]",
+        "objective_training={xlm: {total_updates: 20}}",
+    )
+    done = snakemake(
+        folder, "--configfile", str(TINY), "--cores", "2", "all", "--config", *settings
+    )
+    assert done.returncode == 0, done.stdout
+    assert before.items() <= digests(folder, "**/*.py", "**/*.smk", "**/*.yaml", "**/*.j2").items()
+    return folder / "results/tiny"
+
+
+def test_an_objective_in_one_file_is_trained_evaluated_and_drawn(extended):
+    settings = json.loads((extended / "models/xlm-en/settings.json").read_text())
+    assert settings["objective"] == "xlm" and settings["as_run"]["total_updates"] == 20
+    quality = json.loads((extended / "models/xlm-en/quality.json").read_text())
+    assert quality["measure"] == "perplexity" and quality["splits"]["valid"]["loss"] > 0
+    assert "XLM" in (extended / "report/report.html").read_text()
+    assert (extended / "models/xlm-en/snapshots/20.pt").is_file()
+
+
+def test_its_model_is_that_of_the_objective_that_it_copies(extended):
+    """The same seed and text: the first updates are the causal model's, bit for bit."""
+    import numpy as np
+    import xarray as xr
+
+    with (
+        xr.open_dataset(extended / "cubes/xlm-en.nc") as own,
+        xr.open_dataset(extended / "cubes/clm-en.nc") as causal,
+    ):
+        assert own.sizes["step"] == 20 < causal.sizes["step"]
+        # The learning rate rises alike and falls to zero at another update.
+        rising = own["lr"].values == causal["lr"].values[:20]
+        assert rising[:4].all()
+        first = int(np.argmin(rising)) if not rising.all() else 20
+        one, other = own["lca"].values[:first], causal["lca"].values[:first]
+        assert np.array_equal(one, other, equal_nan=True)
+
+
+def test_a_study_in_one_folder_has_its_figure_its_target_and_its_section(extended):
+    for kind in ("pdf", "png", "svg"):
+        assert (extended / f"figures/figureX1.{kind}").stat().st_size > 1000
+    page = (extended / "report/report.html").read_text()
+    assert "A study of our own" in page and "Contribution of the layers" in page
