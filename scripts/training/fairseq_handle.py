@@ -1,0 +1,266 @@
+"""The layers of a fairseq Transformer one by one, as attention_heads.handle.ModelHandle.
+
+It runs fairseq's own layers, so its numbers are those of the model. Only what fairseq hides is
+reached by hooks: the attention weights of single heads and the outputs of heads before the out
+projection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attention_heads.handle import OutProjection, Output, State, Tokens, cross_entropy
+from attention_heads.taps import AttentionModules, frozen_modules, tapped
+
+from .fairseq_stacks import (
+    PAD,
+    attentions_of,
+    embed,
+    open_heads,
+    prepare_stack,
+    present_tokens,
+    stacks_of,
+    wrap_activation,
+)
+
+# A sample as fairseq's datasets make it: net_input, target, id.
+Batch = Mapping[str, Any]
+# Module of a fairseq layer that computes each attention.
+MODULES = {"encoder": "self_attn", "decoder": "self_attn", "cross": "encoder_attn"}
+
+
+class FairseqHandle:
+    """A `transformer_lm`, `roberta` or `transformer` model, layer by layer.
+
+    Batches are fairseq samples. Padding may be on either side of a source, on the right of a
+    target. The state holds "source" and "target" (sentences, length, width), each with "..._seen"
+    (False at padding), and "targets" (sentences, length), negative where nothing is predicted.
+    Where the encoder ends with a layer norm, its last stage applies it.
+
+    Parameters
+    ----------
+    model : fairseq model
+        With fairseq's own layers. It is prepared in place and switched to evaluation: attention
+        takes the path that computes weights, activation functions become modules. Parameters and
+        their names stay.
+
+    Attributes
+    ----------
+    module : nn.Module
+    attentions : dict of str to attention_heads.handle.Attention
+    stages : list of dict of attention name to layer
+        Encoder layers, then decoder layers.
+    stacks : dict of str to nn.Module
+        "encoder", "decoder", or both.
+
+    Raises
+    ------
+    UserError
+        If the model is another kind of model or has parts that this class does not run.
+    """
+
+    def __init__(self, model: Any):
+        self.module: Any = model.eval()
+        self.stacks = stacks_of(model)
+        for stack in self.stacks.values():
+            prepare_stack(stack)
+        if "decoder" not in self.stacks:
+            wrap_activation(model.encoder.lm_head)
+        self.attentions = attentions_of(self.stacks)
+        self.stages = [
+            {name: layer for name in self.attentions if (name == "encoder") == (side == "encoder")}
+            for side, stack in self.stacks.items()
+            for layer in range(len(stack.layers))
+        ]
+        # The side whose tokens are predicted.
+        self.predicted = "target" if "decoder" in self.stacks else "source"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are, and batches must be."""
+        found: torch.device = next(self.module.parameters()).device
+        return found
+
+    def tokens(self, batch: Batch) -> dict[str, Tokens]:
+        """The tokens that each side of a batch feeds into the model."""
+        inputs = batch["net_input"]
+        if "encoder" not in self.stacks:
+            sides = {"target": inputs["src_tokens"]}
+        elif "decoder" not in self.stacks:
+            sides = {"source": inputs["src_tokens"]}
+        else:
+            sides = {"source": inputs["src_tokens"], "target": inputs["prev_output_tokens"]}
+        return {side: present_tokens(ids) for side, ids in sides.items()}
+
+    def start(self, batch: Batch, positions: bool = True) -> State:
+        """The state in front of the first stage.
+
+        Parameters
+        ----------
+        batch : fairseq sample
+        positions : bool
+            Whether the vectors of positions are added to those of the tokens.
+        """
+        state: dict[str, Tensor] = {}
+        for side, tokens in self.tokens(batch).items():
+            stack = self.stacks["encoder" if side == "source" else "decoder"]
+            state[side] = embed(stack, tokens, positions)
+            state[f"{side}_seen"] = tokens.present
+        targets = batch["target"]
+        state["targets"] = targets.masked_fill(targets == PAD, -1)
+        return state
+
+    def step(
+        self,
+        stage: int,
+        state: State,
+        gates: Mapping[str, Tensor] | None = None,
+        frozen: bool = False,
+        weights: dict[str, Tensor] | None = None,
+    ) -> State:
+        """Run one layer; see attention_heads.handle.ModelHandle."""
+        modules = {name: self._modules(name, at) for name, at in self.stages[stage].items()}
+        with (
+            tapped(self.layer(stage), modules, None, frozen, None),
+            open_heads(modules, gates or {}, weights),
+        ):
+            after = self.run_layer(stage, state)
+        norm = self.norm_after(stage)
+        if norm is None or self.side(stage) == "target":
+            return after
+        with frozen_modules(norm) if frozen else nullcontext():
+            return {**after, "source": norm(after["source"])}
+
+    def step_without_keys(self, stage: int, state: State, hidden: Mapping[str, Tensor]) -> State:
+        """Run one layer in which some keys are seen by no query.
+
+        For the influence of a word on the others (Voita et al. 2019b, section 6).
+
+        Parameters
+        ----------
+        stage : int
+        state : State
+        hidden : mapping of attention name to bool Tensor (sentences, keys)
+            True where a key is hidden. Of the attentions of this stage.
+
+        Returns
+        -------
+        State
+            Without the norm behind the last layer. The stage's outputs at hidden positions of its
+            own side are NaN: what a word is without itself is not asked.
+
+        Raises
+        ------
+        ValueError
+            If an attention is not one of this stage, or a cross attention is left without keys.
+        """
+        unknown = sorted(set(hidden) - set(self.stages[stage]))
+        if unknown:
+            raise ValueError(
+                f"stage {stage} has no attention {', '.join(unknown)}; it has "
+                f"{', '.join(self.stages[stage])}"
+            )
+        side, seen = self.side(stage), {}
+        for name, keys in hidden.items():
+            key = self.attentions[name].key
+            seen[name] = state[f"{key}_seen"] & ~keys
+            if name == "cross" and not seen[name].any(-1).all():
+                raise ValueError("a sentence has all its source tokens hidden: leave it out")
+        after = dict(self.run_layer(stage, state, seen))
+        for name, keys in hidden.items():
+            if self.attentions[name].key == side:
+                after[side] = after[side].masked_fill(keys.unsqueeze(-1), float("nan"))
+        return after
+
+    def finish(self, state: State, frozen: bool = False) -> Output:
+        """Logits and losses (nats) from the state behind the last stage."""
+        with frozen_modules(self.module) if frozen else nullcontext():
+            return cross_entropy(self._logits(state), state["targets"])
+
+    def out_projection(self, attention: str, layer: int) -> OutProjection:
+        """The out projection of one layer."""
+        out: Any = self._modules(attention, layer).out
+        return OutProjection(out.weight)
+
+    def head_weights(self, attention: str, layer: int) -> dict[str, Tensor]:
+        """The matrices "query", "key", "value" and "out" of one layer, head by head."""
+        heads = self.attentions[attention].heads
+        block: Any = self._modules(attention, layer).attention
+        named = {"query": block.q_proj, "key": block.k_proj, "value": block.v_proj}
+        found = {
+            name: linear.weight.detach().reshape(heads, -1, linear.weight.shape[1])
+            for name, linear in named.items()
+        }
+        out = self.out_projection(attention, layer)
+        return {**found, "out": out.by_head(out.parameter.detach(), heads)}
+
+    def side(self, stage: int) -> str:
+        """The side whose states a stage changes: "source" or "target"."""
+        return "source" if "encoder" in self.stages[stage] else "target"
+
+    def layer(self, stage: int) -> nn.Module:
+        """fairseq's module of a stage."""
+        name = "encoder" if self.side(stage) == "source" else "decoder"
+        found: nn.Module = self.stacks[name].layers[self.stages[stage][name]]
+        return found
+
+    def norm_after(self, stage: int) -> nn.Module | None:
+        """The layer norm behind a stack, if the stage is the last of a pre-norm stack."""
+        name = "encoder" if self.side(stage) == "source" else "decoder"
+        stack = self.stacks[name]
+        last = self.stages[stage][name] == len(stack.layers) - 1
+        found: nn.Module | None = stack.layer_norm if last else None
+        return found
+
+    def run_layer(
+        self, stage: int, state: State, seen: Mapping[str, Tensor] | None = None
+    ) -> State:
+        """Run fairseq's layer of a stage, without the norm behind a stack.
+
+        Parameters
+        ----------
+        stage : int
+        state : State
+        seen : mapping of attention name to bool Tensor (sentences, keys), optional
+            Which keys are there; by default all that are not padding.
+        """
+        seen, side = seen or {}, self.side(stage)
+        layer: Any = self.layer(stage)
+        x = state[side].transpose(0, 1)
+        hidden = {
+            name: ~seen.get(name, state[f"{self.attentions[name].key}_seen"])
+            for name in self.stages[stage]
+        }
+        if side == "source":
+            x = layer(x, encoder_padding_mask=hidden["encoder"])
+        else:
+            x = layer(
+                x,
+                state["source"].transpose(0, 1) if "cross" in hidden else None,
+                hidden.get("cross"),
+                self_attn_mask=self.stacks["decoder"].buffered_future_mask(x),
+                self_attn_padding_mask=hidden["decoder"],
+            )[0]
+        return {**state, side: x.transpose(0, 1)}
+
+    def _modules(self, attention: str, layer: int) -> AttentionModules:
+        stack = self.stacks["encoder" if attention == "encoder" else "decoder"]
+        block = getattr(stack.layers[layer], MODULES[attention])
+        return AttentionModules(block, block.out_proj, [(block.q_proj, 0), (block.k_proj, 0)])
+
+    def _logits(self, state: State) -> Tensor:
+        if self.predicted == "source":
+            scores: Tensor = self.module.encoder.lm_head(state["source"])
+            return scores
+        stack, x = self.stacks["decoder"], state["target"]
+        if stack.layer_norm is not None:
+            x = stack.layer_norm(x)
+        if stack.project_out_dim is not None:
+            x = stack.project_out_dim(x)
+        scores = stack.output_projection(x)
+        return scores

@@ -1,0 +1,167 @@
+"""Sentences as fairseq samples, one to a row, for every architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from fairseq.data import MaskTokensDataset
+from fairseq.data.data_utils import collate_tokens
+from torch import Tensor
+
+from text.vocabulary import SPECIAL_IDS
+
+from .fairseq_handle import Batch
+
+BOS, PAD, EOS = (SPECIAL_IDS[name] for name in ("bos_id", "pad_id", "eos_id"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sentence as the model takes it.
+
+    Parameters
+    ----------
+    number : int
+        Of the sentence in its text.
+    source : int Tensor (length,)
+        src_tokens of fairseq.
+    target : int Tensor (target length,)
+        What is predicted; padding where nothing is.
+    previous : int Tensor (target length,), optional
+        prev_output_tokens of fairseq, for translation.
+    """
+
+    number: int
+    source: Tensor
+    target: Tensor
+    previous: Tensor | None = None
+
+
+def causal_row(number: int, ids: Sequence[int], positions: int) -> Row:
+    """A sentence for a causal language model: it begins behind an end of sentence.
+
+    Parameters
+    ----------
+    number : int
+    ids : sequence of int
+        Without symbols for its beginning and end.
+    positions : int
+        Tokens to keep; what is longer is cut, as in training, without an end of sentence.
+    """
+    words = torch.tensor([*ids, EOS][:positions])
+    return Row(number, torch.cat([torch.tensor([EOS]), words[:-1]]), words)
+
+
+def masked_row(number: int, ids: Sequence[int], positions: int, masks: MaskSettings | None) -> Row:
+    """A sentence for a masked language model: <s>, the tokens, </s>, cut as in `causal_row`.
+
+    Parameters
+    ----------
+    number, ids, positions
+        See causal_row.
+    masks : MaskSettings or None
+        None leaves every token as it is, and nothing to predict.
+    """
+    tokens = torch.tensor([BOS, *ids, EOS][:positions])
+    if masks is None:
+        return Row(number, tokens, torch.full_like(tokens, PAD))
+    return Row(number, masks.draw(number, tokens, False), masks.draw(number, tokens, True))
+
+
+def translation_row(
+    number: int, source: Sequence[int], target: Sequence[int] | None, positions: tuple[int, int]
+) -> Row:
+    """A sentence pair for a translation model; each side ends with </s>, also where it is cut.
+
+    Parameters
+    ----------
+    number : int
+    source, target : sequence of int
+        Without symbols; None as target leaves nothing to predict.
+    positions : (int, int)
+        Tokens of each side to keep.
+    """
+    encoded = torch.tensor([*source[: positions[0] - 1], EOS])
+    if target is None:
+        return Row(number, encoded, torch.tensor([PAD]), torch.tensor([EOS]))
+    predicted = torch.tensor([*target[: positions[1] - 1], EOS])
+    return Row(number, encoded, predicted, torch.cat([torch.tensor([EOS]), predicted[:-1]]))
+
+
+class MaskSettings:
+    """Masks of a masked language model, drawn for every sentence by a seed and its number.
+
+    Parameters
+    ----------
+    task : fairseq task
+        Whose shares of masked, random and kept tokens are taken.
+    seed : int
+    """
+
+    def __init__(self, task: Any, seed: int):
+        self._task, self._seed = task, seed
+
+    def draw(self, number: int, tokens: Tensor, predicted: bool) -> Tensor:
+        """The tokens with masks, or the masked ones with padding between."""
+        task, options = self._task, self._task.cfg
+        masked = MaskTokensDataset(
+            {number: tokens},
+            task.source_dictionary,
+            pad_idx=PAD,
+            mask_idx=task.mask_idx,
+            return_masked_tokens=predicted,
+            seed=self._seed,
+            mask_prob=options.mask_prob,
+            leave_unmasked_prob=options.leave_unmasked_prob,
+            random_token_prob=options.random_token_prob,
+            freq_weighted_replacement=options.freq_weighted_replacement,
+            mask_multiple_length=options.mask_multiple_length,
+            mask_stdev=options.mask_stdev,
+        )
+        found: Tensor = masked[number]
+        return found
+
+
+def batches_of(rows: Iterable[Row], max_tokens: int) -> Iterator[Batch]:
+    """Rows in their order as samples of at most so many tokens, padding included.
+
+    A row that is longer stands alone.
+    """
+    waiting: list[Row] = []
+    longest = 0
+    for row in rows:
+        length = max(longest, len(row.source), len(row.target))
+        if waiting and length * (len(waiting) + 1) > max_tokens:
+            yield sample_of(waiting)
+            waiting, length = [], max(len(row.source), len(row.target))
+        waiting.append(row)
+        longest = length
+    if waiting:
+        yield sample_of(waiting)
+
+
+def sample_of(rows: Sequence[Row]) -> Batch:
+    """A fairseq sample of some rows, padded on the right."""
+    inputs = {
+        "src_tokens": _padded([row.source for row in rows]),
+        "src_lengths": torch.tensor([len(row.source) for row in rows]),
+    }
+    previous = [row.previous for row in rows if row.previous is not None]
+    if previous:
+        inputs["prev_output_tokens"] = _padded(previous)
+    target = _padded([row.target for row in rows])
+    return {
+        "id": torch.tensor([row.number for row in rows]),
+        "nsentences": len(rows),
+        "ntokens": int((target != PAD).sum()),
+        "net_input": inputs,
+        "target": target,
+    }
+
+
+def _padded(rows: list[Tensor]) -> Tensor:
+    found: Tensor = collate_tokens(rows, PAD)
+    return found

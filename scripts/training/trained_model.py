@@ -1,0 +1,279 @@
+"""The handle of a trained model: its weights, batches of a text, heads, states and losses.
+
+    handle = TrainedModelHandle(checkpoint, data, snapshot)
+    batches = list(handle.sentences("valid", max_tokens=4096))
+    confidence(handle, batches)            # any analysis of attention_heads
+    layer_states(handle, batches[0])       # states, see layer_states.py
+
+Analyses use this alone and nothing of fairseq.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq import utils
+from fairseq.data import data_utils
+
+from attention_heads.handle import Output
+from attention_heads.passes import resume
+from running.files import UserError
+from text.vocabulary import SPECIAL_IDS, load_vocabulary
+
+from .fairseq_handle import Batch, FairseqHandle
+from .loading import load_model
+from .sentence_batches import (
+    MaskSettings,
+    Row,
+    batches_of,
+    causal_row,
+    masked_row,
+    translation_row,
+)
+
+
+class TrainedModelHandle(FairseqHandle):
+    """A trained model and the texts that it can be asked about.
+
+    Parameters
+    ----------
+    checkpoint : path
+        Of the finished training; says what the model is made of.
+    data : path
+        Folder of token ids.
+    snapshot : path, optional
+        Weights of another update of the same training, in float16 or float32; they are computed
+        with in float32.
+    device : str, optional
+        "cpu" or "cuda"; by default a GPU if there is one.
+
+    Attributes
+    ----------
+    update : int or None
+        Of the snapshot; None for the checkpoint's own weights.
+    task, cfg : of fairseq
+
+    Raises
+    ------
+    UserError
+        If the snapshot is of another model, or no snapshot; if layers of the model are unknown.
+    """
+
+    def __init__(
+        self, checkpoint: Path, data: Path, snapshot: Path | None = None, device: str | None = None
+    ):
+        model, self.cfg, self.task, self.update = load_model(checkpoint, data, snapshot)
+        super().__init__(model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+        self._data = data
+
+    @property
+    def positions(self) -> tuple[int, int]:
+        """Longest source and longest target in tokens; the same for a language model."""
+        limit = self._longest(None)
+        return (limit, limit) if isinstance(limit, int) else (int(limit[0]), int(limit[1]))
+
+    def text(self, split: str, max_tokens: int) -> Iterator[Batch]:
+        """A split as in training: blocks for a language model, masked where training masks.
+
+        Samples that are longer than a micro-batch of the training are left out, as there.
+
+        Parameters
+        ----------
+        split : str
+        max_tokens : int
+            Tokens of a batch, padding included; a sample longer than that stands alone.
+
+        Raises
+        ------
+        UserError
+            If the folder of token ids does not hold the split.
+        """
+        dataset = self._dataset(split)
+        limit = self._longest(self.cfg.dataset.max_tokens)
+        order, _ = dataset.filter_indices_by_size(dataset.ordered_indices(), limit)
+        longest = max((int(dataset.num_tokens(number)) for number in order), default=0)
+        batches = self.task.get_batch_iterator(
+            dataset,
+            max_tokens=max(max_tokens, longest),
+            max_positions=limit,
+            ignore_invalid_inputs=True,
+            seed=self.cfg.common.seed,
+        ).next_epoch_itr(shuffle=False, set_dataset_epoch=False)
+        return (self._moved(sample) for sample in batches if sample)
+
+    def sentences(
+        self,
+        split: str,
+        max_tokens: int,
+        positions: int | None = None,
+        mask_seed: int | None = None,
+        chosen: Iterable[int] | None = None,
+    ) -> Iterator[Batch]:
+        """Sentences of a split, one to a row, in the order of the text.
+
+        Symbols for beginning and end are those of training: a causal model's sentence begins
+        behind an end of sentence, a masked one's behind <s>.
+
+        Parameters
+        ----------
+        split : str
+        max_tokens : int
+            Tokens of a batch, padding included.
+        positions : int, optional
+            Longer sentences are cut to so many tokens, and always to what the model can read.
+        mask_seed : int, optional
+            Draws the masks of a masked language model; without it nothing is masked, and nothing
+            predicted. The other objectives have no masks.
+        chosen : iterable of int, optional
+            Numbers of sentences, from 0; by default all.
+
+        Raises
+        ------
+        UserError
+            If the folder of token ids does not hold the split.
+        """
+        if self._is_translation():
+            pairs = self._dataset(split)
+            sides: list[Any] = [pairs.src, pairs.tgt]
+        else:
+            stored = data_utils.load_indexed_dataset(
+                str(self._data / split), self.task.source_dictionary
+            )
+            if stored is None:
+                raise _no_split(split, self._data)
+            sides = [stored]
+        numbers = range(len(sides[0])) if chosen is None else chosen
+        encoded = ((number, [_ids(side[number]) for side in sides]) for number in numbers)
+        return self._batches(encoded, max_tokens, positions, mask_seed)
+
+    def plain_sentences(
+        self,
+        vocabulary: Path,
+        source: Sequence[str],
+        target: Sequence[str] | None = None,
+        max_tokens: int = 4096,
+        positions: int | None = None,
+        mask_seed: int | None = None,
+    ) -> Iterator[Batch]:
+        """Plain text, one sentence to a row.
+
+        Parameters
+        ----------
+        vocabulary : path
+            The SentencePiece model of the token ids.
+        source : sequence of str
+        target : sequence of str, optional
+            Translations. A translation model without them reads the source and predicts nothing.
+        max_tokens, positions, mask_seed
+            See `sentences`.
+
+        Raises
+        ------
+        UserError
+            If the vocabulary is not the model's; if there are not as many translations as
+            sentences, or translations for a language model.
+        """
+        processor = load_vocabulary(vocabulary)
+        dictionary = self.task.source_dictionary
+        pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
+        first = len(SPECIAL_IDS)
+        extra = {"<mask>"} if hasattr(self.task, "mask_idx") else set()
+        if pieces[first:] != [one for one in dictionary.symbols[first:] if one not in extra]:
+            raise UserError(
+                f"{vocabulary} is another vocabulary than that of the model's token ids in "
+                f"{self._data}: give the one that they were encoded with"
+            )
+        if target is not None and not self._is_translation():
+            raise UserError("a language model reads one text: leave the translations out")
+        if target is not None and len(target) != len(source):
+            raise UserError(
+                f"{len(source)} sentences have {len(target)} translations: there must be one each"
+            )
+        sides = [source] if target is None else [source, target]
+        encoded = (
+            (number, [processor.encode(side[number]) for side in sides])
+            for number in range(len(source))
+        )
+        return self._batches(encoded, max_tokens, positions, mask_seed)
+
+    @torch.no_grad()
+    def losses(self, batch: Batch) -> Output:
+        """Losses of a batch in nats per target token, zero elsewhere, and the logits."""
+        return resume(self, self.start(batch))
+
+    def mean_loss(self, split: str, max_tokens: int) -> tuple[float, int]:
+        """Mean loss of a split as in training (nats per target token), and its target tokens.
+
+        Cross-entropy without label smoothing; a masked <s> counts as a target.
+
+        Raises
+        ------
+        UserError
+            If the split is missing, or has no sample that training would take.
+        """
+        loss, tokens = 0.0, 0
+        for batch in self.text(split, max_tokens):
+            output = self.losses(batch)
+            loss += float(output.losses.double().sum())
+            tokens += int(output.predicted.sum())
+        if not tokens:
+            raise UserError(
+                f"{split}: every sample is longer than the model or max_tokens "
+                f"{self.cfg.dataset.max_tokens} of its training allows, so it has no loss"
+            )
+        return loss / tokens, tokens
+
+    def _is_translation(self) -> bool:
+        return len(self.stacks) == 2
+
+    def _longest(self, max_tokens: int | None) -> Any:
+        return utils.resolve_max_positions(
+            self.task.max_positions(), self.module.max_positions(), max_tokens
+        )
+
+    def _dataset(self, split: str) -> Any:
+        try:
+            self.task.load_dataset(split, combine=False, epoch=1)
+        except FileNotFoundError:
+            raise _no_split(split, self._data) from None
+        return self.task.dataset(split)
+
+    def _moved(self, batch: Batch) -> Batch:
+        moved: Batch = utils.move_to_cuda(batch) if self.device.type == "cuda" else batch
+        return moved
+
+    def _batches(
+        self,
+        encoded: Iterable[tuple[int, list[list[int]]]],
+        max_tokens: int,
+        positions: int | None,
+        mask_seed: int | None,
+    ) -> Iterator[Batch]:
+        limits = self.positions
+        if positions is not None:
+            limits = (min(positions, limits[0]), min(positions, limits[1]))
+        masked = "decoder" not in self.stacks
+        masks = MaskSettings(self.task, mask_seed) if masked and mask_seed is not None else None
+
+        def row(number: int, ids: list[list[int]]) -> Row:
+            if masked:
+                return masked_row(number, ids[0], limits[0], masks)
+            if self._is_translation():
+                return translation_row(number, ids[0], ids[1] if len(ids) > 1 else None, limits)
+            return causal_row(number, ids[0], limits[0])
+
+        rows = (row(number, ids) for number, ids in encoded)
+        return (self._moved(batch) for batch in batches_of(rows, max_tokens))
+
+
+def _no_split(split: str, data: Path) -> UserError:
+    return UserError(f"{data} holds no token ids of a split {split}")
+
+
+def _ids(row: torch.Tensor) -> list[int]:
+    """A sentence without its end of sentence."""
+    ids: list[int] = row.tolist()
+    return ids[:-1] if ids and ids[-1] == SPECIAL_IDS["eos_id"] else ids
