@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attention_heads.alpha_beta import LayerParts
 from attention_heads.handle import OutProjection, Output, State, Tokens, cross_entropy
 from attention_heads.taps import AttentionModules, frozen_modules, tapped
 
@@ -27,6 +28,7 @@ from .fairseq_stacks import (
     stacks_of,
     wrap_activation,
 )
+from .layer_parts import layer_parts, output_parts
 
 # A sample as fairseq's datasets make it: net_input, target, id.
 Batch = Mapping[str, Any]
@@ -198,6 +200,22 @@ class FairseqHandle:
         }
         out = self.out_projection(attention, layer)
         return {**found, "out": out.by_head(out.parameter.detach(), heads)}
+
+    def parts(self, stage: int) -> LayerParts:
+        """The parts of a stage's layer; see attention_heads.alpha_beta.DecomposedHandle."""
+        return layer_parts(
+            self.layer(stage), list(self.stages[stage]), self.side(stage), self.norm_after(stage)
+        )
+
+    def finish_parts(self) -> tuple[str, nn.LayerNorm | None, nn.Linear]:
+        """The stream that the logits come from, the last norm and the output projection.
+
+        Raises
+        ------
+        UserError
+            For a masked language model, whose logits are no linear map of its states.
+        """
+        return output_parts(self.stacks)
 
     def side(self, stage: int) -> str:
         """The side whose states a stage changes: "source" or "target"."""
