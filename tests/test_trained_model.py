@@ -217,13 +217,12 @@ def test_states_are_those_between_fairseqs_layers_and_the_norm_stands_apart(hand
         expected["target"] = extra["inner_states"], features.transpose(0, 1)
     assert set(found) == set(expected)
     for side, (layers, last) in expected.items():
-        assert len(found[side].layers) == len(layers)
-        for one, other in zip(found[side].layers, layers):
+        states = [found[side][str(number)] for number in range(len(layers))]
+        for one, other in zip(states, layers):
             is_close(one, other.transpose(0, 1), 1e-6)
-        pre_norm = found[side].final_norm is not None
-        end = found[side].final_norm if pre_norm else found[side].layers[-1]
-        is_close(end, last.transpose(0, 1), 1e-6)
-        assert pre_norm == handle.layer(0).normalize_before
+        is_close(found[side].get("norm", states[-1]), last.transpose(0, 1), 1e-6)
+        assert ("norm" in found[side]) == handle.layer(0).normalize_before
+        assert len(found[side]) == len(layers) + 1 + ("norm" in found[side])
 
 
 @torch.no_grad()
@@ -233,10 +232,10 @@ def test_without_positions_equal_tokens_begin_equal(handle, batch):
         ids = tokens.ids[tokens.content]
         same = ids[:, None] == ids[None]
         assert same.sum() > len(ids), "no word occurs twice"
-        rows = states.without_positions[tokens.content]
+        rows = states["0 without positions"][tokens.content]
         assert torch.equal(rows[same.int().argmax(0)], rows), "like the first of their kind"
         assert (distances(rows)[~same] > 1e-3).all()
-        assert distances(states.layers[0][tokens.content])[same].max() > 0.1
+        assert distances(states["0"][tokens.content])[same].max() > 0.1
 
 
 def distances(rows):

@@ -140,6 +140,24 @@ def test_plain_text_gives_the_batches_of_its_token_ids(models, texts, objective)
         assert torch.equal(one["target"], other["target"])
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_pieces_stand_where_their_states_do(models, texts, objective):
+    handle, lines = models[objective][0], encoded(texts, objective)[0]
+    compared = 0
+    for batch in handle.sentences("valid", 150):
+        for side, rows in handle.pieces(batch).items():
+            for row, content in zip(rows, handle.tokens(batch)[side].content, strict=True):
+                places = [i for i, piece in enumerate(row) if piece not in ("<s>", "</s>")]
+                assert places == content.nonzero().flatten().tolist()
+        sides = handle.pieces(batch)
+        for number, row in zip(batch["id"].tolist(), sides.get("source", sides.get("target"))):
+            text = "".join(piece for piece in row if piece not in ("<s>", "</s>"))
+            if "<unk>" not in row:
+                assert lines[number].startswith(text.replace("▁", " ").strip())
+                compared += 1
+    assert compared > 5
+
+
 def test_a_source_without_its_translation_is_read_and_predicts_nothing(models, texts):
     handle = models["mt"][0]
     vocabulary = texts[0]["mt"] / "vocabulary.model"
@@ -157,6 +175,9 @@ def test_unfitting_texts_are_refused(models, texts):
         handle.plain_sentences(vocabulary, ["a", "b"], ["a"])
     with pytest.raises(UserError, match="leave the translations out"):
         models["clm"][0].plain_sentences(other, ["a"], ["a"])
+    (padded, *_) = handle.text("valid", 200)
+    with pytest.raises(ValueError, match="in front of a sentence"):
+        handle.pieces(padded)
     for objective in OBJECTIVES:
         with pytest.raises(UserError, match="no token ids of a split news"):
             models[objective][0].sentences("news", 100)

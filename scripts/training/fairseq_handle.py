@@ -7,7 +7,7 @@ projection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from attention_heads.alpha_beta import LayerParts
-from attention_heads.handle import OutProjection, Output, State, Tokens, cross_entropy
+from attention_heads.handle import Attention, OutProjection, Output, State, Tokens, cross_entropy
 from attention_heads.taps import AttentionModules, frozen_modules, tapped
 
 from .fairseq_stacks import (
@@ -54,8 +54,8 @@ class FairseqHandle:
     Attributes
     ----------
     module : nn.Module
-    attentions : dict of str to attention_heads.handle.Attention
-    stages : list of dict of attention name to layer
+    attentions : mapping of str to attention_heads.handle.Attention
+    stages : sequence of mapping of attention name to layer
         Encoder layers, then decoder layers.
     stacks : dict of str to nn.Module
         "encoder", "decoder", or both.
@@ -73,8 +73,8 @@ class FairseqHandle:
             prepare_stack(stack)
         if "decoder" not in self.stacks:
             wrap_activation(model.encoder.lm_head)
-        self.attentions = attentions_of(self.stacks)
-        self.stages = [
+        self.attentions: Mapping[str, Attention] = attentions_of(self.stacks)
+        self.stages: Sequence[Mapping[str, int]] = [
             {name: layer for name in self.attentions if (name == "encoder") == (side == "encoder")}
             for side, stack in self.stacks.items()
             for layer in range(len(stack.layers))
@@ -227,12 +227,12 @@ class FairseqHandle:
         found: nn.Module = self.stacks[name].layers[self.stages[stage][name]]
         return found
 
-    def norm_after(self, stage: int) -> nn.Module | None:
+    def norm_after(self, stage: int) -> nn.LayerNorm | None:
         """The layer norm behind a stack, if the stage is the last of a pre-norm stack."""
         name = "encoder" if self.side(stage) == "source" else "decoder"
         stack = self.stacks[name]
         last = self.stages[stage][name] == len(stack.layers) - 1
-        found: nn.Module | None = stack.layer_norm if last else None
+        found: nn.LayerNorm | None = stack.layer_norm if last else None
         return found
 
     def run_layer(

@@ -113,7 +113,7 @@ def embed(stack: Any, tokens: Tokens, positions: bool) -> Tensor:
         Whether the vectors of positions are added. All else stays: the scale of the token vectors
         and the layer norm behind the sum, where the model has one.
     """
-    x = stack.embed_scale * stack.embed_tokens(tokens.ids)
+    x: Tensor = stack.embed_scale * stack.embed_tokens(tokens.ids)
     if getattr(stack, "project_in_dim", None) is not None:
         x = stack.project_in_dim(x)
     if positions and stack.embed_positions is not None:

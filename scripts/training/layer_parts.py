@@ -12,7 +12,7 @@ from running.files import UserError
 
 
 def layer_parts(
-    layer: Any, attentions: Sequence[str], side: str, norm_after: nn.Module | None
+    layer: Any, attentions: Sequence[str], side: str, norm_after: nn.LayerNorm | None
 ) -> LayerParts:
     """The parts of a layer.
 
@@ -23,7 +23,7 @@ def layer_parts(
         "encoder", "decoder" or "cross", in the order in which they run.
     side : str
         "source" or "target": the states that the layer changes.
-    norm_after : nn.Module or None
+    norm_after : nn.LayerNorm or None
         The norm behind the stack, if the layer is its last.
     """
     blocks = [_attention_block(layer, name) for name in attentions]

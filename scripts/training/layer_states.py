@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import Tensor
 
 from .fairseq_handle import Batch, FairseqHandle
 
-
-@dataclass(frozen=True)
-class LayerStates:
-    """The states of one stack, each (sentences, length, width).
-
-    Attributes
-    ----------
-    layers : list of Tensor
-        0 is the input of the first layer, tokens with positions; k the output of layer k.
-    without_positions : Tensor
-        The input of the first layer, had no positions been added.
-    final_norm : Tensor or None
-        The last layer behind the norm that ends a pre-norm stack; None in a post-norm stack.
-    """
-
-    layers: list[Tensor]
-    without_positions: Tensor
-    final_norm: Tensor | None
+# The input of the first layer, had no positions been added. All else is as in layer "0", the norm
+# of the embeddings with it where a model has one.
+BARE = "0 without positions"
+# The last layer behind the norm that ends a pre-norm stack.
+NORM = "norm"
 
 
-def layer_states(handle: FairseqHandle, batch: Batch) -> dict[str, LayerStates]:
+def layer_states(handle: FairseqHandle, batch: Batch) -> dict[str, dict[str, Tensor]]:
     """The states of every stack of a model for a batch.
 
     Parameters
@@ -38,19 +23,20 @@ def layer_states(handle: FairseqHandle, batch: Batch) -> dict[str, LayerStates]:
 
     Returns
     -------
-    dict of "source" (the encoder) and "target" (the decoder) to LayerStates
-        Which positions are text stands in `handle.tokens(batch)` under the same names.
+    dict of "source" (the encoder) and "target" (the decoder) to dict of layer to Tensor
+        States (sentences, length, width) of the layers "0 without positions"; "0", after
+        embedding and positions; "1" ... "N"; and "norm" where a norm follows the last layer. Which
+        positions are text stands in `handle.tokens(batch)` under the names of the sides.
     """
     state, bare = handle.start(batch), handle.start(batch, positions=False)
     sides = [side for side in ("source", "target") if side in state]
-    layers = {side: [state[side]] for side in sides}
-    norms: dict[str, Tensor | None] = dict.fromkeys(sides)
+    found = {side: {BARE: bare[side], "0": state[side]} for side in sides}
     for stage in range(len(handle.stages)):
-        side = handle.side(stage)
+        side, norm = handle.side(stage), handle.norm_after(stage)
         state = handle.run_layer(stage, state)
-        layers[side].append(state[side])
-        norm = handle.norm_after(stage)
+        # All layers up to here, two of them at the input.
+        found[side][str(len(found[side]) - 1)] = state[side]
         if norm is not None:
             state = {**state, side: norm(state[side])}
-            norms[side] = state[side]
-    return {side: LayerStates(layers[side], bare[side], norms[side]) for side in sides}
+            found[side][NORM] = state[side]
+    return found

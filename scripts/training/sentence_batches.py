@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import sentencepiece
 import torch
 from fairseq.data import MaskTokensDataset
 from fairseq.data.data_utils import collate_tokens
@@ -160,6 +161,23 @@ def sample_of(rows: Sequence[Row]) -> Batch:
         "net_input": inputs,
         "target": target,
     }
+
+
+def without_end(row: Tensor) -> list[int]:
+    """The ids of a stored sentence without its end of sentence."""
+    ids: list[int] = row.tolist()
+    return ids[:-1] if ids and ids[-1] == EOS else ids
+
+
+def is_encoded_with(dictionary: Any, processor: sentencepiece.SentencePieceProcessor) -> bool:
+    """Whether a fairseq dictionary has the symbols of a vocabulary, number by number.
+
+    A masked language model has one more, that of the mask.
+    """
+    first, size = len(SPECIAL_IDS), processor.get_piece_size()
+    pieces = [processor.id_to_piece(number) for number in range(first, size)]
+    symbols = dictionary.symbols[first:]
+    return symbols in (pieces, [*pieces, "<mask>"])
 
 
 def _padded(rows: list[Tensor]) -> Tensor:

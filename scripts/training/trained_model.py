@@ -21,7 +21,7 @@ from fairseq.data import data_utils
 from attention_heads.handle import Output
 from attention_heads.passes import resume
 from running.files import UserError
-from text.vocabulary import SPECIAL_IDS, load_vocabulary
+from text.vocabulary import load_vocabulary
 
 from .fairseq_handle import Batch, FairseqHandle
 from .loading import load_model
@@ -30,8 +30,10 @@ from .sentence_batches import (
     Row,
     batches_of,
     causal_row,
+    is_encoded_with,
     masked_row,
     translation_row,
+    without_end,
 )
 
 
@@ -146,7 +148,7 @@ class TrainedModelHandle(FairseqHandle):
                 raise _no_split(split, self._data)
             sides = [stored]
         numbers = range(len(sides[0])) if chosen is None else chosen
-        encoded = ((number, [_ids(side[number]) for side in sides]) for number in numbers)
+        encoded = ((number, [without_end(side[number]) for side in sides]) for number in numbers)
         return self._batches(encoded, max_tokens, positions, mask_seed)
 
     def plain_sentences(
@@ -177,11 +179,7 @@ class TrainedModelHandle(FairseqHandle):
             sentences, or translations for a language model.
         """
         processor = load_vocabulary(vocabulary)
-        dictionary = self.task.source_dictionary
-        pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
-        first = len(SPECIAL_IDS)
-        extra = {"<mask>"} if hasattr(self.task, "mask_idx") else set()
-        if pieces[first:] != [one for one in dictionary.symbols[first:] if one not in extra]:
+        if not is_encoded_with(self.task.source_dictionary, processor):
             raise UserError(
                 f"{vocabulary} is another vocabulary than that of the model's token ids in "
                 f"{self._data}: give the one that they were encoded with"
@@ -199,9 +197,36 @@ class TrainedModelHandle(FairseqHandle):
         )
         return self._batches(encoded, max_tokens, positions, mask_seed)
 
+    def pieces(self, batch: Batch) -> dict[str, list[list[str]]]:
+        """The pieces of text of every sentence, symbols of its beginning and end included.
+
+        Parameters
+        ----------
+        batch : fairseq sample
+            With padding at the end, as `sentences` makes it: pieces stand where their states do.
+
+        Returns
+        -------
+        dict of "source" and "target" to list of list of str
+
+        Raises
+        ------
+        ValueError
+            If padding stands in front of a sentence.
+        """
+        found = {}
+        for side, tokens in self.tokens(batch).items():
+            if not tokens.present[:, 0].all():
+                raise ValueError("padding stands in front of a sentence: take `sentences`")
+            source = side == "source"
+            words = self.task.source_dictionary if source else self.task.target_dictionary
+            rows = zip(tokens.ids.tolist(), tokens.present.sum(-1).tolist())
+            found[side] = [[words[number] for number in row[:length]] for row, length in rows]
+        return found
+
     @torch.no_grad()
     def losses(self, batch: Batch) -> Output:
-        """Losses of a batch in nats per target token, zero elsewhere, and the logits."""
+        """Losses of a batch in nats per target token, zero elsewhere, and all its logits."""
         return resume(self, self.start(batch))
 
     def mean_loss(self, split: str, max_tokens: int) -> tuple[float, int]:
@@ -271,9 +296,3 @@ class TrainedModelHandle(FairseqHandle):
 
 def _no_split(split: str, data: Path) -> UserError:
     return UserError(f"{data} holds no token ids of a split {split}")
-
-
-def _ids(row: torch.Tensor) -> list[int]:
-    """A sentence without its end of sentence."""
-    ids: list[int] = row.tolist()
-    return ids[:-1] if ids and ids[-1] == SPECIAL_IDS["eos_id"] else ids
