@@ -15,9 +15,12 @@ MODULES = sorted(SCRIPTS.rglob("*.py"))
 ENTRY_POINTS = sorted(SCRIPTS.glob("*.py"))
 MODULE_LINES, SCRIPT_LINES = 300, 100
 
-# Apart from the plug-in itself: token ids in fairseq's format, and evaluation.
+# Apart from the plug-in itself: token ids in fairseq's format, evaluation, and the handle through
+# which every analysis sees a trained model.
 ROOMS = {"running", "text", "training", "report", "studies"}
+HANDLE = ("fairseq_stacks", "loading", "sentence_batches", "trained_model")
 FAIRSEQ_USERS = {"text/binarisation.py", "training/quality.py"}
+FAIRSEQ_USERS |= {f"training/{name}.py" for name in HANDLE}
 
 TEXT_SUFFIXES = {
     "", ".py", ".md", ".yaml", ".yml", ".toml", ".cff", ".smk", ".in", ".lock", ".txt", ".html",
