@@ -60,9 +60,11 @@ def encoded(texts, objective, language="en"):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_the_mean_of_a_split_is_the_loss_that_the_quality_of_the_model_reports(models, objective):
+def test_the_mean_of_a_split_is_the_loss_that_the_quality_of_the_model_reports(
+    models, texts, objective
+):
     handle, folder = models[objective]
-    trained = TrainedModel(folder / "checkpoint.pt", handle._data, max_tokens=200)
+    trained = TrainedModel(folder / "checkpoint.pt", texts[0][objective], max_tokens=200)
     expected = trained.loss("valid")
     loss, tokens = handle.mean_loss("valid", 300)
     if tokens != expected["tokens"]:
@@ -175,6 +177,10 @@ def test_unfitting_texts_are_refused(models, texts):
         handle.plain_sentences(vocabulary, ["a", "b"], ["a"])
     with pytest.raises(UserError, match="leave the translations out"):
         models["clm"][0].plain_sentences(other, ["a"], ["a"])
+    with pytest.raises(UserError, match="valid has sentences 0 to 19, there is no 20"):
+        handle.sentences("valid", 100, chosen=[3, 20])
+    with pytest.raises(UserError, match="cut to 1 tokens hold no text"):
+        handle.sentences("valid", 100, positions=1)
     (padded, *_) = handle.text("valid", 200)
     with pytest.raises(ValueError, match="in front of a sentence"):
         handle.pieces(padded)

@@ -12,6 +12,7 @@ from fairseq.data import MaskTokensDataset
 from fairseq.data.data_utils import collate_tokens
 from torch import Tensor
 
+from running.files import UserError
 from text.vocabulary import SPECIAL_IDS
 
 from .fairseq_handle import Batch
@@ -161,6 +162,36 @@ def sample_of(rows: Sequence[Row]) -> Batch:
         "net_input": inputs,
         "target": target,
     }
+
+
+def limits_of(model: tuple[int, int], positions: int | None) -> tuple[int, int]:
+    """Longest source and target, from what the model reads and what is asked for.
+
+    Raises
+    ------
+    UserError
+        If there is no room for a token beside the symbol of an end.
+    """
+    if positions is None:
+        return model
+    if positions < 2:
+        raise UserError(f"sentences cut to {positions} tokens hold no text: take 2 or more")
+    return min(positions, model[0]), min(positions, model[1])
+
+
+def numbers_of(chosen: Iterable[int] | None, sentences: int, split: str) -> Sequence[int]:
+    """The numbers of the chosen sentences, by default all.
+
+    Raises
+    ------
+    UserError
+        If the split has no sentence of such a number.
+    """
+    numbers = range(sentences) if chosen is None else list(chosen)
+    wrong = [number for number in numbers if not 0 <= number < sentences]
+    if wrong:
+        raise UserError(f"{split} has sentences 0 to {sentences - 1}, there is no {wrong[0]}")
+    return numbers
 
 
 def without_end(row: Tensor) -> list[int]:

@@ -31,7 +31,9 @@ from .sentence_batches import (
     batches_of,
     causal_row,
     is_encoded_with,
+    limits_of,
     masked_row,
+    numbers_of,
     translation_row,
     without_end,
 )
@@ -135,7 +137,7 @@ class TrainedModelHandle(FairseqHandle):
         Raises
         ------
         UserError
-            If the folder of token ids does not hold the split.
+            If the folder of token ids does not hold the split, or the split a chosen sentence.
         """
         if self._is_translation():
             pairs = self._dataset(split)
@@ -147,7 +149,7 @@ class TrainedModelHandle(FairseqHandle):
             if stored is None:
                 raise _no_split(split, self._data)
             sides = [stored]
-        numbers = range(len(sides[0])) if chosen is None else chosen
+        numbers = numbers_of(chosen, len(sides[0]), split)
         encoded = ((number, [without_end(side[number]) for side in sides]) for number in numbers)
         return self._batches(encoded, max_tokens, positions, mask_seed)
 
@@ -277,9 +279,7 @@ class TrainedModelHandle(FairseqHandle):
         positions: int | None,
         mask_seed: int | None,
     ) -> Iterator[Batch]:
-        limits = self.positions
-        if positions is not None:
-            limits = (min(positions, limits[0]), min(positions, limits[1]))
+        limits = limits_of(self.positions, positions)
         masked = "decoder" not in self.stacks
         masks = MaskSettings(self.task, mask_seed) if masked and mask_seed is not None else None
 
