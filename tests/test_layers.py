@@ -134,7 +134,9 @@ def test_paths_that_the_readme_names_exist():
     paths = re.findall(r"`([\w./-]+[./][\w./-]*|Snakefile|Makefile)`", tour)
     assert len(paths) >= 10
     pictures = re.findall(r"!\[[^]]*\]\(([^)#]+)\)", readme)
-    assert [path for path in paths + pictures if not (ROOT / path).exists()] == []
+    made = [path for path in paths if path.startswith("results/")]
+    wanted = [path for path in paths + pictures if path not in made]
+    assert [path for path in wanted if not (ROOT / path).exists()] == []
 
 
 def test_the_lock_pins_every_direct_requirement_with_hashes():
