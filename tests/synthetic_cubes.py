@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from losschange.cube.format import PROBES, STEPS_PER_CHUNK, Cell, CubeLayout
+from estimator_names import PROBES
+from losschange.cube.format import STEPS_PER_CHUNK, Cell, CubeLayout
 from losschange.cube.writer import CubeWriter
 
 LANGUAGES = ("en", "de", "fi", "et")

@@ -92,7 +92,7 @@ def training_profile(summary: xr.Dataset, estimator: str) -> ModelProfile:
 
 
 def positive_profile(
-    summary: xr.Dataset, estimator: str, reading: str, most_bins: int = 125
+    summary: xr.Dataset, estimator: str, unit_convention: str, most_bins: int = 125
 ) -> ModelProfile:
     """Largest positive LCA of each bin of training.
 
@@ -100,7 +100,7 @@ def positive_profile(
     visible in print. `values` holds "edge" (bins + 1,) in updates and every component of
     LAYER_COMPONENTS as (layers, bins).
     """
-    largest = _select(summary, "binned_positive_max", estimator).sel(reading=reading)
+    largest = _select(summary, "binned_positive_max", estimator).sel(unit_convention=unit_convention)
     last = summary["bin"].values
     joined = -(-len(last) // most_bins)
     starts = np.arange(0, len(last), joined)

@@ -22,12 +22,12 @@ from losschange.cube.format import (
 )
 
 from .conservation import MEASURES, add_conservation, add_losses
-from .streaming import READINGS, Plan, StreamedEstimator, plan_for, stream_estimator
+from .streaming import UNIT_CONVENTIONS, Plan, StreamedEstimator, plan_for, stream_estimator
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 GROUP = ("estimator", "layer", "component")
-READ_GROUP = ("estimator", "reading", "layer", "component")
+CONVENTION_GROUP = ("estimator", "unit_convention", "layer", "component")
 
 # name: (axes, unit, meaning) of what is stacked over estimators as it comes out of the pass
 STREAMED = {
@@ -39,8 +39,8 @@ STREAMED = {
     "t90": (GROUP, "1", "first update at which 90 % of the cell's total LCA is reached"),
     "positive_count": (GROUP, "1", "number of records with positive LCA"),
     "last_positive_step": (GROUP, "1", "last update with positive LCA, 0 = never"),
-    "largest_positive": (READ_GROUP, "nats", "largest positive LCA of one record, 0 = none"),
-    "largest_positive_step": (READ_GROUP, "1", "update of the largest positive LCA, 0 = none"),
+    "largest_positive": (CONVENTION_GROUP, "nats", "largest positive LCA of one record, 0 = none"),
+    "largest_positive_step": (CONVENTION_GROUP, "1", "update of the largest positive LCA, 0 = none"),
     "binned_total": (
         ("estimator", "bin", "layer", "component"),
         "nats",
@@ -52,12 +52,12 @@ STREAMED = {
         "number of records with positive LCA in the bin",
     ),
     "binned_positive_sum": (
-        ("estimator", "reading", "bin", "layer", "component"),
+        ("estimator", "unit_convention", "bin", "layer", "component"),
         "nats",
         "sum of the positive LCA in the bin",
     ),
     "binned_positive_max": (
-        ("estimator", "reading", "bin", "layer", "component"),
+        ("estimator", "unit_convention", "bin", "layer", "component"),
         "nats",
         "largest positive LCA in the bin, 0 = none",
     ),
@@ -121,7 +121,7 @@ def _static_part(cube: xr.Dataset, layout: CubeLayout, plan: Plan, names: list[s
             "layer": cube["layer"].values,
             "component": list(COMPONENTS),
             "head": [str(head) for head in cube["head"].values],
-            "reading": list(READINGS),
+            "unit_convention": list(UNIT_CONVENTIONS),
             "measure": list(MEASURES),
             "point": ("point", plan.point_centre, {"long_name": "update at the window's centre"}),
             "bin": ("bin", plan.bin_last, {"long_name": "last update of the bin"}),
@@ -137,7 +137,7 @@ def _static_part(cube: xr.Dataset, layout: CubeLayout, plan: Plan, names: list[s
             "steps": np.int64(plan.last_step),
             "window": np.int64(plan.window),
             "window_meaning": "updates per moving average: 1000, at most a tenth of the run",
-            **{f"reading_{name}": meaning for name, meaning in READINGS.items()},
+            **{f"unit_convention_{name}": meaning for name, meaning in UNIT_CONVENTIONS.items()},
             **{f"measure_{name}": meaning for name, meaning in MEASURES.items()},
         },
     )

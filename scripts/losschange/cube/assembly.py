@@ -8,8 +8,8 @@ from functools import partial
 
 import numpy as np
 
+from .estimators import parse_estimator
 from .format import (
-    PROBES,
     SERIES,
     STEPS_PER_CHUNK,
     CubeError,
@@ -61,7 +61,9 @@ def assemble_cube(
         layout, estimators, word_bins = layout_of(first), estimators_of(first), bins_of(first)
         details = {name: details_of(first, name) for name in estimators}
     steps: dict[str, list[np.ndarray]] = {name: [] for name in estimators}
-    errors: dict[str, list[np.ndarray]] = {name: [] for name in estimators if name in PROBES}
+    errors: dict[str, list[np.ndarray]] = {
+        name: [] for name in estimators if parse_estimator(name).is_probe
+    }
     for part in parts:
         with open_cube(part) as cube:
             difference = layout_difference(layout, layout_of(cube))
