@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import xarray as xr
 
+from losschange.cube.format import NO_HEAD
+
 INNER_STACKS = ("encoder", "decoder")
 LAYER_COMPONENTS = ("key", "query", "value", "out", "W1", "W2")
 ATTENTION = ("key", "query", "value")
@@ -66,7 +68,7 @@ def layer_profile(summary: xr.Dataset, estimator: str) -> ModelProfile:
 
 def head_profile(summary: xr.Dataset, estimator: str) -> ModelProfile:
     """Contributions (layers, heads) of key, query and value, summed over training."""
-    totals = _totals(summary, estimator).isel(head=slice(1, None))
+    totals = _totals(summary, estimator).isel(head=slice(NO_HEAD + 1, None))
     return _profile(summary, {name: -_inner(summary, totals, name) for name in ATTENTION})
 
 

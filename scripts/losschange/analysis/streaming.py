@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from losschange.cube.estimators import parse_estimator
-from losschange.cube.format import NO_HEAD, CubeError, CubeLayout, iterate_blocks, steps_of
+from losschange.cube.format import CubeError, CubeLayout, iterate_blocks, steps_of
 
 WINDOW_STEPS = 1000
 MAXIMUM_POINTS = 500

@@ -12,6 +12,7 @@ import os
 import numpy as np
 import xarray as xr
 
+from losschange.cube.estimators import parse_estimator
 from losschange.cube.format import (
     COMPONENTS,
     CubeError,
@@ -21,7 +22,7 @@ from losschange.cube.format import (
     open_cube,
 )
 
-from .conservation import MEASURES, add_conservation, add_losses
+from .conservation import add_conservation, add_losses, measures_of
 from .streaming import UNIT_CONVENTIONS, Plan, StreamedEstimator, plan_for, stream_estimator
 
 FORMAT_VERSION = 5
@@ -115,6 +116,7 @@ def _summarise(path: str | os.PathLike, cube: xr.Dataset) -> xr.Dataset:
 
 
 def _static_part(cube: xr.Dataset, layout: CubeLayout, plan: Plan, names: list[str]) -> xr.Dataset:
+    measures = measures_of(names)
     summary = xr.Dataset(
         coords={
             "estimator": names,
@@ -122,7 +124,9 @@ def _static_part(cube: xr.Dataset, layout: CubeLayout, plan: Plan, names: list[s
             "component": list(COMPONENTS),
             "head": [str(head) for head in cube["head"].values],
             "unit_convention": list(UNIT_CONVENTIONS),
-            "measure": list(MEASURES),
+            "rule": ("estimator", [parse_estimator(name).rule for name in names]),
+            "text": ("estimator", [parse_estimator(name).text for name in names]),
+            "measure": list(measures),
             "point": ("point", plan.point_centre, {"long_name": "update at the window's centre"}),
             "bin": ("bin", plan.bin_last, {"long_name": "last update of the bin"}),
             "block": ("block", plan.block_last, {"long_name": "last update of the block"}),
@@ -138,7 +142,7 @@ def _static_part(cube: xr.Dataset, layout: CubeLayout, plan: Plan, names: list[s
             "window": np.int64(plan.window),
             "window_meaning": "updates per moving average: 1000, at most a tenth of the run",
             **{f"unit_convention_{name}": meaning for name, meaning in UNIT_CONVENTIONS.items()},
-            **{f"measure_{name}": meaning for name, meaning in MEASURES.items()},
+            **{f"measure_{name}": meaning for name, meaning in measures.items()},
         },
     )
     summary["n_parameters"] = cube["n_parameters"].load()
