@@ -7,10 +7,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 
 from losschange.command import main
 from losschange.cube import run_status
+from losschange.cube.format import open_cube
 from losschange.cube.run_status import read_status
 from losschange.recording.attachment import attach
 from losschange.recording.partition import Rule, Schema

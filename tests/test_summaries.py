@@ -168,7 +168,9 @@ def test_a_single_step_is_enough(tmp_path):
 def test_a_unit_convention_is_unknown_where_its_factor_is(tmp_path):
     path = write_small(tmp_path / "c.nc", [[1, 1], [1, 1]], loss_scale=np.array([1, np.nan]))
     largest = summarise(path)["component_largest_positive"].sel(component="key").squeeze()
-    assert largest.sel(unit_convention="summed") == 1 and np.isnan(largest.sel(unit_convention="scaled"))
+    assert largest.sel(unit_convention="summed") == 1 and np.isnan(
+        largest.sel(unit_convention="scaled")
+    )
 
 
 def test_a_positive_total_has_a_t90_and_zero_has_none(tmp_path):

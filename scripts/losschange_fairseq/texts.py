@@ -34,8 +34,8 @@ class TextSettings:
         {"frequency": [low, high]}: words between two shares of the training text, in which 0 is
         the rarest word and 1 the most frequent;
         {"side": "target"}: all target tokens of a translation;
-        {"classes": file}: tokens in a file, one in a line, or with {"class": name} those that
-        have this name after a tab.
+        {"classes": file}: tokens in a file, one in a line, or with {"class_name": name} those
+        that have this name after a tab.
     """
 
     split: str
@@ -67,8 +67,8 @@ def parse_texts(texts: Mapping[str, Mapping[str, object]]) -> dict[str, TextSett
             )
         tokens = settings.get("tokens") or {}
         chosen = [kind for kind in SELECTIONS if kind in tokens]
-        allowed = {*chosen, "class"} if chosen == ["classes"] else set(chosen)
-        if tokens and (len(chosen) != 1 or set(tokens) != allowed & set(tokens)):
+        allowed = {*chosen, "class_name"} if chosen == ["classes"] else set(chosen)
+        if tokens and (len(chosen) != 1 or set(tokens) - allowed):
             raise RecordingError(
                 f"tokens of the text {name!r} are {tokens!r}; allowed is one of "
                 f"{', '.join(SELECTIONS)}"
@@ -143,7 +143,7 @@ def make_filter(
         counted = words_in_band(counts(), *text.tokens["frequency"])
     else:
         counted = np.zeros(len(dictionary), dtype=bool)
-        words = _words_of_class(Path(str(text.tokens["classes"])), text.tokens.get("class"))
+        words = _words_of_class(Path(str(text.tokens["classes"])), text.tokens.get("class_name"))
         counted[[dictionary.index(word) for word in words if word in dictionary]] = True
     if not counted.any():
         raise RecordingError(

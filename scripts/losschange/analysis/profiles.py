@@ -102,7 +102,9 @@ def positive_profile(
     visible in print. `values` holds "edge" (bins + 1,) in updates and every component of
     LAYER_COMPONENTS as (layers, bins).
     """
-    largest = _select(summary, "binned_positive_max", estimator).sel(unit_convention=unit_convention)
+    largest = _select(summary, "binned_positive_max", estimator).sel(
+        unit_convention=unit_convention
+    )
     last = summary["bin"].values
     joined = -(-len(last) // most_bins)
     starts = np.arange(0, len(last), joined)

@@ -278,7 +278,9 @@ class _Positives:
             row = np.argmax(scaled, axis=0)
             value = scaled[row, np.arange(scaled.shape[1])]
             higher = value > self.largest[convention]
-            self.largest_step[convention] = np.where(higher, steps[row], self.largest_step[convention])
+            self.largest_step[convention] = np.where(
+                higher, steps[row], self.largest_step[convention]
+            )
             self.largest[convention] = np.maximum(self.largest[convention], value)
 
     def results(self) -> dict[str, np.ndarray]:

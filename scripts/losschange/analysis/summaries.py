@@ -41,7 +41,11 @@ STREAMED = {
     "positive_count": (GROUP, "1", "number of records with positive LCA"),
     "last_positive_step": (GROUP, "1", "last update with positive LCA, 0 = never"),
     "largest_positive": (CONVENTION_GROUP, "nats", "largest positive LCA of one record, 0 = none"),
-    "largest_positive_step": (CONVENTION_GROUP, "1", "update of the largest positive LCA, 0 = none"),
+    "largest_positive_step": (
+        CONVENTION_GROUP,
+        "1",
+        "update of the largest positive LCA, 0 = none",
+    ),
     "binned_total": (
         ("estimator", "bin", "layer", "component"),
         "nats",

@@ -57,9 +57,7 @@ class TextProfile:
     shares: dict[str, LayerValues]
 
 
-def text_profiles(
-    summary: xr.Dataset, draws: int = DRAWS, seed: int = 1
-) -> dict[str, TextProfile]:
+def text_profiles(summary: xr.Dataset, draws: int = DRAWS, seed: int = 1) -> dict[str, TextProfile]:
     """Profiles of the layers per text: train, valid, then the others by name.
 
     Parameters

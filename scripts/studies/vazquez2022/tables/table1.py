@@ -60,7 +60,9 @@ def positive_table(summaries: Sequence[xr.Dataset], estimator: str) -> Table:
         [ROW_NAMES.get(name, name.replace("_", " ")), *_counts(chosen, name)] for name in components
     ]
     rows.append(["last step with positive", *_last_steps(chosen)])
-    rows += [[f"overall max., {CONVENTION_NAMES[r]}", *_largest(chosen, r)] for r in UNIT_CONVENTIONS]
+    rows += [
+        [f"overall max., {CONVENTION_NAMES[r]}", *_largest(chosen, r)] for r in UNIT_CONVENTIONS
+    ]
     return Table(
         title=f"Parameters that hurt the training process (estimator: {estimator})",
         columns=columns,
