@@ -37,7 +37,7 @@ _PLACES = {
 __all__ = ["RECORDING_VERSION", *_PLACES]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     """Import a public name from the module that it lives in."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -79,7 +79,10 @@ class ProbeLosses:
     def change_at(self, updates: np.ndarray, start: int) -> np.ndarray:
         """Change of the loss since update `start` (updates,), straight between the records."""
         losses = np.concatenate([self.before[:1], self.after])
-        return np.interp(updates, np.concatenate([[start], self.steps]), losses - losses[0])
+        change: np.ndarray = np.interp(
+            updates, np.concatenate([[start], self.steps]), losses - losses[0]
+        )
+        return change
 
 
 def add_losses(summary: xr.Dataset, cube: xr.Dataset, plan: Plan) -> None:
@@ -259,7 +262,8 @@ def _cumulative(found: StreamedEstimator, plan: Plan) -> np.ndarray:
     """Sum of all LCA (bins,) from the start to the end of each bin."""
     steps = np.concatenate([[plan.start], found.steps])
     sums = np.concatenate([[0.0], np.cumsum(found.record_sums)])
-    return np.interp(plan.bin_last, steps, sums)
+    cumulative: np.ndarray = np.interp(plan.bin_last, steps, sums)
+    return cumulative
 
 
 def _window_means(loss: np.ndarray, plan: Plan, last: np.ndarray) -> np.ndarray:
@@ -267,4 +271,5 @@ def _window_means(loss: np.ndarray, plan: Plan, last: np.ndarray) -> np.ndarray:
     cumulative = np.concatenate([[0.0], np.cumsum(loss)])
     high = np.searchsorted(plan.steps, last, side="right")
     low = np.searchsorted(plan.steps, last - plan.window, side="right")
-    return (cumulative[high] - cumulative[low]) / (high - low)
+    means: np.ndarray = (cumulative[high] - cumulative[low]) / (high - low)
+    return means

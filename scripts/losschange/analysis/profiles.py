@@ -87,7 +87,7 @@ def training_profile(summary: xr.Dataset, estimator: str) -> ModelProfile:
             "embedding": -averages.sel(component="embedding").sum("layer").values,
         }
         | {
-            group: -sum(_inner(summary, averages, name) for name in names)
+            group: -np.sum([_inner(summary, averages, name) for name in names], axis=0)
             for group, names in groups.items()
         },
     )

@@ -73,7 +73,7 @@ class SummaryError(ValueError):
     """A cube that cannot be summarised, or a file that is no summary of this format."""
 
 
-def summarise_cube(path: str | os.PathLike) -> xr.Dataset:
+def summarise_cube(path: str | os.PathLike[str]) -> xr.Dataset:
     """Summarise one cube, every estimator that it holds.
 
     Parameters
@@ -104,7 +104,7 @@ def summarise_cube(path: str | os.PathLike) -> xr.Dataset:
             ) from None
 
 
-def _summarise(path: str | os.PathLike, cube: xr.Dataset) -> xr.Dataset:
+def _summarise(path: str | os.PathLike[str], cube: xr.Dataset) -> xr.Dataset:
     names = estimators_of(cube)
     if not names or cube.sizes["step"] == 0:
         raise SummaryError(f"{path} records no steps; train the model first, then summarise")
@@ -222,18 +222,18 @@ def _add_components(summary: xr.Dataset) -> None:
         summary[full].attrs = {"units": units, "long_name": meaning}
 
 
-def write_summary(summary: xr.Dataset, path: str | os.PathLike) -> None:
+def write_summary(summary: xr.Dataset, path: str | os.PathLike[str]) -> None:
     """Write a summary as NetCDF-4; equal summaries give byte-identical files."""
-    encoding = {}
+    encoding: dict[str, dict[str, object]] = {}
     for name, variable in summary.variables.items():
         if variable.dtype.kind in "UO":
-            encoding[name] = {"dtype": "S1"}
+            encoding[str(name)] = {"dtype": "S1"}
         elif variable.ndim > 1:
-            encoding[name] = {"zlib": True, "complevel": 4, "shuffle": True}
+            encoding[str(name)] = {"zlib": True, "complevel": 4, "shuffle": True}
     summary.to_netcdf(path, engine="netcdf4", format="NETCDF4", encoding=encoding)
 
 
-def open_summary(path: str | os.PathLike) -> xr.Dataset:
+def open_summary(path: str | os.PathLike[str]) -> xr.Dataset:
     """Open a summary lazily and check that it is one.
 
     Raises

@@ -28,7 +28,7 @@ from .writer import CubeWriter
 
 def assemble_cube(
     store: PartStore,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     updates: int,
     attributes: Mapping[str, object],
 ) -> None:
@@ -105,7 +105,9 @@ def assemble_cube(
             buffer.flush()
 
 
-def _write_records(writer: CubeWriter, estimator: str, start: int, rows: dict) -> None:
+def _write_records(
+    writer: CubeWriter, estimator: str, start: int, rows: dict[str, np.ndarray]
+) -> None:
     writer.write(start, values={estimator: rows[""]})
     writer.write_details(start, estimator, {name: row for name, row in rows.items() if name})
 

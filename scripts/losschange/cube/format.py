@@ -220,7 +220,7 @@ def layout_difference(expected: CubeLayout, found: CubeLayout) -> str | None:
     return None
 
 
-def open_cube(path: str | os.PathLike) -> xr.Dataset:
+def open_cube(path: str | os.PathLike[str]) -> xr.Dataset:
     """Open a cube of any readable format lazily, and check that it is one.
 
     The names of layers and stacks come as text, whatever the format keeps them as.

@@ -87,7 +87,7 @@ class PartStore:
         Created when the first part is written.
     """
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike[str]):
         self.folder = Path(folder)
 
     def parts(self) -> list[tuple[int, int, Path]]:
@@ -201,8 +201,8 @@ class PartStore:
         for _, _, path in reversed(self.parts()):
             with open_cube(path) as cube:
                 recorded = parse_estimator(estimator).variable in cube
-                steps = steps_of(cube, estimator) if recorded else ()
-            if len(steps):
+                steps = steps_of(cube, estimator).tolist() if recorded else []
+            if steps:
                 return int(steps[-1])
         return 0
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -87,7 +88,7 @@ class RunStatus:
 
     layout: CubeLayout
     updates_before: int
-    attributes: dict = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
     loss: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
     batch: list[float] = field(default_factory=list)
@@ -144,7 +145,7 @@ class RunStatus:
         )
 
 
-def find_records(path: str | os.PathLike) -> list[Path]:
+def find_records(path: str | os.PathLike[str]) -> list[Path]:
     """The files to read: a cube, or the parts in a folder, ascending.
 
     Parameters
@@ -175,7 +176,7 @@ def find_records(path: str | os.PathLike) -> list[Path]:
     )
 
 
-def read_status(path: str | os.PathLike) -> RunStatus:
+def read_status(path: str | os.PathLike[str]) -> RunStatus:
     """Read all that was recorded so far, in runs of updates.
 
     Parameters

@@ -56,7 +56,7 @@ class CubeWriter:
 
     def __init__(
         self,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         layout: CubeLayout,
         steps: np.ndarray,
         attributes: Mapping[str, object],

@@ -71,7 +71,7 @@ class CellSum:
         if self.block > 4 or vector.dtype == torch.bool:
             return blocks.sum(dim=1)
         # For four columns or fewer, explicit adds beat sum().
-        columns = blocks.unbind(1)
+        columns = list(blocks.unbind(1))
         while len(columns) > 1:
             half = len(columns) // 2
             columns = [a + b for a, b in zip(columns[:half], columns[half:], strict=True)]
@@ -105,7 +105,7 @@ class FlatViews(list[Tensor]):
     """
 
     def __init__(self, whole: Tensor, shapes: Sequence[Sequence[int]]):
-        parts = whole.split([prod(shape) for shape in shapes])
+        parts = torch.split(whole, [prod(shape) for shape in shapes])
         super().__init__(part.view(shape) for part, shape in zip(parts, shapes, strict=True))
         self.whole = whole
 
@@ -157,7 +157,7 @@ class FlatVector:
             for view, tensor in zip(self.views, tensors, strict=True):
                 view.zero_() if tensor is None else view.mul_(tensor)
         else:
-            torch._foreach_mul_(self.views, list(tensors))
+            torch._foreach_mul_(self.views, [tensor for tensor in tensors if tensor is not None])
         return self
 
     def _runs_beside(self, whole: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -207,11 +207,13 @@ class ExtraReductions:
         self.names = tuple(names)
         self._cell_sum = cell_sum
         self._word_bins = word_bins
-        self.shapes = dict.fromkeys(self.names, (len(partition.layout.cells),))
+        self.shapes: dict[str, tuple[int, ...]] = dict.fromkeys(
+            self.names, (len(partition.layout.cells),)
+        )
         if "helped" in names:
             counts = torch.tensor(partition.layout.n_parameters, dtype=torch.float64)
             self._counts = counts.to(device)
-        if "vocabulary" in names:
+        if "vocabulary" in names and word_bins is not None:
             self.shapes["vocabulary"] = (len(word_bins.matrices), len(word_bins.mass))
             self._matrices = [partition.names.index(name) for name in word_bins.matrices]
             order = np.argsort(word_bins.bin_of_word, kind="stable")

@@ -84,7 +84,7 @@ class ProbeSchedule:
         self.start = update
         if self._theta_before is not None:
             negative_step = self._theta_before.subtract(parameters)
-        records = {}
+        records: dict[str, list[Tensor]] = {}
         for integrator in self.integrators:
             if integrator.measure in evaluations:
                 # A copy, because each integrator multiplies into the gradient that it keeps.

@@ -33,7 +33,6 @@ def _on_host(column: list[float | Tensor]) -> np.ndarray:
     """A column of floats and scalar tensors as float32, with one copy from the device."""
     if any(isinstance(value, Tensor) for value in column):
         device = next(value.device for value in column if isinstance(value, Tensor))
-        column = torch.stack(
-            [torch.as_tensor(v, dtype=torch.float64, device=device).reshape(()) for v in column]
-        ).cpu()
+        numbers = [torch.as_tensor(v, dtype=torch.float64, device=device) for v in column]
+        return torch.stack([number.reshape(()) for number in numbers]).cpu().numpy().astype("f4")
     return np.asarray(column, dtype=np.float32)

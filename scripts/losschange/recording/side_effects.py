@@ -33,7 +33,8 @@ def without_side_effects(
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()] if training else []
     numpy_state, python_state = np.random.get_state(), random.getstate()
     # manual_seed seeds every GPU, so the state of every GPU is saved.
-    devices = range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count() if started else 0)
     with torch.random.fork_rng(list(devices)), torch.enable_grad():
         torch.manual_seed(seed)
         try:
