@@ -14,11 +14,13 @@ import xarray as xr
 from losschange.cube.estimators import INTERVAL_RULES, parse_estimator, texts_of
 
 from .profiles import ATTENTION, FEED_FORWARD, INNER_STACKS, ProfileError
-from .resampling import FEWEST_PIECES, local_draw
+from .resampling import FEWEST_PIECES, STRETCH, local_draw
 
 # Self-attention, heads summed, and feed-forward; without biases and norms.
 GROUPS = {"attention": (*ATTENTION, "out"), "feed-forward": FEED_FORWARD}
 DRAWS = 1000
+# The variance within a stretch of n pieces is (n - 1) / n of the true one.
+WIDENING = (STRETCH / (STRETCH - 1)) ** 0.5
 INTERVAL = (2.5, 97.5)  # per cent of the resamplings
 
 
@@ -139,6 +141,7 @@ class _Pieces:
             random = np.random.default_rng(seed)
             for draw in range(draws):
                 weights[draw] = np.bincount(local_draw(length, random), minlength=length)
+            weights = 1 + WIDENING * (weights - 1)
         groups = {}
         for group, components in GROUPS.items():
             columns = [self.components.index(name) for name in components]
