@@ -42,7 +42,7 @@ def test_losses_and_lca_say_that_they_are_in_nats(path):
     with open_cube(path) as cube:
         named = [n for n in cube.data_vars if "lca" in n or "loss" in n.removesuffix("loss_scale")]
         named += [n for n in cube.data_vars if n.endswith("_error")]
-        assert len(named) == 9
+        assert len(named) == 12
         for name in named:
             assert "nats per target token" in cube[name].attrs["long_name"], name
 

@@ -1,8 +1,8 @@
-"""Where a training stands, read from the parts that it has written so far, or from a cube.
+"""The state of a training, read from the parts that it has written so far, or from a cube.
 
-A training writes and drops parts while this reads: every part is opened once, in order, and what
-has vanished since the folder was listed ends the reading without an error. Nothing but a few
-numbers per update is kept in memory.
+The training may write and drop parts at the same time. Every part is opened once, in order; at the
+first one that has vanished since the folder was listed, reading ends without an error. Only a few
+numbers per update are held in memory.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ PLACES = (".", "parts", "state/parts")
 
 
 class StatusError(ValueError):
-    """Nothing to read, or nothing of what was asked."""
+    """There is nothing to read, or the estimator asked for was not recorded."""
 
 
 @dataclass
 class ProbeStatus:
-    """What a probe saw from the start of the training to its last look.
+    """What a probe measured from the start of the training to its last evaluation.
 
     Parameters
     ----------
     updates : int
-        Made before its last look.
+        Made before its last evaluation.
     loss_before, loss : float
-        Its loss at the start and at the last look, nats per target token.
+        Its loss at the start and at the last evaluation, nats per target token.
     total : float
         Sum of its LCA.
     batch_total : float
@@ -69,7 +69,7 @@ class ProbeStatus:
 
 @dataclass
 class RunStatus:
-    """What the parts of a training say together.
+    """What the parts of a training hold together.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def find_records(path: str | os.PathLike[str]) -> list[Path]:
         if parts:
             return [part for _, _, part in parts]
     raise StatusError(
-        f"no parts yet in {path}: a training writes them with its checkpoints; look again after "
+        f"no parts yet in {path}: a training writes them with its checkpoints; try again after "
         "the first one"
     )
 
@@ -207,7 +207,7 @@ def read_status(path: str | os.PathLike[str]) -> RunStatus:
             # netCDF4's own error for bytes that do not decompress
             raise CubeError(f"{file} is damaged ({error})") from None
     if status is None:
-        raise StatusError(f"the parts in {path} were dropped just now; look again")
+        raise StatusError(f"the parts in {path} were dropped just now; try again")
     running = np.concatenate([[0.0], np.cumsum(status.batch)])
     for found in status.probes.values():
         found.batch_total = float(running[found.updates - status.updates_before])
