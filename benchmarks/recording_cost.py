@@ -96,7 +96,7 @@ def measure(
     }
     trainers = {}
     for variant in ("", *variants):
-        recording = configuration.recording.model_dump() | {
+        recording = configuration.recording.settings() | {
             "estimators": VARIANTS[variant][0] if variant else {},
             "probe_tokens": PROBE_TOKENS,
             "details": {},

@@ -144,7 +144,7 @@ def build_row(objective, way, changes, recording, configuration, data, folder, d
     model = parse(objective)
     settings = configuration.training_of(model).model_dump() | changes
     estimators = RECORDINGS[recording]
-    recorded = configuration.recording.model_dump() | {
+    recorded = configuration.recording.settings() | {
         "estimators": estimators or {},
         "details": {},
     }

@@ -35,7 +35,10 @@ for training, (trained, seed_of_training) in REPLICATES.items():
         name:
             rule_name("train_model", training)
         input:
-            token_files(trained.tokens, ["train", "valid"]),
+            token_files(
+                trained.tokens,
+                ["train", "valid"] + CONFIGURATION.recording_of(trained).other_splits(),
+            ),
             # Said in the cube, but no reason to train again.
             provenance=ancient(f"{RESULTS}/corpora/{trained.corpus}/provenance.json"),
         output:
@@ -61,7 +64,7 @@ for training, (trained, seed_of_training) in REPLICATES.items():
             state=f"{RESULTS}/models/{training}/state",
             model=trained.name,
             seed=seed_of_training,
-            recording=json.dumps(CONFIGURATION.recording.model_dump()),
+            recording=json.dumps(CONFIGURATION.recording_of(trained).settings()),
             kept=json.dumps(
                 {**kept_updates(training), "precision": CONFIGURATION.snapshots.precision}
             ),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from losschange.cube.format import PROBES, STEPS_PER_CHUNK, Cell, CubeLayout
+from losschange.cube.estimators import parse_estimator
+from losschange.cube.format import STEPS_PER_CHUNK, Cell, CubeLayout
 from losschange.cube.writer import CubeWriter
 
 LANGUAGES = ("en", "de", "fi", "et")
@@ -35,6 +36,11 @@ PROBE_LOSSES = {"train": (10.0, 3.8), "valid": (10.0, 4.1)}
 RULE_ERRORS = {"probe": (-0.015, 0.02), "simpson": (0.0002, 0.001)}
 LOSS_DETAILS = ("loss_before", "loss", "error")
 FRESH_SHARE = 0.4  # of what the training batch's own gradient allocates
+
+
+def is_probe(estimator: str) -> bool:
+    """Whether its records have losses beside them."""
+    return parse_estimator(estimator).is_probe
 
 
 def model_attributes(model: str) -> dict[str, str]:
@@ -101,15 +107,15 @@ def write_cube(
     layout = make_layout(attributes["objective"], layers, heads)
     numbers = np.arange(1, steps + 1)
     recorded = {name: numbers[stride - 1 :: stride] for name, stride in (estimators or {}).items()}
-    for name in recorded.keys() & PROBES.keys():
+    for name in filter(is_probe, list(recorded)):
         recorded[name] = np.union1d(recorded[name], steps)
-    details = {name: LOSS_DETAILS for name in recorded if name in PROBES}
+    details = {name: LOSS_DETAILS for name in recorded if is_probe(name)}
     valid = [(step, 4 + 6 * np.exp(-6 * step / steps)) for step in range(0, steps + 1, steps // 4)]
     with CubeWriter(path, layout, numbers, attributes, recorded, valid, details) as writer:
         for position, name in enumerate(["batch", *recorded]):
             at = numbers if name == "batch" else recorded[name]
             for start, block in make_blocks(layout, at, steps, seed + 1000 * position):
-                if name in PROBES:
+                if is_probe(name):
                     losses = probe_losses(name, at, steps, start, len(block), seed)
                     writer.write_details(start, name, close_to(block, losses, name, seed + start))
                 elif name == "fresh":
@@ -140,7 +146,7 @@ def probe_losses(
 
     The estimators of one text see the same losses, whatever their strides.
     """
-    first, last = PROBE_LOSSES[PROBES[estimator]]
+    first, last = PROBE_LOSSES.get(parse_estimator(estimator).text, (10.0, 6.0))
     updates = np.concatenate([[0], at])[start : start + length + 1]
     fallen = (1 - np.exp(-6 * updates / steps)) / (1 - np.exp(-6))
     uneven = np.random.default_rng(seed).normal(0, 0.02, steps + 1)[updates]
@@ -152,7 +158,7 @@ def close_to(
 ) -> dict[str, np.ndarray]:
     """Scale records (n, cells) in place until they nearly sum to a loss's changes; details."""
     change = np.diff(losses)
-    bias, spread = RULE_ERRORS[estimator.removesuffix("_valid")]
+    bias, spread = RULE_ERRORS[parse_estimator(estimator).rule]
     noise = np.random.default_rng(seed).normal(bias, spread, len(change))
     block *= (change * (1 + noise) / block.sum(axis=1))[:, None]
     error = block.astype(np.float32).sum(axis=1, dtype=np.float64) - change

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from losschange.cube.format import ESTIMATORS, PROBES, Cell, open_cube
+from estimator_names import ESTIMATORS, PROBES
+from losschange.cube.estimators import parse_estimator
+from losschange.cube.format import Cell, open_cube
 from losschange.cube.parts import PartStore
 from small_models import (
     PROBES as PROBE_LOSSES,
@@ -39,7 +41,7 @@ def conserved(tmp_path_factory):
 
 def total(cube, estimator):
     """Sum over cells and steps, in float64."""
-    return float(np.nansum(cube[ESTIMATORS[estimator][0]].values.astype("f8")))
+    return float(np.nansum(cube[parse_estimator(estimator).variable].values.astype("f8")))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_probes_sum_to_the_measured_change_of_the_loss(conserved, estimator, tol
 @pytest.mark.parametrize("estimator", PROBES)
 def test_the_error_is_what_the_cells_sum_to_less_the_measured_change(conserved, estimator):
     cube, _ = conserved
-    sums = np.nansum(cube[ESTIMATORS[estimator][0]].values.astype("f8"), axis=(1, 2, 3))
+    sums = np.nansum(cube[parse_estimator(estimator).variable].values.astype("f8"), axis=(1, 2, 3))
     before, after = cube[f"{estimator}_loss_before"].values, cube[f"{estimator}_loss"].values
     np.testing.assert_allclose(cube[f"{estimator}_error"], sums - (after - before), atol=1e-7)
     np.testing.assert_array_equal(before[1:], after[:-1])
@@ -76,7 +78,7 @@ def test_the_training_batchs_own_gradient_counts_too_much_and_a_probe_does_not(c
     assert ratios["probe"] == pytest.approx(1, abs=0.01)
     # It also hides the steps that raised the loss.
     sums = {
-        name: cube[ESTIMATORS[name][0]].sum(("layer", "component", "head"))
+        name: cube[parse_estimator(name).variable].sum(("layer", "component", "head"))
         for name in ("batch", "probe")
     }
     positive = {name: float((found > 0).mean()) for name, found in sums.items()}

@@ -7,11 +7,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 
 from losschange.command import main
-from losschange.cube import run_status as reading
-from losschange.cube.run_status import read_standing
+from losschange.cube import run_status
+from losschange.cube.format import open_cube
+from losschange.cube.run_status import read_status
 from losschange.recording.attachment import attach
 from losschange.recording.partition import Rule, Schema
 
@@ -87,7 +87,7 @@ def part_of(text, title):
 def test_the_cells_and_their_shares_are_those_of_the_cube(recorded, capsys):
     status, text, errors = show(capsys, recorded, "--top", "3")
     assert (status, errors) == (0, "")
-    with xr.open_dataset(recorded.parent / "clm-xx.nc") as cube:
+    with open_cube(recorded.parent / "clm-xx.nc") as cube:
         totals = cube["lca"].astype(np.float64).sum("step", min_count=1).to_series().dropna()
         labels = dict(zip(cube["layer"].values, cube["label"].values))
     ordered = totals.sort_values()
@@ -106,7 +106,7 @@ def test_the_cells_and_their_shares_are_those_of_the_cube(recorded, capsys):
 
 def test_update_losses_and_learning_rate(recorded, capsys):
     _, text, _ = show(capsys, recorded)
-    with xr.open_dataset(recorded.parent / "clm-xx.nc") as cube:
+    with open_cube(recorded.parent / "clm-xx.nc") as cube:
         loss = cube["loss"].values
     assert re.search(r"^update +40$", text, re.MULTILINE)
     expected = f"{loss[20:].mean():.4f} (mean of the last 20 updates; "
@@ -119,7 +119,7 @@ def test_update_losses_and_learning_rate(recorded, capsys):
 def test_conservation_holds_each_probe_against_its_own_loss(recorded, capsys):
     _, text, _ = show(capsys, recorded)
     rows = {row[0]: row[1:] for row in part_of(text, "conservation")}
-    with xr.open_dataset(recorded.parent / "clm-xx.nc") as cube:
+    with open_cube(recorded.parent / "clm-xx.nc") as cube:
         cube = cube.astype(np.float64)
         # the parts before the training ended: the probe of stride 3 last looked at update 39
         for name, last, axis in (("probe", 39, "step_probe"), ("simpson_valid", 40, "step")):
@@ -196,17 +196,17 @@ def test_parts_that_vanish_and_appear_while_they_are_read(recorded, tmp_path, mo
         opened.append(path)
         return open_cube(path)
 
-    open_cube = reading.open_cube
-    monkeypatch.setattr(reading, "open_cube", open_and_train_on)
-    standing = read_standing(tmp_path)
-    assert standing.updates == 20 and len(standing.loss) == 20
-    assert standing.probes["probe"].updates == 18
+    open_cube = run_status.open_cube
+    monkeypatch.setattr(run_status, "open_cube", open_and_train_on)
+    status = read_status(tmp_path)
+    assert status.updates == 20 and len(status.loss) == 20
+    assert status.probes["probe"].updates == 18
 
 
 def test_a_hole_in_the_parts_ends_the_reading(recorded, tmp_path):
     shutil.copytree(recorded / "state" / "parts", tmp_path / "parts")
     sorted((tmp_path / "parts").iterdir())[1].unlink()
-    assert read_standing(tmp_path).updates == 10
+    assert read_status(tmp_path).updates == 10
 
 
 def test_a_training_without_probes_or_losses_says_so(tmp_path, capsys):

@@ -200,3 +200,66 @@ def test_synthetic_sources():
     for name in ("synthetic:", "synthetic:0", "synthetic:-3", "synthetic:5:web"):
         with pytest.raises(ValueError, match="allowed is synthetic:<pairs>"):
             synthetic_pairs(name)
+
+
+def recording(**changes):
+    """config.yaml with other keys under `recording`."""
+    loaded = values()
+    loaded["recording"] |= changes
+    return loaded
+
+
+RARE = {"split": "train", "tokens": {"frequency": [0, 0.25]}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"estimators": {"simpson_rare": 5}},
+            "simpson_rare looks at the text rare, which texts does not have; known: train, valid",
+        ),
+        ({"details": {"probe_rare": ["helped"]}}, "probe_rare looks at the text rare"),
+        ({"estimators": {"simpsn": 5}}, "recording.estimators.simpsn: found 'simpsn'; unknown"),
+        ({"estimators": {"batch": 2}}, "batch is always recorded at every update"),
+        (
+            {"texts": {"valid": RARE}},
+            "valid exists by itself",
+        ),
+        ({"texts": {"a b": RARE}}, "a text cannot be named 'a b'"),
+        (
+            {"texts": {"a": {"split": "train", "tokens": {}}}},
+            "texts.a.tokens: found none",
+        ),
+        (
+            {"texts": {"a": {"split": "train", "tokens": {"frequency": [1, 0]}}}},
+            "from a lower share of the text to a higher one",
+        ),
+        (
+            {"texts": {"news": {"split": "newstest2018"}}, "estimators": {"probe_news": 5}},
+            "recording.estimators.probe_news: it looks at the split newstest2018, of which there "
+            "is no text for clm-en",
+        ),
+    ],
+)
+def test_texts_that_cannot_be_recorded_are_refused_with_their_key(changes, message):
+    assert message in "\n".join(mistakes(recording(**changes)))
+
+
+def test_texts_of_the_main_models_are_left_out_of_the_others():
+    """And without texts, what is recorded is told in the words of before."""
+    texts = {"rare": {**RARE, "models": "main"}, "news": {"split": "test"}}
+    estimators = {"probe": 10, "simpson_rare": 20, "fresh_news": 5}
+    loaded = recording(texts=texts, estimators=estimators, details={"simpson_rare": ["helped"]})
+    for corpus in loaded["corpora"].values():
+        corpus["test"] = corpus["test"] or 10
+    configuration = load_configuration(loaded)
+    main, other = (configuration.recording_of(parse_model(n)) for n in ("clm-en", "clm-fi"))
+    assert main.strides == {"batch": 1, **estimators}
+    assert other.strides == {"batch": 1, "probe": 10, "fresh_news": 5} and other.details == {}
+    assert main.settings()["texts"] == {
+        "rare": {"split": "train", "tokens": {"frequency": (0, 0.25)}}, "news": {"split": "test"}
+    }  # fmt: skip
+    assert main.other_splits() == ["test"]
+    plain = load_configuration(values())
+    assert "texts" not in plain.recording_of(parse_model("clm-en")).settings()

@@ -150,19 +150,19 @@ def test_between_two_records_the_sum_runs_straight(whole, summary):
 
 
 def test_the_measured_course_ends_at_the_measured_change(whole, summary):
-    course = summary["loss_change"]
-    np.testing.assert_allclose(course[:, -1], summary["measured_change"], rtol=1e-9)
+    changes = summary["loss_change"]
+    np.testing.assert_allclose(changes[:, -1], summary["measured_change"], rtol=1e-9)
     losses = whole["simpson_loss"].values - whole["simpson_loss_before"].values[0]
     at = whole["step_simpson"].values
-    np.testing.assert_allclose(course.sel(measure="training_probe", bin=at), losses, rtol=1e-9)
+    np.testing.assert_allclose(changes.sel(measure="training_probe", bin=at), losses, rtol=1e-9)
     valid = whole["valid_loss"].values
     steps = whole["valid_step"].values
-    found = course.sel(measure="validation", bin=steps[1:])
+    found = changes.sel(measure="validation", bin=steps[1:])
     np.testing.assert_allclose(found, valid[1:] - valid[0])
     window = summary.attrs["window"]
     loss = whole["loss"].values.astype("f8")
     expected = loss[100 - window : 100].mean() - summary["loss_first"].item()
-    assert course.sel(measure="training", bin=100).item() == pytest.approx(expected)
+    assert changes.sel(measure="training", bin=100).item() == pytest.approx(expected)
 
 
 def test_a_bin_holds_the_measured_change_of_the_records_that_end_in_it(whole, summary):
@@ -171,7 +171,7 @@ def test_a_bin_holds_the_measured_change_of_the_records_that_end_in_it(whole, su
     expected = np.zeros(STEPS)
     expected[whole["step_probe"].values - 1] = change
     np.testing.assert_allclose(found.sel(estimator="probe"), expected)
-    # Without a probe of its own: the course of the reference.
+    # Without a probe of its own: the changes of the reference.
     expected = summary["measured_change"].sel(measure="training_probe")
     np.testing.assert_allclose(found.sel(estimator=["batch", "fresh"]).sum("bin"), expected)
 
@@ -188,7 +188,7 @@ def test_without_probes_their_measures_are_unknown(tmp_path):
 def test_every_number_has_a_unit_and_a_meaning(summary, tmp_path):
     write_summary(summary, tmp_path / "s.nc")
     with open_summary(tmp_path / "s.nc") as written:
-        assert written.attrs["summary_format"] == 4
+        assert written.attrs["summary_format"] == 5
         assert written["reference"].values.tolist() == summary["reference"].values.tolist()
         names = (
             "total",

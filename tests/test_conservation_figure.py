@@ -209,3 +209,25 @@ def test_a_missing_summary_is_named(paths, tmp_path):
     with pytest.raises(UserError, match="cannot make figureC: no summary at"):
         write_figure("C", tmp_path / "figureC", [tmp_path / "x.nc"])
     assert not list(tmp_path.iterdir())
+
+
+def test_an_estimator_on_another_text_is_drawn_beside_that_text(tmp_path):
+    """Its own colour, the measured loss of its text, and a name in the notes."""
+    from losschange.plots.estimator_key import gradient_name, looks_of, measure_name
+
+    strides = {"probe": 5, "simpson_rare": 10}
+    write_cube(tmp_path / "c.nc", "clm-en", 100, 2, 2, estimators=strides)
+    profile = conservation_profile(summarise_cube(tmp_path / "c.nc"))
+    assert profile.texts == ["train", "valid", "rare"]
+    assert profile.references["simpson_rare"] == "rare_probe"
+    looks = looks_of(profile.sums)
+    assert len({look["color"] for look in looks.values()}) == len(looks) == 3
+    assert gradient_name("simpson_rare") == "text rare, Simpson"
+    assert measure_name("rare_probe") == "rare probe"
+    figure = draw_conservation([profile], [profile])
+    figure.draw_without_rendering()
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert "rare probe" in texts and "simpson_rare" in texts and "_rare: rare probe" in texts
+    drawn = [line.get_ydata() for line in figure.axes[0].lines]
+    expected = profile.changes["rare_probe"][1]
+    assert any(np.array_equal(line, expected) for line in drawn if len(line) == len(expected))

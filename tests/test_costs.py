@@ -7,7 +7,7 @@ import yaml
 from losschange.cube.format import open_cube
 from objectives import OBJECTIVES
 from running.configuration_check import ConfigurationError, load_configuration
-from running.costs import looks_per_update, records_per_update, training_cost
+from running.costs import evaluations_per_update, records_per_update, training_cost
 from running.models import parse_model
 from running.speeds import hardware_names, measurements, seconds_per_batch, size_of
 from text.corpus_costs import corpus_pairs, text_minutes
@@ -149,7 +149,7 @@ def test_looks_at_probes_are_counted_once_where_estimators_share_them():
     def looks(tolerance=None, **strides):
         off = dict.fromkeys(("fresh", "probe", "simpson", "probe_valid", "simpson_valid"), 0)
         recording = {"estimators": off | strides, "simpson_tolerance": tolerance, "details": {}}
-        return looks_per_update(configuration(recording=recording).recording)
+        return evaluations_per_update(configuration(recording=recording).recording)
 
     assert looks() == []
     assert looks(fresh=4) == [(4096, 0.25)]

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.cube.format import COMPONENTS, ESTIMATORS, PROBES, open_cube, steps_of
+from estimator_names import ESTIMATORS, PROBES
+from losschange.cube.estimators import parse_estimator
+from losschange.cube.format import COMPONENTS, open_cube, steps_of
 from losschange.recording.partition import Rule, Schema
 from small_models import PROBES as PROBE_LOSSES
 from small_models import (
@@ -157,7 +159,7 @@ def test_equals_the_slow_reference_cell_by_cell(recorded, estimator):
     cube, reference, strides = recorded
     expected = intervals(estimator, strides)
     assert steps_of(cube, estimator).tolist() == [end for _, end in expected]
-    variable = cube[ESTIMATORS[estimator][0]]
+    variable = cube[parse_estimator(estimator).variable]
     for position, (start, end) in enumerate(expected):
         products, noise, losses = reference.allocate(estimator, start, end)
         products, noise = reference.by_cell(products), reference.by_cell(noise)
@@ -198,7 +200,7 @@ def test_positive_parts_and_shares_of_helpers_equal_the_slow_reference(recorded,
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_the_cells_sum_to_the_inner_product_of_all_scalars(recorded, estimator):
     cube, reference, strides = recorded
-    sums = cube[ESTIMATORS[estimator][0]].sum(("layer", "component", "head")).values
+    sums = cube[parse_estimator(estimator).variable].sum(("layer", "component", "head")).values
     for found, (start, end) in zip(sums, intervals(estimator, strides)):
         products, noise, _ = reference.allocate(estimator, start, end)
         total = float(sum(product.sum() for product in products))
@@ -209,7 +211,7 @@ def test_the_cells_sum_to_the_inner_product_of_all_scalars(recorded, estimator):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_a_parameter_outside_the_loss_has_exactly_nothing(recorded, estimator):
     cube, _, _ = recorded
-    unused = cube[ESTIMATORS[estimator][0]].sel(layer=0, component="norm", head="none")
+    unused = cube[parse_estimator(estimator).variable].sel(layer=0, component="norm", head="none")
     assert unused.notnull().all() and np.all(unused.values == 0)
 
 

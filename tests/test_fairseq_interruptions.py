@@ -194,7 +194,7 @@ def test_a_recorded_number_that_is_not_finite_is_no_full_disk(tokens, tmp_path):
     training = in_process(tmp_path, "clm", tokens, total_updates=2, warmup_updates=1)
 
     def spoil(update, numbers):
-        training.task.recorder._rings["batch"]._table[0, 0] = float("inf")
+        training.task.recorder._buffers["batch"]._table[0, 0] = float("inf")
 
     with pytest.raises(RecordingError, match="update 1: the loss change of"):
         training.run(spoil, lambda: True)

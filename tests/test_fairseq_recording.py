@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import multiprocessing
 
-from losschange.cube.format import PROBES, open_cube
+from estimator_names import PROBES
+from losschange.cube.format import open_cube
 from losschange.cube.parts import PartStore
 from losschange_fairseq.building import build_trainer
 from losschange_fairseq.training import DutyIntervals, ResumableTraining
@@ -49,9 +50,10 @@ def recorded(store, variable):
     return np.concatenate(found)
 
 
-def tracks(run):
+def probes_of(run):
     """The probes of a training."""
-    return [track for intervals in run.task.recorder._intervals for track in intervals.tracks]
+    recorder = run.task.recorder
+    return [probe for schedule in recorder._schedules for probe in schedule.integrators]
 
 
 def parameters_of(run):
@@ -109,13 +111,14 @@ def test_every_estimator_equals_a_slow_reference(objective, tokens, tmp_path):
         for update, (before, after) in enumerate(points, start=1):
             moves = [b.double() - a.double() for a, b in zip(before, after, strict=True)]
             if estimator == "fresh":
-                recorder._fresh._source.dataset.set_epoch(update)
-                samples = recorder._fresh._source.draw(RECORDING["fresh_tokens"], (2, update))
+                source = recorder._fresh["fresh"]._source
+                source.dataset.set_epoch(update)
+                samples = source.draw(RECORDING["fresh_tokens"], (2, update))
                 weights = gradient(samples, before)[1]
             else:
                 split = PROBES[estimator]
-                track = next(t for t in tracks(run) if estimator in t.estimators)
-                samples = track.measure.samples
+                probe = next(t for t in probes_of(run) if estimator in t.estimators)
+                samples = probe.measure.samples
                 middle = [a.double() + m / 2 for a, m in zip(before, moves, strict=True)]
                 ends = [gradient(samples, point) for point in (before, middle, after)]
                 (loss, first), (_, half), (later, last) = ends
@@ -149,11 +152,11 @@ def test_masks_and_text_of_probes_come_from_the_seed_alone(tokens, tmp_path):
         train(tmp_path / name, "mlm", tokens, {"probe": 1, "probe_valid": 1}, total_updates=updates)
         for name, updates in (("one", 5), ("two", 30))
     ]
-    for first, second in zip(*(tracks(run) for run in runs), strict=True):
+    for first, second in zip(*(probes_of(run) for run in runs), strict=True):
         for one, two in zip(first.measure.samples, second.measure.samples, strict=True):
             assert torch.equal(one["net_input"]["src_tokens"], two["net_input"]["src_tokens"])
             assert torch.equal(one["target"], two["target"])
-    train_probe, valid_probe = (track.measure.samples for track in tracks(runs[0]))
+    train_probe, valid_probe = (probe.measure.samples for probe in probes_of(runs[0]))
     assert not torch.equal(train_probe[0]["id"], valid_probe[0]["id"])
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.cube.format import ESTIMATORS, PROBES, details_of, open_cube, steps_of
+from estimator_names import ESTIMATORS, PROBES
+from losschange.cube.estimators import parse_estimator
+from losschange.cube.format import details_of, open_cube, steps_of
 from losschange.cube.parts import PartStore
 from losschange.errors import RecordingError
 from losschange.recording import probe_schedule as intervals
@@ -74,10 +76,10 @@ def whole(tmp_path_factory):
 
 def test_every_estimator_has_its_own_steps_and_the_last_interval_is_closed(whole):
     with open_cube(whole) as cube:
-        for name, (variable, _) in ESTIMATORS.items():
+        for name in ESTIMATORS:
             assert steps_of(cube, name).tolist() == ENDS[name]
             axis = "step" if len(ENDS[name]) == UPDATES else f"step_{name}"
-            assert cube[variable].dims[0] == axis
+            assert cube[parse_estimator(name).variable].dims[0] == axis
         assert details_of(cube, "probe") == ["loss_before", "loss", "error", "positive"]
         assert details_of(cube, "fresh") == ["helped"] and details_of(cube, "batch") == []
 

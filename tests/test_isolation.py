@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from losschange.cube.format import ESTIMATORS
+from estimator_names import ESTIMATORS
 from losschange.cube.word_bins import bin_words
 from losschange.recording.attachment import attach
 from losschange.recording.partition import Rule, Schema

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from losschange.cube.format import PROBES
+from estimator_names import PROBES
 from losschange.recording import probe_schedule as intervals
 from losschange.recording.allocation import Row
 from small_models import attach_to, make_optimizer, make_transformer, train

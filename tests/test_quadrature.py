@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.cube.format import PROBES, open_cube
+from estimator_names import PROBES
+from losschange.cube.format import open_cube
 from losschange.cube.parts import PartStore, read_records
 from losschange.recording.partition import Rule, Schema, partition_parameters
 from losschange.recording.recorder import Recorder
@@ -53,7 +54,7 @@ def record_polynomial(folder, degree, stride, updates=7):
         PartStore(folder),
         strides=dict.fromkeys(("fresh", "probe", "simpson"), stride),
         probes={"train": loss},
-        fresh=lambda update: loss(path[update - 1])[1],
+        fresh={"train": lambda update: loss(path[update - 1])[1]},
     )
     for before, after in zip(path, path[1:]):
         loss.theta = before

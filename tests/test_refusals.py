@@ -96,7 +96,7 @@ def without_output(model):
             RecordingError,
             "'simpson' needs a probe of train text",
         ),
-        ({"estimators": ["fresh"], "fresh": None}, RecordingError, '"fresh" needs a function'),
+        ({"estimators": ["fresh"], "fresh": None}, RecordingError, "'fresh' needs a function"),
         (
             {"details": {"batch": ["helpful"]}},
             RecordingError,

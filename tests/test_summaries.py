@@ -82,17 +82,17 @@ def test_positives_are_counted_over_layers_and_steps(whole, summary):
     assert batch["component_last_positive_step"].values[name] == last
 
 
-@pytest.mark.parametrize("reading", ["per_token", "summed", "scaled", "summed_scaled"])
-def test_largest_positive_is_found_under_each_reading(whole, summary, reading):
+@pytest.mark.parametrize("unit_convention", ["per_token", "summed", "scaled", "summed_scaled"])
+def test_largest_positive_is_found_under_each_unit_convention(whole, summary, unit_convention):
     factor = {
         "per_token": np.ones(STEPS),
         "summed": whole["sample_size"].values,
         "scaled": whole["loss_scale"].values,
         "summed_scaled": whole["sample_size"].values * whole["loss_scale"].values.astype("f8"),
-    }[reading]
+    }[unit_convention]
     values = cells(whole, "lca").sel(component="W1").values * factor[:, None]
     step, layer = np.unravel_index(np.nanargmax(values), values.shape)
-    found = summary.sel(estimator="batch", reading=reading, component="W1")
+    found = summary.sel(estimator="batch", unit_convention=unit_convention, component="W1")
     assert found["component_largest_positive"] == pytest.approx(values[step, layer])
     assert found["component_largest_positive_step"] == step + 1
     assert found["component_largest_positive_layer"] == layer
@@ -105,7 +105,7 @@ def test_bins_hold_count_sum_and_largest_of_positive_values(whole, summary):
     assert first[0] == 1 and last[-1] == STEPS and np.array_equal(first[1:], last[:-1] + 1)
     parts = [values[a - 1 : b] for a, b in zip(first, last, strict=True)]
     assert np.array_equal(found["binned_positive_count"], [(p > 0).sum() for p in parts])
-    plain = found.sel(reading="per_token")
+    plain = found.sel(unit_convention="per_token")
     np.testing.assert_allclose(plain["binned_positive_sum"], [p.sum() for p in parts])
     np.testing.assert_allclose(plain["binned_positive_max"], [p.max() for p in parts])
 
@@ -165,10 +165,12 @@ def test_a_single_step_is_enough(tmp_path):
     assert summary["component_last_positive_step"].sel(component="key").item() == 1
 
 
-def test_a_reading_is_unknown_where_its_factor_is(tmp_path):
+def test_a_unit_convention_is_unknown_where_its_factor_is(tmp_path):
     path = write_small(tmp_path / "c.nc", [[1, 1], [1, 1]], loss_scale=np.array([1, np.nan]))
     largest = summarise(path)["component_largest_positive"].sel(component="key").squeeze()
-    assert largest.sel(reading="summed") == 1 and np.isnan(largest.sel(reading="scaled"))
+    assert largest.sel(unit_convention="summed") == 1 and np.isnan(
+        largest.sel(unit_convention="scaled")
+    )
 
 
 def test_a_positive_total_has_a_t90_and_zero_has_none(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from losschange.cube.format import PROBES
+from estimator_names import PROBES
 from small_models import attach_to, make_transformer, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")

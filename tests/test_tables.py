@@ -48,17 +48,17 @@ def test_table1_puts_the_papers_counts_beside_the_measured_ones(paths):
     assert rows["cross key"][1] == MISSING and rows["cross key"][3].isdigit()
 
 
-def test_table1_gives_the_largest_value_under_each_reading(paths):
+def test_table1_gives_the_largest_value_under_each_unit_convention(paths):
     summary = open_summary(paths[0])
     rows = by_name(positive_table([summary], "batch"))
     largest = summary["component_largest_positive"].sel(estimator="batch")
     seven = ["embedding", "key", "query", "value", "out", "W1", "W2"]
-    for reading, name in (
+    for convention, name in (
         ("per_token", "per token"),
         ("summed_scaled", "summed over tokens × loss scale"),
     ):
         printed, here = rows[f"overall max., {name}"]
-        expected = largest.sel(reading=reading, component=seven).max().item()
+        expected = largest.sel(unit_convention=convention, component=seven).max().item()
         assert printed == "5.58 (key)"
         assert here.split()[0] == number_text(expected)
 

@@ -3,12 +3,13 @@
 Knows neither fairseq nor Snakemake. To record a training of your own: `attach`, or a callback of
 `losschange.adapters`.
 
-Read in this order: `cube` (what is recorded), `partition` (which parameter belongs to which cell)
-and `schemas` (for common models), `allocation` (the mathematics), `tracks` (probes along a
-training), `recorder` (when to look at a training), `attachment` (how it follows an optimizer),
-`cube_writer`, `parts` and `assembly` (how a growing cube survives a crash), `streaming` and
-`summaries` (one pass over a cube), `profiles` and `plots`, `standing` and `command` (a look at a
-running training).
+Read in this order: `cube.format` and `cube.estimators` (what is recorded), `recording.partition`
+(which parameter belongs to which cell) and `schemas` (for common models), `recording.allocation`
+(the mathematics), `recording.probe_integrator` and `recording.probe_schedule` (probes along a
+training), `recording.recorder` (what happens before and after an update), `recording.attachment`
+(how it follows an optimizer), `cube.writer`, `cube.parts` and `cube.assembly` (how a growing cube
+survives a crash), `analysis.streaming` and `analysis.summaries` (one pass over a cube),
+`analysis.profiles` and `plots`, `cube.run_status` and `command` (the state of a running training).
 """
 
 from importlib import import_module
@@ -19,25 +20,25 @@ RECORDING_VERSION = 2
 # Where the public names live. They are imported when they are used: the workflow reads the version
 # above for every command, and PyTorch takes seconds to load.
 _PLACES = {
-    "AttachedRecorder": "attachment",
-    "CubeError": "cube",
-    "PartitionError": "partition",
+    "AttachedRecorder": "recording.attachment",
+    "CubeError": "cube.format",
+    "PartitionError": "recording.partition",
     "RecordingError": "errors",
-    "Rule": "partition",
-    "Schema": "partition",
-    "WordBins": "word_bins",
-    "attach": "attachment",
-    "bin_words": "word_bins",
+    "Rule": "recording.partition",
+    "Schema": "recording.partition",
+    "WordBins": "cube.word_bins",
+    "attach": "recording.attachment",
+    "bin_words": "cube.word_bins",
     "gpt2_schema": "schemas",
     "llama_schema": "schemas",
-    "open_cube": "cube",
-    "summarise_cube": "summaries",
+    "open_cube": "cube.format",
+    "summarise_cube": "analysis.summaries",
     "transformer_encoder_schema": "schemas",
 }
 __all__ = ["RECORDING_VERSION", *_PLACES]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     """Import a public name from the module that it lives in."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .analysis.profiles import layer_profile
 from .cube.format import Cell, CubeError
-from .cube.run_status import RunStatus, StandingError, read_standing
+from .cube.run_status import RunStatus, StatusError, read_status
 
 # Folders that are called so in every training.
 PLACE_NAMES = ("parts", "state")
@@ -36,25 +36,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        standing = read_standing(options.path)
-        standing.attributes = {"model": _model_name(options.path), **standing.attributes}
-        lines = list(describe(standing, options.estimator, options.top))
+        status = read_status(options.path)
+        status.attributes = {"model": _model_name(options.path), **status.attributes}
+        lines = list(describe(status, options.estimator, options.top))
         if options.figure:
-            draw_standing(standing, options.estimator, options.figure)
+            draw_status(status, options.estimator, options.figure)
             lines.append(f"figure         {options.figure}")
         print("\n".join(lines))
-    except (StandingError, CubeError, OSError) as error:
+    except (StatusError, CubeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def describe(standing: RunStatus, estimator: str, top: int) -> Iterator[str]:
+def describe(status: RunStatus, estimator: str, top: int) -> Iterator[str]:
     """What there is to say about a training, line by line.
 
     Parameters
     ----------
-    standing : RunStatus
+    status : RunStatus
     estimator : str
         Whose cells are listed.
     top : int
@@ -62,54 +62,54 @@ def describe(standing: RunStatus, estimator: str, top: int) -> Iterator[str]:
 
     Raises
     ------
-    StandingError
+    StatusError
         If the estimator was not recorded.
     """
-    cells = standing.cells(estimator)
-    yield f"model          {standing.attributes['model']}"
-    yield f"update         {standing.updates}"
-    yield f"loss           {_loss(standing)}"
-    yield f"validation     {_validation(standing)}"
-    yield f"learning rate  {_number(standing.rate[-1], '.3g')}"
-    yield from _conservation(standing)
+    cells = status.cells(estimator)
+    yield f"model          {status.attributes['model']}"
+    yield f"update         {status.updates}"
+    yield f"loss           {_loss(status)}"
+    yield f"validation     {_validation(status)}"
+    yield f"learning rate  {_number(status.rate[-1], '.3g')}"
+    yield from _conservation(status)
     total = sum(nats for _, nats in cells)
     top = max(1, min(top, len(cells)))
     yield f"sum of all LCA, estimator {estimator}: {total:.4f} nats (negative: the loss fell)"
     yield f"the {top} most helpful cells"
-    yield from _table(standing, cells[:top], total)
+    yield from _table(status, cells[:top], total)
     yield f"the {top} least helpful cells"
-    yield from _table(standing, cells[: -top - 1 : -1], total)
+    yield from _table(status, cells[: -top - 1 : -1], total)
 
 
-def draw_standing(standing: RunStatus, estimator: str, figure: str | os.PathLike) -> None:
+def draw_status(status: RunStatus, estimator: str, figure: str | os.PathLike) -> None:
     """Draw Figure 1 of what was recorded so far.
 
     Parameters
     ----------
-    standing : RunStatus
+    status : RunStatus
     estimator : str
     figure : path
         Ends in .png, .pdf or .svg; replaced when complete.
 
     Raises
     ------
-    StandingError
+    StatusError
         If the figure's format is unknown, matplotlib is missing, or there are no layers to draw.
     """
     figure = Path(figure)
     if figure.suffix not in METADATA:
-        raise StandingError(f"{figure} should end in one of {', '.join(METADATA)}")
-    standing.check_estimator(estimator)
-    if not {"encoder", "decoder"} & set(standing.layout.stacks):
-        raise StandingError("the model has no Transformer layers, so there is nothing to draw")
+        raise StatusError(f"{figure} should end in one of {', '.join(METADATA)}")
+    status.check_estimator(estimator)
+    if not {"encoder", "decoder"} & set(status.layout.stacks):
+        raise StatusError("the model has no Transformer layers, so there is nothing to draw")
     try:
         from .plots.layer_bars import draw_layer_bars
         from .plots.style import freeze_layout, house_style
     except ImportError as error:
-        raise StandingError(
+        raise StatusError(
             f"a figure needs matplotlib ({error}); install it, or leave --figure out"
         ) from None
-    profile = layer_profile(standing.summary(), estimator)
+    profile = layer_profile(status.summary(), estimator)
     figure.parent.mkdir(parents=True, exist_ok=True)
     temporary = figure.with_name(f".{figure.name}.{os.getpid()}.tmp")
     try:
@@ -141,8 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _loss(standing: RunStatus) -> str:
-    last, before, count = standing.loss_means()
+def _loss(status: RunStatus) -> str:
+    last, before, count = status.loss_means()
     if math.isnan(last):
         return "not recorded"
     text = f"{last:.4f} (mean of the last {count} updates"
@@ -152,21 +152,21 @@ def _loss(standing: RunStatus) -> str:
     return f"{text}; {abs(last - before):.4f} {way} than of the {count} before)"
 
 
-def _validation(standing: RunStatus) -> str:
-    if not standing.valid_losses:
+def _validation(status: RunStatus) -> str:
+    if not status.valid_losses:
         return "not measured yet"
-    step, loss = standing.valid_losses[-1]
-    best_step, best = min(standing.valid_losses, key=lambda found: found[1])
+    step, loss = status.valid_losses[-1]
+    best_step, best = min(status.valid_losses, key=lambda found: found[1])
     tail = "" if best_step == step else f"; lowest: {best:.4f} after {best_step}"
     return f"{loss:.4f} after update {step}{tail}"
 
 
-def _conservation(standing: RunStatus) -> Iterator[str]:
-    if not standing.probes:
+def _conservation(status: RunStatus) -> Iterator[str]:
+    if not status.probes:
         yield "conservation   not measured: no probe was recorded"
         return
     yield "conservation     sum of LCA    measured       error   share   batch   up to"
-    for name, found in standing.probes.items():
+    for name, found in status.probes.items():
         error = found.total - found.change
         yield (
             f"  {name:<14}{found.total:>11.4f} {found.change:>11.4f} {error:>11.2e}"
@@ -175,11 +175,11 @@ def _conservation(standing: RunStatus) -> Iterator[str]:
         )
 
 
-def _table(standing: RunStatus, cells: Sequence[tuple[Cell, float]], total: float) -> Iterator[str]:
+def _table(status: RunStatus, cells: Sequence[tuple[Cell, float]], total: float) -> Iterator[str]:
     for cell, nats in cells:
         head = "" if cell.head is None else f"head {cell.head}"
         yield (
-            f"  {standing.layout.labels[cell.layer]:<11}{cell.component:<12}{head:<8}"
+            f"  {status.layout.labels[cell.layer]:<11}{cell.component:<12}{head:<8}"
             f"{nats:>11.4g} nats {_ratio(nats, total, '8.2%')}"
         )
 

@@ -1,8 +1,9 @@
-"""Probes and fresh batches of a fairseq training: other text than the update's own."""
+"""Probes and fresh batches of a fairseq training: text other than the update's own."""
 
 from __future__ import annotations
 
 import copy
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,18 +13,26 @@ from fairseq import utils
 from fairseq.data import indexed_dataset
 from torch import Tensor
 
+from losschange.cube.estimators import TRAIN, VALID
+from losschange.errors import RecordingError
 from losschange.recording.attachment import trainable_parameters
 from losschange.recording.probe_integrator import Gradients
 from losschange.recording.side_effects import with_parameters, without_side_effects
 
-SEED_OF_SPLIT = {"train": 0, "valid": 1}
-SEED_OF_FRESH = 2
+from .texts import TargetFilter
+
+# Keys of random draws. Texts of one split draw the same sentences, so that they differ only in
+# the tokens that count.
+SEED_OF_SPLIT = {TRAIN: 0, VALID: 1}
+SEED_OF_FRESH, SEED_OF_OTHER_SPLITS = 2, 3
+# Draws of a fresh batch until it has a token that counts.
+MOST_DRAWS = 100
 # Half precision overflows at 65,504: leave room above the scale that training has found.
 SCALE_MARGIN = 8
 
 
 class BatchGradient:
-    """Loss and gradient of given samples, leaving no trace on the training.
+    """Loss and gradient of given samples, without side effects on the training.
 
     Parameters
     ----------
@@ -94,26 +103,55 @@ class ProbeText:
 
 
 class FreshText:
-    """Gradient of training text newly drawn for every update, with dropout.
+    """Gradient of text newly drawn for every update, with dropout.
 
     Parameters
     ----------
     gradient : BatchGradient
     source : SampleSource
-        Of the training split.
     tokens : int
         Tokens of a draw.
+    select : TargetFilter, optional
+        Which target tokens count; all of them without it.
+
+    Raises
+    ------
+    RecordingError
+        When called, if no token of MOST_DRAWS draws counts.
     """
 
-    def __init__(self, gradient: BatchGradient, source: SampleSource, tokens: int):
+    def __init__(
+        self,
+        gradient: BatchGradient,
+        source: SampleSource,
+        tokens: int,
+        select: TargetFilter | None = None,
+    ):
         self._gradient, self._source, self._tokens = gradient, source, tokens
+        self._select = select
 
     def __call__(self, update: int) -> Gradients:
         """Gradients at the model's present parameters; everything is drawn by the update."""
         # The epoch decides the masks of a masked language model.
         self._source.dataset.set_epoch(update)
-        samples = self._source.draw(self._tokens, (SEED_OF_FRESH, update))
+        key = (SEED_OF_FRESH, update, *self._source.key_of_other_splits)
+        samples = self._source.draw(self._tokens, key)
+        if self._select is not None:
+            samples = self._selected(samples, update, key)
         return self._gradient(samples, training=True, seed=update)[1]
+
+    def _selected(
+        self, samples: Sequence[Mapping], update: int, key: tuple[int, ...]
+    ) -> list[Mapping]:
+        """The samples with the tokens that count alone; others are drawn where none counts."""
+        for number in range(1, MOST_DRAWS + 1):
+            if found := self._select(samples):
+                return found
+            samples = self._source.draw(self._tokens, (*key, number))
+        raise RecordingError(
+            f"update {update}: no target token counts in {MOST_DRAWS} fresh batches of the split "
+            f"{self._source.split!r}; raise fresh_tokens, or let more tokens count"
+        )
 
 
 class SampleSource:
@@ -122,23 +160,48 @@ class SampleSource:
     Parameters
     ----------
     task : fairseq task
-    split : {"train", "valid"}
+    split : str
+        One that the task's data folder holds.
     model : fairseq model
     seed : int
     max_tokens : int or None
         Tokens per batch; None = one batch.
+
+    Raises
+    ------
+    RecordingError
+        If the data folder has no such split.
     """
 
     def __init__(self, task, split: str, model, seed: int, max_tokens: int | None):
         side = copy.copy(task)
         side.datasets, side.dataset_to_epoch_iter = {}, {}
         with without_side_effects(model):
-            side.load_dataset(split, combine=False, epoch=1)
+            try:
+                side.load_dataset(split, combine=False, epoch=1)
+            except FileNotFoundError:
+                raise RecordingError(
+                    f"the data folder {task.options.data} has no split {split!r} to record; "
+                    "binarise it with the model's vocabulary, or take its text out of the recording"
+                ) from None
         self.dataset = side.dataset(split)
+        self.split = split
         self._seed, self._max_tokens = seed, max_tokens
         self._limit = utils.resolve_max_positions(task.max_positions(), model.max_positions())
         self._cuda = next(model.parameters()).is_cuda
         self._model = model
+
+    @property
+    def key_of_other_splits(self) -> tuple[int, ...]:
+        """What sets apart the fresh draws of splits other than the training split."""
+        return () if self.split == TRAIN else (zlib.crc32(self.split.encode()),)
+
+    @property
+    def probe_key(self) -> tuple[int, ...]:
+        """Key of the draw that probes of this split look at."""
+        if self.split in SEED_OF_SPLIT:
+            return (SEED_OF_SPLIT[self.split],)
+        return (SEED_OF_OTHER_SPLITS, *self.key_of_other_splits)
 
     def draw(self, tokens: int, key: Sequence[int]) -> list[Mapping]:
         """Batches of about `tokens` tokens, or of the whole split if it has fewer.
@@ -171,10 +234,13 @@ class SampleSource:
         return [utils.move_to_cuda(sample) if self._cuda else sample for sample in samples]
 
 
-def word_counts(data: Path, words: int) -> np.ndarray:
-    """How often each of `words` words occurs in the training text of a data folder."""
+def word_counts(data: Path, words: int, language: str | None = None) -> np.ndarray:
+    """How often each of `words` words occurs in the training text of a data folder.
+
+    Of a translation's text, both sides are counted, or the one of `language`.
+    """
     counts = np.zeros(words, dtype=np.int64)
-    for path in sorted(data.glob("train.*bin")):
+    for path in sorted(data.glob("train.*bin" if language is None else f"train.*.{language}.bin")):
         kind = indexed_dataset.MMapIndexedDataset.Index(str(path.with_suffix(".idx"))).dtype
         ids = np.memmap(path, dtype=kind, mode="r")
         for start in range(0, len(ids), 2**24):

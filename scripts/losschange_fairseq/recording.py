@@ -1,4 +1,4 @@
-"""What is recorded beside the training batch's own gradient, and how it is built for fairseq."""
+"""Settings of a recording, and the functions of fairseq's objects that the recorder needs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from losschange.cube.format import PROBES
+import numpy as np
+
+from losschange.cube.estimators import parse_estimator
 from losschange.cube.word_bins import bin_words
+from losschange.errors import RecordingError
 from losschange.recording.partition import Partition
 
-from .probes import SEED_OF_SPLIT, BatchGradient, FreshText, ProbeText, SampleSource, word_counts
+from .probes import BatchGradient, FreshText, ProbeText, SampleSource, word_counts
+from .texts import TargetFilter, make_filter, parse_texts
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,8 @@ class RecordingSettings:
     ----------
     strides : mapping of estimator to int
         Updates between two records; 0 = not recorded. "batch" is recorded at every update.
+    texts : mapping of name to mapping
+        Texts beside "train" and "valid": fields of losschange_fairseq.texts.TextSettings.
     probe_tokens, fresh_tokens : int
         Tokens of each probe and of each fresh batch, drawn by seed.
     max_tokens : int or None
@@ -38,6 +44,7 @@ class RecordingSettings:
     """
 
     strides: Mapping[str, int] = field(default_factory=dict)
+    texts: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     probe_tokens: int = 4096
     fresh_tokens: int = 4096
     max_tokens: int | None = None
@@ -59,23 +66,40 @@ class RecordingSettings:
         ----------
         task, model, criterion, optimizer : of fairseq
         partition : Partition
+
+        Raises
+        ------
+        RecordingError
+            If an estimator's text is unknown, is not in the data folder, or has no token that
+            counts.
         """
         strides = {name: stride for name, stride in self.strides.items() if stride}
         gradient = BatchGradient(model, criterion, optimizer)
-        probed = sorted({PROBES[name] for name in strides if name in PROBES})
-        read = {*probed, "train"} if "fresh" in strides else probed
-        sources = {
-            split: SampleSource(task, split, model, self.seed, self.max_tokens) for split in read
-        }
-        probes = {
-            split: ProbeText(
-                gradient, sources[split].draw(self.probe_tokens, (SEED_OF_SPLIT[split],))
-            )
-            for split in probed
-        }
-        fresh = None
-        if "fresh" in strides:
-            fresh = FreshText(gradient, sources["train"], self.fresh_tokens)
+        texts = parse_texts(self.texts)
+        sources: dict[str, SampleSource] = {}
+        filters: dict[str, TargetFilter | None] = {}
+        probes: dict[str, ProbeText] = {}
+        fresh: dict[str, FreshText] = {}
+        for name in strides:
+            estimator = parse_estimator(name)
+            if estimator.rule == "batch":
+                continue
+            text = estimator.text
+            if text not in texts:
+                raise RecordingError(
+                    f"the estimator {name!r} looks at the text {text!r}, which is unknown; known: "
+                    f"{', '.join(texts)}"
+                )
+            split = texts[text].split
+            if split not in sources:
+                sources[split] = SampleSource(task, split, model, self.seed, self.max_tokens)
+            if text not in filters:
+                filters[text] = make_filter(text, texts[text], task, lambda: _target_counts(task))
+            if estimator.is_probe and text not in probes:
+                samples = self._probe_samples(text, sources[split], filters[text])
+                probes[text] = ProbeText(gradient, samples)
+            if estimator.rule == "fresh":
+                fresh[text] = FreshText(gradient, sources[split], self.fresh_tokens, filters[text])
         return {
             "strides": strides,
             "probes": probes,
@@ -85,6 +109,20 @@ class RecordingSettings:
             "simpson_tolerance": self.simpson_tolerance,
         }
 
+    def _probe_samples(
+        self, text: str, source: SampleSource, select: TargetFilter | None
+    ) -> list[Mapping]:
+        samples = source.draw(self.probe_tokens, source.probe_key)
+        if select is None:
+            return samples
+        selected = select(samples)
+        if not selected:
+            raise RecordingError(
+                f"the text {text!r} counts none of the target tokens in its probe of about "
+                f"{self.probe_tokens} tokens; raise probe_tokens, or let more tokens count"
+            )
+        return selected
+
     def _word_bins(self, task, partition: Partition):
         if not any("vocabulary" in names for names in self.details.values()):
             return None
@@ -93,3 +131,9 @@ class RecordingSettings:
         matrices = [name for name, shape in shapes if len(shape) == 2 and shape[0] == words]
         counts = word_counts(Path(task.options.data), words)
         return bin_words(counts, matrices, self.vocabulary_bins, self.vocabulary_division)
+
+
+def _target_counts(task) -> np.ndarray:
+    """How often each word is a target in the training text."""
+    language = getattr(task.options, "target_lang", None)
+    return word_counts(Path(task.options.data), len(task.target_dictionary), language)

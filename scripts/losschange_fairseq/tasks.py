@@ -1,7 +1,7 @@
 """fairseq tasks that record Loss Change Allocation at every update.
 
-There is one for every objective: a stock fairseq task of which only the moment of the optimizer's
-step is looked at.
+There is one for every objective: a stock fairseq task with the recorder called before and after
+the optimizer's step.
 """
 
 from dataclasses import dataclass, field
@@ -153,12 +153,12 @@ class RecordingTask:
             updates=update_num,
             **settings.measures(self, model, criterion, optimizer, partition),
         )
-        # Last: it drops the parts that are later than the checkpoint.
+        # Destructive: it drops parts later than the checkpoint, so it runs after all checks.
         store.begin(partition.layout, update_num)
         self.recorder.load_state_dict(state or {})
 
     def finish_recording(self) -> None:
-        """End the intervals that are open after the last update."""
+        """Close the intervals of probes that are open after the last update."""
         if self.recorder is not None:
             self.recorder.close(self._master_weights.parameters())
 

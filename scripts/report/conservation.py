@@ -6,8 +6,8 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from losschange.analysis.conservation import CONSERVED, MEASURES, REFERENCES
-from losschange.cube.format import ESTIMATORS, PROBES
+from losschange.analysis.conservation import CONSERVED, measures_of
+from losschange.cube.estimators import TRAIN, VALID, in_order, parse_estimator
 from report.inputs import EstimatorSum, Run
 from report.table_files import MISSING
 from report.values import (
@@ -29,9 +29,8 @@ MEANINGS = {
     "fresh": "gradient of a newly drawn batch, at the start of the update",
     "probe": "gradient of fixed training text, trapezoid rule between both ends of an interval",
     "simpson": "gradient of fixed training text, Simpson's rule along an interval",
-    "probe_valid": "as probe, of fixed validation text",
-    "simpson_valid": "as simpson, of fixed validation text",
 }
+TEXT_NAMES = {VALID: "validation text"}
 MEASURE_TITLES = {
     "training_probe": "training probe",
     "validation_probe": "validation probe",
@@ -58,7 +57,7 @@ def conservation_sentences(run: Run, failed: Sequence[str]) -> list[str]:
     known = _learned(run, failed)
     if not known:
         return ["No model of this run has learned and has a measured loss change to compare with."]
-    groups = [[e for e in known if e.reference == measure] for measure in REFERENCES]
+    groups = [[e for e in known if e.reference == measure] for measure in _measures(run)]
     sentences = [_claims(group) for group in groups if group]
     paper = [entry for entry in known if entry.estimator == PAPER_ESTIMATOR]
     over = [entry.model for entry in paper if entry.ratio > CONSERVED[1]]
@@ -78,14 +77,14 @@ def conservation_sentences(run: Run, failed: Sequence[str]) -> list[str]:
 def _claims(entries: Sequence[EstimatorSum]) -> str:
     """One sentence on the estimators that are held against the same measure."""
     claims = []
-    for name in ESTIMATORS:
+    for name in in_order({entry.estimator for entry in entries}):
         ratios = [entry.ratio for entry in entries if entry.estimator == name]
         if not ratios:
             continue
         claim = f"``{name}`` {ratio_span(ratios).replace('×', 'times')}"
         if not claims:
             claim = claim.replace("`` ", "`` claims ", 1)
-            claim += f" the loss change that {MEASURE_CLAUSES[entries[0].reference]}"
+            claim += f" the loss change that {_measure_clause(entries[0].reference)}"
         if not claims and len(ratios) > 1:
             middle = ratio(statistics.median(ratios))
             claim += f" (median {middle}, over {quantity(len(ratios), 'model')})"
@@ -101,7 +100,7 @@ def estimator_table(run: Run, failed: Sequence[str]) -> Grid | None:
         known = [entry for entry in _learned(run, failed) if entry.estimator == name]
         ratios = [entry.ratio for entry in known]
         inside = sum(CONSERVED[0] <= value <= CONSERVED[1] for value in ratios)
-        references = dict.fromkeys(MEASURE_TITLES[entry.reference] for entry in known)
+        references = dict.fromkeys(measure_title(entry.reference) for entry in known)
         rows.append(
             [
                 name,
@@ -122,7 +121,7 @@ def estimator_table(run: Run, failed: Sequence[str]) -> Grid | None:
 
 def has_probes(run: Run) -> bool:
     """Whether a probe was recorded, so that errors are known."""
-    return any(entry.estimator in PROBES for entry in run.sums)
+    return any(parse_estimator(entry.estimator).is_probe for entry in run.sums)
 
 
 def _worst_errors(entries: Sequence[EstimatorSum]) -> list[str]:
@@ -142,7 +141,7 @@ def ratio_table(run: Run) -> Grid | None:
     estimators = _estimators(run)
     measures = [
         name
-        for name in MEASURE_TITLES
+        for name in _measures(run)
         if any(math.isfinite(entry.changes.get(name, math.nan)) for entry in run.sums)
     ]
     rows = []
@@ -152,27 +151,32 @@ def ratio_table(run: Run) -> Grid | None:
         row = [model, *(_change(changes.get(name, math.nan)) for name in measures)]
         row += [ratio(entries[name].ratio) if name in entries else MISSING for name in estimators]
         rows.append(row)
-    columns = ["model", *(MEASURE_TITLES[name] for name in measures), *estimators]
+    columns = ["model", *(measure_title(name) for name in measures), *estimators]
     return make_grid(columns, rows) if rows else None
 
 
 def detail_tables(run: Run) -> list[tuple[str, Grid]]:
     """(estimator, every number of it): a row per model."""
-    tables = []
+    tables, measures = [], _measures(run)
     for name in _estimators(run):
         rows = [
             [
                 entry.model,
                 nats(entry.total, signed=True),
-                *(ratio(entry.ratios.get(measure, math.nan)) for measure in MEASURE_TITLES),
+                *(ratio(entry.ratios.get(measure, math.nan)) for measure in measures),
                 outcome(entry),
-                *(_errors(entry) if name in PROBES else []),
+                *(_errors(entry) if parse_estimator(name).is_probe else []),
             ]
             for entry in run.sums
             if entry.estimator == name
         ]
-        columns = ["model", "ΣLCA", *(f"÷ {title}" for title in MEASURE_TITLES.values()), "outcome"]
-        if name in PROBES:
+        columns = [
+            "model",
+            "ΣLCA",
+            *(f"÷ {measure_title(measure)}" for measure in measures),
+            "outcome",
+        ]
+        if parse_estimator(name).is_probe:
             columns += ["error", "relative error", "largest of an interval", "root mean square"]
         tables.append((name, make_grid(columns, rows)))
     return tables
@@ -197,14 +201,15 @@ def outcome(entry: EstimatorSum) -> str:
 
 def estimator_meanings(run: Run) -> list[tuple[str, str]]:
     """(estimator, meaning) of those recorded in this run."""
-    return [(name, MEANINGS.get(name, "")) for name in _estimators(run)]
+    return [(name, _meaning(name)) for name in _estimators(run)]
 
 
 def measure_meanings(run: Run) -> list[tuple[str, str]]:
     """(measure, meaning) of the losses that were measured in this run."""
+    meanings = measures_of(_estimators(run))
     return [
-        (title, MEASURES[name])
-        for name, title in MEASURE_TITLES.items()
+        (measure_title(name), meanings[name])
+        for name in _measures(run)
         if any(math.isfinite(entry.changes.get(name, math.nan)) for entry in run.sums)
     ]
 
@@ -215,8 +220,30 @@ def _learned(run: Run, failed: Sequence[str]) -> list[EstimatorSum]:
 
 
 def _estimators(run: Run) -> list[str]:
-    present = {entry.estimator for entry in run.sums}
-    return [name for name in ESTIMATORS if name in present]
+    return in_order({entry.estimator for entry in run.sums})
+
+
+def _measures(run: Run) -> list[str]:
+    """All measures of a run, the most exact first."""
+    found = measures_of(_estimators(run))
+    return [*MEASURE_TITLES, *(name for name in found if name not in MEASURE_TITLES)]
+
+
+def _meaning(estimator: str) -> str:
+    found = parse_estimator(estimator)
+    if found.text == TRAIN:
+        return MEANINGS[found.rule]
+    text = TEXT_NAMES.get(found.text, f"the text {found.text}")
+    return f"as {found.rule}, of {'fixed ' if found.is_probe else ''}{text}"
+
+
+def measure_title(measure: str) -> str:
+    """What a measure is called in tables."""
+    return MEASURE_TITLES.get(measure) or f"probe of {measure.removesuffix('_probe')}"
+
+
+def _measure_clause(measure: str) -> str:
+    return MEASURE_CLAUSES.get(measure) or f"the {measure_title(measure)} measured"
 
 
 def _change(value: float) -> str:

@@ -17,6 +17,7 @@ from studies import study_names
 from .configuration_corpora import CleaningSteps, Corpus, Source
 from .configuration_execution import Evaluation, Execution, Figures, Snapshots, Update
 from .configuration_fields import Count, Positive, Rate, Section, Share
+from .configuration_recording import Recording
 from .models import Model, parse_model
 
 NEWS_TEST = "newstest2018"
@@ -128,42 +129,6 @@ TrainingOverride = create_model(
 )
 
 
-class EstimatorStrides(Section):
-    """Updates between two records of each estimator; 0 = off."""
-
-    fresh: Count
-    probe: Count
-    simpson: Count
-    probe_valid: Count
-    simpson_valid: Count
-
-
-class Recording(Section):
-    """What a cube holds beside the training batch's own estimator."""
-
-    estimators: EstimatorStrides
-    probe_tokens: Annotated[int, Field(ge=8)]
-    fresh_tokens: Annotated[int, Field(ge=8)]
-    details: dict[
-        Literal["batch", "fresh", "probe", "simpson", "probe_valid", "simpson_valid"],
-        list[Literal["positive", "helped", "vocabulary"]],
-    ]
-    simpson_tolerance: Rate | None
-    vocabulary_bins: Positive
-    vocabulary_division: Literal["mass", "rank"]
-
-    @model_validator(mode="after")
-    def _details_of_what_is_recorded(self) -> Recording:
-        off = [
-            name
-            for name, details in self.details.items()
-            if details and not getattr(self.estimators, name, 1)
-        ]
-        if off:
-            raise ValueError(f"details of {', '.join(off)}, which estimators turns off")
-        return self
-
-
 class Configuration(Section):
     """The whole config.yaml."""
 
@@ -244,6 +209,12 @@ class Configuration(Section):
             else self.snapshots.others
         )
         return snapshot_updates(wanted, self.training_of(model).total_updates)
+
+    def recording_of(self, model: Model) -> Recording:
+        """What is recorded of one model: texts for the main models are left out of the others."""
+        if model.name in self.main_models.values():
+            return self.recording
+        return self.recording.without_texts_of_main_models()
 
     def training_of(self, model: Model) -> Training:
         """The hyper-parameters of one model, overrides applied."""

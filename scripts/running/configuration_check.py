@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from .configuration import Configuration, synthetic_pairs
+from .configuration import NEWS_TEST, Configuration, synthetic_pairs
 from .configuration_corpora import Source
 from .models import parse_model
 
@@ -53,6 +53,7 @@ def load_configuration(values: Mapping[str, Any]) -> Configuration:
             *_broken_references(values),
             *_shared_paths(configuration),
             *_broken_trainings(configuration),
+            *_missing_splits(configuration),
         ]
     if problems:
         problems = list(dict.fromkeys(problems))
@@ -179,3 +180,23 @@ def _broken_trainings(configuration: Configuration) -> Iterator[str]:
         except ValidationError as error:
             for problem in error.errors():
                 yield f"training of {model.name}: {_describe(problem).lstrip(': ')}"
+
+
+def _missing_splits(configuration: Configuration) -> Iterator[str]:
+    """Estimators that look at a split which a model's corpus does not have."""
+    missing: dict[tuple[str, str], list[str]] = {}
+    for model in configuration.trained_models():
+        corpus = configuration.corpora.get(model.corpus)
+        if corpus is None:
+            continue  # said by _broken_references
+        found = [split for split in ("train", "valid", "test") if getattr(corpus, split)]
+        if configuration.news_corpus(model):
+            found.append(NEWS_TEST)
+        for name, split in configuration.recording_of(model).splits().items():
+            if split not in found:
+                missing.setdefault((name, split), []).append(model.name)
+    for (name, split), models in missing.items():
+        yield (
+            f"recording.estimators.{name}: it looks at the split {split}, of which there is no "
+            f"text for {', '.join(models)}; turn it off with 0, or give the text another split"
+        )

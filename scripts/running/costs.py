@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from losschange.cube.estimators import INTERVAL_RULES, Estimator, parse_estimator, texts_of
 from objectives import OBJECTIVES
 
-from .configuration import Configuration, Execution, Recording, Training
+from .configuration import Configuration, Execution, Training
+from .configuration_recording import Recording
 from .model_size import ModelSize
 from .models import Model
 from .speeds import seconds_per_batch, size_of
 
 # What recording `batch` adds to an update; on an H100 1.5 % were measured.
 RECORDING_SHARE = 0.03
-# Looks of Simpson's rule between the ends of an interval: one, or more where intervals are split.
-SIMPSON_LOOKS, SIMPSON_LOOKS_WITH_TOLERANCE = 1, 3
+# Evaluations of Simpson's rule inside an interval: one, or more where intervals are split.
+SIMPSON_EVALUATIONS, SIMPSON_EVALUATIONS_WITH_TOLERANCE = 1, 3
 # Imports, token ids, the first and last validation.
 START_UP_SECONDS = 60
 # Minutes that a job asks for in addition, for a slow file system or a busy machine.
@@ -110,7 +112,7 @@ def hardware_of(execution: Execution) -> str:
 def training_cost(configuration: Configuration, model: Model) -> TrainingCost:
     """Estimate one training of a configuration."""
     training, execution = configuration.training_of(model), configuration.execution
-    settings, recording = training.model_dump(), configuration.recording
+    settings, recording = training.model_dump(), configuration.recording_of(model)
     vocabulary = configuration.vocabulary.size
     hardware = hardware_of(execution)
     size = size_of(model.objective, settings, vocabulary)
@@ -122,9 +124,9 @@ def training_cost(configuration: Configuration, model: Model) -> TrainingCost:
     batches = training.update_frequency / execution.processes
     update = batches * seconds(batch_tokens)
     recorded = update * (1 + RECORDING_SHARE)
-    for tokens, looks in looks_per_update(recording):
+    for tokens, evaluations in evaluations_per_update(recording):
         whole, rest = divmod(tokens, training.max_tokens)
-        recorded += looks * (
+        recorded += evaluations * (
             whole * seconds(training.max_tokens) + (seconds(rest) if rest else 0.0)
         )
     host, device = _memory(hardware, training, recording, size)
@@ -164,36 +166,36 @@ def evaluation_minutes(configuration: Configuration, model: Model) -> int:
     return 10 + math.ceil(TRANSLATION_SECONDS * sentences / 60)
 
 
-def looks_per_update(recording: Recording) -> list[tuple[int, float]]:
+def evaluations_per_update(recording: Recording) -> list[tuple[int, float]]:
     """Tokens of every further forward and backward pass that is recorded, and its share of updates.
 
     An interval's end is the next one's beginning, and both rules share it.
     """
-    strides = recording.estimators
-    found = []
-    if strides.fresh:
-        found.append((recording.fresh_tokens, 1 / strides.fresh))
-    inner = SIMPSON_LOOKS if recording.simpson_tolerance is None else SIMPSON_LOOKS_WITH_TOLERANCE
-    for trapezoid, simpson in (
-        (strides.probe, strides.simpson),
-        (strides.probe_valid, strides.simpson_valid),
-    ):
+    found = [
+        (recording.fresh_tokens, 1 / stride)
+        for name, stride in recording.strides.items()
+        if parse_estimator(name).rule == "fresh"
+    ]
+    inner = (
+        SIMPSON_EVALUATIONS
+        if recording.simpson_tolerance is None
+        else SIMPSON_EVALUATIONS_WITH_TOLERANCE
+    )
+    for text in texts_of(recording.strides):
+        trapezoid, simpson = (
+            recording.strides.get(Estimator(rule, text).name, 0) for rule in INTERVAL_RULES
+        )
         ends = sum(1 / stride for stride in (trapezoid, simpson) if stride)
         if trapezoid and simpson:
             ends -= 1 / math.lcm(trapezoid, simpson)
-        looks = ends + (inner / simpson if simpson else 0)
-        if looks:
-            found.append((recording.probe_tokens, looks))
+        found.append((recording.probe_tokens, ends + (inner / simpson if simpson else 0)))
     return found
 
 
 def records_per_update(recording: Recording, size: ModelSize) -> float:
     """Numbers that a cube gains with every update."""
-    strides = {"batch": 1, **recording.estimators.model_dump()}
     numbers = 0.0
-    for name, stride in strides.items():
-        if not stride:
-            continue
+    for name, stride in recording.strides.items():
         details = recording.details.get(name, [])
         per_cell = 1 + len(set(details) - {"vocabulary"})
         words = size.embedding_matrices * recording.vocabulary_bins
@@ -205,9 +207,9 @@ def _memory(
     hardware: str, training: Training, recording: Recording, size: ModelSize
 ) -> tuple[int, int]:
     """Megabytes of the host and of one device."""
-    probes = any(name != "fresh" and n for name, n in recording.estimators.model_dump().items())
-    # The recorder's copies of the parameters, and the gradient of a probe or fresh batch.
-    recorder = 4 * (4 if probes else 2 if recording.estimators.fresh else 1)
+    fresh = sum(parse_estimator(name).rule == "fresh" for name in recording.strides)
+    # The recorder's copies of the parameters, and the gradients of a probe and of fresh batches.
+    recorder = 4 * (4 + max(0, fresh - 1) if texts_of(recording.strides) else 1 + fresh)
     if hardware == "cpu":
         # Parameters, gradients and Adam's two moments in float32; a checkpoint on its way out.
         held = size.parameters * (16 + recorder + 12) + 4 * size.activations * training.max_tokens

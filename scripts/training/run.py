@@ -65,7 +65,7 @@ def train_model(
         Fields of running.configuration.Execution. `threads` are those of a worker; a CPU gives a
         bit-identical cube for the same number.
     recording : mapping
-        Fields of running.configuration.Recording.
+        What running.configuration_recording.Recording.settings gives.
     data : path
         Folder of token ids.
     seed : int
@@ -215,7 +215,19 @@ def _recording_attributes(recording: Mapping) -> dict[str, object]:
         "probe_tokens": recording["probe_tokens"],
         "fresh_tokens": recording["fresh_tokens"],
         "simpson_tolerance": recording["simpson_tolerance"] or 0.0,
+        **{
+            f"text_{name}": _describe_text(text)
+            for name, text in recording.get("texts", {}).items()
+        },
     }
+
+
+def _describe_text(text: Mapping) -> str:
+    tokens = dict(text.get("tokens") or {})
+    if "classes" in tokens:
+        tokens["classes"] = Path(tokens["classes"]).name
+    counted = ", ".join(f"{name} {value}" for name, value in tokens.items())
+    return f"split {text['split']}; counted tokens: {counted or 'all'}"
 
 
 def _reporter(model, training, run, state) -> Callable[[int, dict], None]:

@@ -1,19 +1,20 @@
-"""Does it add up? The sum of all LCA beside the change of the loss that was measured.
+"""Conservation: the sum of all LCA beside the change of the loss that was measured.
 
 LCA summed over all parameters and updates stands for L(theta_T) - L(theta_0) (Lan et al. 2019;
-Vázquez et al. 2022, §2.3). That change is measured on up to four losses; the fixed text of a
-probe gives it exactly, at both ends of every interval between two records.
+Vázquez et al. 2022, §2.3). That change is measured on the training loss, the validation loss and
+the text of every probe. A probe gives it exactly, at both ends of every interval between records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from losschange.cube.format import PROBES, detail_variable
+from losschange.cube.estimators import INTERVAL_RULES, parse_estimator, texts_of
+from losschange.cube.format import detail_variable
 
 from .streaming import Plan, StreamedEstimator
 
@@ -21,6 +22,7 @@ FIRST_LOSS_STEPS = 10
 # A sum over the measured change that lies within counts as conserved.
 CONSERVED = (0.95, 1.05)
 
+# Every summary has these; further probes add one for each text (`measures_of`).
 MEASURES = {
     "training": "mean loss of the last training batches less that of the first",
     "validation": "last loss of the validation text less the first",
@@ -28,7 +30,7 @@ MEASURES = {
     "validation_probe": "loss on a probe's fixed validation text, at the end less at the start",
 }
 PROBE_MEASURES = {"train": "training_probe", "valid": "validation_probe"}
-# What an estimator without a probe of its own is held against: the first that was measured.
+# What an estimator is compared with if its own text has no probe: the first that was measured.
 REFERENCES = ("training_probe", "validation_probe", "validation", "training")
 
 ERRORS = {
@@ -39,11 +41,30 @@ ERRORS = {
 }
 
 
+def probe_measure(text: str) -> str:
+    """Name of the measure that is the loss of a probe on a text."""
+    return PROBE_MEASURES.get(text, f"{text}_probe")
+
+
+def measures_of(estimators: Iterable[str]) -> dict[str, str]:
+    """All measures of a cube with these estimators, and their meanings."""
+    others = {
+        probe_measure(text): f"loss on a probe's fixed text {text!r}, at the end less at the start"
+        for text in texts_of(estimators)
+    }
+    return MEASURES | {name: others[name] for name in others if name not in MEASURES}
+
+
 @dataclass(frozen=True)
 class ProbeLosses:
-    """What a probe estimator measured: where its records end (n,), and the loss around each (n,).
+    """The losses that a probe measured, nats per target token.
 
-    Updates; nats per target token.
+    Parameters
+    ----------
+    steps : int array (n,)
+        Updates at which its records end.
+    before, after : float arrays (n,)
+        Loss at the beginning and at the end of each record's interval.
     """
 
     steps: np.ndarray
@@ -58,7 +79,10 @@ class ProbeLosses:
     def change_at(self, updates: np.ndarray, start: int) -> np.ndarray:
         """Change of the loss since update `start` (updates,), straight between the records."""
         losses = np.concatenate([self.before[:1], self.after])
-        return np.interp(updates, np.concatenate([[start], self.steps]), losses - losses[0])
+        change: np.ndarray = np.interp(
+            updates, np.concatenate([[start], self.steps]), losses - losses[0]
+        )
+        return change
 
 
 def add_losses(summary: xr.Dataset, cube: xr.Dataset, plan: Plan) -> None:
@@ -95,10 +119,11 @@ def add_conservation(
     plan : Plan
     streamed : mapping of estimator to StreamedEstimator
     """
-    probes = {name: found for name in streamed if (found := probe_losses(cube, name))}
+    probes = {name: found for name in streamed if (found := probe_losses(cube, name)) is not None}
     texts = _text_losses(probes, streamed)
     _add_measured(summary, cube, plan, texts)
-    sampled = summary["coverage"].where(~summary["estimator"].isin(list(PROBES)), 1.0)
+    # The intervals of a probe cover the whole run; other strided estimators are a sample of it.
+    sampled = summary["coverage"].where(~summary["rule"].isin(INTERVAL_RULES), 1.0)
     summary["total"] = summary["totals"].sum(("layer", "component", "head"))
     summary["total"].attrs = {"units": "nats", "long_name": "LCA summed over all records"}
     summary["scaled_total"] = (summary["total"] / sampled).assign_attrs(
@@ -148,14 +173,14 @@ def _binned_change(summary: xr.Dataset, name: str, losses: ProbeLosses | None) -
     return np.diff(summary["loss_change"].sel(measure=reference).values, prepend=0.0)
 
 
-def reference_measure(estimator: str, measured: list[str]) -> str:
-    """The measure that an estimator's sum is held against, "none" if nothing was measured.
+def reference_measure(estimator: str, measured: Sequence[str]) -> str:
+    """The measure that an estimator's sum is compared with, "none" if nothing was measured.
 
-    A probe is held against the loss on its own text, the others against the training probe or,
-    without one, the best that was `measured` (see REFERENCES).
+    It is the loss of the probe on the estimator's own text (of `batch`, the training text) or,
+    without one, the first of REFERENCES that was `measured`.
     """
-    own = [PROBE_MEASURES[PROBES[estimator]]] if estimator in PROBES else []
-    return next((name for name in [*own, *REFERENCES] if name in measured), "none")
+    own = probe_measure(parse_estimator(estimator).text)
+    return next((name for name in [own, *REFERENCES] if name in measured), "none")
 
 
 def probe_losses(cube: xr.Dataset, estimator: str) -> ProbeLosses | None:
@@ -174,26 +199,27 @@ def probe_losses(cube: xr.Dataset, estimator: str) -> ProbeLosses | None:
 def _text_losses(
     probes: Mapping[str, ProbeLosses], streamed: Mapping[str, StreamedEstimator]
 ) -> dict[str, ProbeLosses]:
-    """Per measure the losses of the estimator that looked most often."""
-    often = sorted(probes, key=lambda name: streamed[name].stride, reverse=True)
-    return {PROBE_MEASURES[PROBES[name]]: probes[name] for name in often}
+    """Losses per measure, of the estimator that evaluated the text most often."""
+    rarest_first = sorted(probes, key=lambda name: streamed[name].stride, reverse=True)
+    return {probe_measure(parse_estimator(name).text): probes[name] for name in rarest_first}
 
 
 def _add_measured(
     summary: xr.Dataset, cube: xr.Dataset, plan: Plan, texts: Mapping[str, ProbeLosses]
 ) -> None:
     ends = plan.bin_last
-    courses = {name: np.full(len(ends), np.nan) for name in MEASURES}
-    changes = dict.fromkeys(MEASURES, np.nan)
+    names = [str(name) for name in summary["measure"].values]
+    curves = {name: np.full(len(ends), np.nan) for name in names}
+    changes = dict.fromkeys(names, np.nan)
     loss = cube["loss"].values.astype(np.float64)
-    courses["training"] = _window_means(loss, plan, ends) - float(summary["loss_first"])
+    curves["training"] = _window_means(loss, plan, ends) - float(summary["loss_first"])
     changes["training"] = float(summary["loss_last"] - summary["loss_first"])
     valid = summary["valid_loss"].values
     if len(valid) > 1:
-        courses["validation"] = np.interp(ends, summary["valid_step"].values, valid - valid[0])
+        curves["validation"] = np.interp(ends, summary["valid_step"].values, valid - valid[0])
         changes["validation"] = float(valid[-1] - valid[0])
     for name, losses in texts.items():
-        courses[name] = losses.change_at(ends, plan.start)
+        curves[name] = losses.change_at(ends, plan.start)
         changes[name] = losses.change
     summary["measured_change"] = (
         "measure",
@@ -202,7 +228,7 @@ def _add_measured(
     )
     summary["loss_change"] = (
         ("measure", "bin"),
-        np.stack(list(courses.values())),
+        np.stack(list(curves.values())),
         {
             "units": "nats",
             "long_name": "measured change of the loss from the start to the end of the bin, "
@@ -236,7 +262,8 @@ def _cumulative(found: StreamedEstimator, plan: Plan) -> np.ndarray:
     """Sum of all LCA (bins,) from the start to the end of each bin."""
     steps = np.concatenate([[plan.start], found.steps])
     sums = np.concatenate([[0.0], np.cumsum(found.record_sums)])
-    return np.interp(plan.bin_last, steps, sums)
+    cumulative: np.ndarray = np.interp(plan.bin_last, steps, sums)
+    return cumulative
 
 
 def _window_means(loss: np.ndarray, plan: Plan, last: np.ndarray) -> np.ndarray:
@@ -244,4 +271,5 @@ def _window_means(loss: np.ndarray, plan: Plan, last: np.ndarray) -> np.ndarray:
     cumulative = np.concatenate([[0.0], np.cumsum(loss)])
     high = np.searchsorted(plan.steps, last, side="right")
     low = np.searchsorted(plan.steps, last - plan.window, side="right")
-    return (cumulative[high] - cumulative[low]) / (high - low)
+    means: np.ndarray = (cumulative[high] - cumulative[low]) / (high - low)
+    return means

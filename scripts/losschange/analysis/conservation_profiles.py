@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import xarray as xr
 
+from losschange.cube.estimators import TRAIN, VALID, texts_of
+
+from .conservation import probe_measure
 from .profiles import ProfileError
 
-# The loss that is shown for a text: on the probe, else what the training itself measured.
-TEXTS = {"train": ("training_probe", "training"), "valid": ("validation_probe", "validation")}
-
+# What the training itself measures of a text, shown where it has no probe.
+LOSSES_OF_TRAINING = {TRAIN: "training", VALID: "validation"}
 
 # (updates, nats), both (points,): a change since the start of the recording
 Curve = tuple[np.ndarray, np.ndarray]
@@ -55,12 +57,20 @@ class ConservationProfile:
     ratio_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def shown_measure(self, text: str) -> str | None:
-        """The measure that stands for the loss on "train" or "valid", None without any."""
-        return next((name for name in TEXTS[text] if name in self.changes), None)
+        """The measure of a text's loss: of its probe, else of the training; None without any."""
+        measures = (probe_measure(text), LOSSES_OF_TRAINING.get(text))
+        return next((name for name in measures if name in self.changes), None)
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts with a measured loss: train, valid, then those of other probes."""
+        probed = texts_of(self.sums)
+        known = [TRAIN, VALID, *(text for text in probed if text not in LOSSES_OF_TRAINING)]
+        return [text for text in known if self.shown_measure(text)]
 
 
 def conservation_profile(summary: xr.Dataset) -> ConservationProfile:
-    """Courses and final ratios of every estimator that a summary holds."""
+    """Curves and final ratios of every estimator that a summary holds."""
     estimators = [str(name) for name in summary["estimator"].values]
     references = dict(zip(estimators, map(str, summary["reference"].values), strict=True))
     ends = summary["bin"].values
@@ -71,9 +81,9 @@ def conservation_profile(summary: xr.Dataset) -> ConservationProfile:
     }
     changes = {}
     for name in summary["measure"].values.astype(str):
-        course = summary["loss_change"].sel(measure=name).values
+        change = summary["loss_change"].sel(measure=name).values
         if np.isfinite(summary["measured_change"].sel(measure=name)):
-            changes[name] = (updates, _from_zero(course))
+            changes[name] = (updates, _from_zero(change))
     if "validation" in changes:
         # rarely measured: only the points themselves
         valid = summary["valid_loss"].values

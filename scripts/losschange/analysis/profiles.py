@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import xarray as xr
 
+from losschange.cube.format import NO_HEAD
+
 INNER_STACKS = ("encoder", "decoder")
 LAYER_COMPONENTS = ("key", "query", "value", "out", "W1", "W2")
 ATTENTION = ("key", "query", "value")
@@ -66,7 +68,7 @@ def layer_profile(summary: xr.Dataset, estimator: str) -> ModelProfile:
 
 def head_profile(summary: xr.Dataset, estimator: str) -> ModelProfile:
     """Contributions (layers, heads) of key, query and value, summed over training."""
-    totals = _totals(summary, estimator).isel(head=slice(1, None))
+    totals = _totals(summary, estimator).isel(head=slice(NO_HEAD + 1, None))
     return _profile(summary, {name: -_inner(summary, totals, name) for name in ATTENTION})
 
 
@@ -85,14 +87,14 @@ def training_profile(summary: xr.Dataset, estimator: str) -> ModelProfile:
             "embedding": -averages.sel(component="embedding").sum("layer").values,
         }
         | {
-            group: -sum(_inner(summary, averages, name) for name in names)
+            group: -np.sum([_inner(summary, averages, name) for name in names], axis=0)
             for group, names in groups.items()
         },
     )
 
 
 def positive_profile(
-    summary: xr.Dataset, estimator: str, reading: str, most_bins: int = 125
+    summary: xr.Dataset, estimator: str, unit_convention: str, most_bins: int = 125
 ) -> ModelProfile:
     """Largest positive LCA of each bin of training.
 
@@ -100,7 +102,9 @@ def positive_profile(
     visible in print. `values` holds "edge" (bins + 1,) in updates and every component of
     LAYER_COMPONENTS as (layers, bins).
     """
-    largest = _select(summary, "binned_positive_max", estimator).sel(reading=reading)
+    largest = _select(summary, "binned_positive_max", estimator).sel(
+        unit_convention=unit_convention
+    )
     last = summary["bin"].values
     joined = -(-len(last) // most_bins)
     starts = np.arange(0, len(last), joined)

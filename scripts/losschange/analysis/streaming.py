@@ -12,14 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from losschange.cube.format import PROBES, CubeError, CubeLayout, iterate_blocks, steps_of
+from losschange.cube.estimators import parse_estimator
+from losschange.cube.format import CubeError, CubeLayout, iterate_blocks, steps_of
 
 WINDOW_STEPS = 1000
 MAXIMUM_POINTS = 500
 MAXIMUM_BLOCKS = 50  # fewer than bins: they hold every head
 T90_SHARE = 0.9
 
-READINGS = {
+UNIT_CONVENTIONS = {
     "per_token": "nats per token, the mean over an update's tokens",
     "summed": "nats summed over the tokens of an update: times sample_size",
     "scaled": "nats per token times the loss scale of half precision",
@@ -45,7 +46,7 @@ class Plan:
         Last update of each block, a run of whole bins.
     steps : int array (steps,)
         Numbers of all updates of the run.
-    factors : mapping of reading to float array (steps,)
+    factors : mapping of unit convention to float array (steps,)
         What a record's LCA is multiplied by; NaN where the cube does not know it.
     """
 
@@ -126,7 +127,7 @@ def plan_for(cube: xr.Dataset) -> Plan:
     per_token = np.ones(len(steps))
     tokens = cube["sample_size"].values.astype(np.float64)
     scale = cube["loss_scale"].values.astype(np.float64)
-    factors = dict(zip(READINGS, (per_token, tokens, scale, tokens * scale), strict=True))
+    factors = dict(zip(UNIT_CONVENTIONS, (per_token, tokens, scale, tokens * scale), strict=True))
     return Plan(
         last_step=last,
         window=window,
@@ -140,7 +141,7 @@ def plan_for(cube: xr.Dataset) -> Plan:
 
 
 def _known(factor: np.ndarray) -> np.ndarray:
-    # One unknown factor makes a maximum over steps meaningless, so the whole reading is unknown.
+    # One unknown factor makes a maximum over steps meaningless, so all values become unknown.
     return factor if np.isfinite(factor).all() else np.full_like(factor, np.nan)
 
 
@@ -170,7 +171,7 @@ def stream_estimator(
     groups = len(starts)
     # The last interval of a strided probe ends with the training, so it may be shorter.
     gaps = np.diff(steps, prepend=plan.start)
-    spans = gaps if estimator in PROBES else np.ones_like(gaps)
+    spans = gaps if parse_estimator(estimator).is_probe else np.ones_like(gaps)
     spanned = np.concatenate([[0], np.cumsum(spans)])
     totals = np.zeros(len(layout.cells))
     block_totals = np.zeros((len(plan.block_last), len(layout.cells)))
@@ -251,13 +252,13 @@ class _Positives:
 
     def __init__(self, plan: Plan, groups: int):
         self.plan = plan
-        readings, bins = len(READINGS), len(plan.bin_last)
+        conventions, bins = len(UNIT_CONVENTIONS), len(plan.bin_last)
         self.last_step = np.zeros(groups)
-        self.largest = np.zeros((readings, groups))
-        self.largest_step = np.zeros((readings, groups))
+        self.largest = np.zeros((conventions, groups))
+        self.largest_step = np.zeros((conventions, groups))
         self.bin_count = np.zeros((bins, groups))
-        self.bin_sum = np.zeros((readings, bins, groups))
-        self.bin_max = np.zeros((readings, bins, groups))
+        self.bin_sum = np.zeros((conventions, bins, groups))
+        self.bin_max = np.zeros((conventions, bins, groups))
 
     def add(self, steps: np.ndarray, grouped: np.ndarray) -> None:
         """Take in a run of records (n, groups) at `steps` (n,)."""
@@ -269,16 +270,18 @@ class _Positives:
         present, starts = np.unique(bins, return_index=True)
         self.bin_count[present] += np.add.reduceat(found, starts, axis=0, dtype=np.int64)
         rows = np.searchsorted(self.plan.steps, steps)
-        for reading, factor in enumerate(self.plan.factors.values()):
+        for convention, factor in enumerate(self.plan.factors.values()):
             scaled = positive * factor[rows, None]
-            self.bin_sum[reading, present] += np.add.reduceat(scaled, starts, axis=0)
+            self.bin_sum[convention, present] += np.add.reduceat(scaled, starts, axis=0)
             peak = np.maximum.reduceat(scaled, starts, axis=0)
-            self.bin_max[reading, present] = np.maximum(self.bin_max[reading, present], peak)
+            self.bin_max[convention, present] = np.maximum(self.bin_max[convention, present], peak)
             row = np.argmax(scaled, axis=0)
             value = scaled[row, np.arange(scaled.shape[1])]
-            higher = value > self.largest[reading]
-            self.largest_step[reading] = np.where(higher, steps[row], self.largest_step[reading])
-            self.largest[reading] = np.maximum(self.largest[reading], value)
+            higher = value > self.largest[convention]
+            self.largest_step[convention] = np.where(
+                higher, steps[row], self.largest_step[convention]
+            )
+            self.largest[convention] = np.maximum(self.largest[convention], value)
 
     def results(self) -> dict[str, np.ndarray]:
         """The fields of StreamedEstimator that speak of positive LCA."""

@@ -12,6 +12,7 @@ import os
 import numpy as np
 import xarray as xr
 
+from losschange.cube.estimators import parse_estimator
 from losschange.cube.format import (
     COMPONENTS,
     CubeError,
@@ -21,13 +22,13 @@ from losschange.cube.format import (
     open_cube,
 )
 
-from .conservation import MEASURES, add_conservation, add_losses
-from .streaming import READINGS, Plan, StreamedEstimator, plan_for, stream_estimator
+from .conservation import add_conservation, add_losses, measures_of
+from .streaming import UNIT_CONVENTIONS, Plan, StreamedEstimator, plan_for, stream_estimator
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 GROUP = ("estimator", "layer", "component")
-READ_GROUP = ("estimator", "reading", "layer", "component")
+CONVENTION_GROUP = ("estimator", "unit_convention", "layer", "component")
 
 # name: (axes, unit, meaning) of what is stacked over estimators as it comes out of the pass
 STREAMED = {
@@ -39,8 +40,12 @@ STREAMED = {
     "t90": (GROUP, "1", "first update at which 90 % of the cell's total LCA is reached"),
     "positive_count": (GROUP, "1", "number of records with positive LCA"),
     "last_positive_step": (GROUP, "1", "last update with positive LCA, 0 = never"),
-    "largest_positive": (READ_GROUP, "nats", "largest positive LCA of one record, 0 = none"),
-    "largest_positive_step": (READ_GROUP, "1", "update of the largest positive LCA, 0 = none"),
+    "largest_positive": (CONVENTION_GROUP, "nats", "largest positive LCA of one record, 0 = none"),
+    "largest_positive_step": (
+        CONVENTION_GROUP,
+        "1",
+        "update of the largest positive LCA, 0 = none",
+    ),
     "binned_total": (
         ("estimator", "bin", "layer", "component"),
         "nats",
@@ -52,12 +57,12 @@ STREAMED = {
         "number of records with positive LCA in the bin",
     ),
     "binned_positive_sum": (
-        ("estimator", "reading", "bin", "layer", "component"),
+        ("estimator", "unit_convention", "bin", "layer", "component"),
         "nats",
         "sum of the positive LCA in the bin",
     ),
     "binned_positive_max": (
-        ("estimator", "reading", "bin", "layer", "component"),
+        ("estimator", "unit_convention", "bin", "layer", "component"),
         "nats",
         "largest positive LCA in the bin, 0 = none",
     ),
@@ -68,7 +73,7 @@ class SummaryError(ValueError):
     """A cube that cannot be summarised, or a file that is no summary of this format."""
 
 
-def summarise_cube(path: str | os.PathLike) -> xr.Dataset:
+def summarise_cube(path: str | os.PathLike[str]) -> xr.Dataset:
     """Summarise one cube, every estimator that it holds.
 
     Parameters
@@ -99,7 +104,7 @@ def summarise_cube(path: str | os.PathLike) -> xr.Dataset:
             ) from None
 
 
-def _summarise(path: str | os.PathLike, cube: xr.Dataset) -> xr.Dataset:
+def _summarise(path: str | os.PathLike[str], cube: xr.Dataset) -> xr.Dataset:
     names = estimators_of(cube)
     if not names or cube.sizes["step"] == 0:
         raise SummaryError(f"{path} records no steps; train the model first, then summarise")
@@ -115,14 +120,17 @@ def _summarise(path: str | os.PathLike, cube: xr.Dataset) -> xr.Dataset:
 
 
 def _static_part(cube: xr.Dataset, layout: CubeLayout, plan: Plan, names: list[str]) -> xr.Dataset:
+    measures = measures_of(names)
     summary = xr.Dataset(
         coords={
             "estimator": names,
             "layer": cube["layer"].values,
             "component": list(COMPONENTS),
             "head": [str(head) for head in cube["head"].values],
-            "reading": list(READINGS),
-            "measure": list(MEASURES),
+            "unit_convention": list(UNIT_CONVENTIONS),
+            "rule": ("estimator", [parse_estimator(name).rule for name in names]),
+            "text": ("estimator", [parse_estimator(name).text for name in names]),
+            "measure": list(measures),
             "point": ("point", plan.point_centre, {"long_name": "update at the window's centre"}),
             "bin": ("bin", plan.bin_last, {"long_name": "last update of the bin"}),
             "block": ("block", plan.block_last, {"long_name": "last update of the block"}),
@@ -137,8 +145,8 @@ def _static_part(cube: xr.Dataset, layout: CubeLayout, plan: Plan, names: list[s
             "steps": np.int64(plan.last_step),
             "window": np.int64(plan.window),
             "window_meaning": "updates per moving average: 1000, at most a tenth of the run",
-            **{f"reading_{name}": meaning for name, meaning in READINGS.items()},
-            **{f"measure_{name}": meaning for name, meaning in MEASURES.items()},
+            **{f"unit_convention_{name}": meaning for name, meaning in UNIT_CONVENTIONS.items()},
+            **{f"measure_{name}": meaning for name, meaning in measures.items()},
         },
     )
     summary["n_parameters"] = cube["n_parameters"].load()
@@ -214,18 +222,18 @@ def _add_components(summary: xr.Dataset) -> None:
         summary[full].attrs = {"units": units, "long_name": meaning}
 
 
-def write_summary(summary: xr.Dataset, path: str | os.PathLike) -> None:
+def write_summary(summary: xr.Dataset, path: str | os.PathLike[str]) -> None:
     """Write a summary as NetCDF-4; equal summaries give byte-identical files."""
-    encoding = {}
+    encoding: dict[str, dict[str, object]] = {}
     for name, variable in summary.variables.items():
         if variable.dtype.kind in "UO":
-            encoding[name] = {"dtype": "S1"}
+            encoding[str(name)] = {"dtype": "S1"}
         elif variable.ndim > 1:
-            encoding[name] = {"zlib": True, "complevel": 4, "shuffle": True}
+            encoding[str(name)] = {"zlib": True, "complevel": 4, "shuffle": True}
     summary.to_netcdf(path, engine="netcdf4", format="NETCDF4", encoding=encoding)
 
 
-def open_summary(path: str | os.PathLike) -> xr.Dataset:
+def open_summary(path: str | os.PathLike[str]) -> xr.Dataset:
     """Open a summary lazily and check that it is one.
 
     Raises

@@ -10,8 +10,8 @@ import numpy as np
 from losschange.analysis.profiles import ATTENTION, FEED_FORWARD, LAYER_COMPONENTS
 
 from .judging import INTERVAL, Evidence, MissingData
+from .resamples import Resample
 from .statistics import kendall, spearman
-from .views import Resample
 
 # Zhu et al. 2020, Figure 1: 15 groups, sampled against exact gradients, 5 of 105 pairs discordant.
 ZHU_KENDALL = 0.905
@@ -79,9 +79,10 @@ def block_profiles(evidence: Evidence, model: str, estimator: str) -> dict[str, 
     found = {}
     for block, components in BLOCKS.items():
         replicates = evidence.replicates(model, estimator)
-        value = np.mean([_shares(view, components) for view, _ in replicates], axis=0)
+        value = np.mean([_shares(resample, components) for resample, _ in replicates], axis=0)
         draws = np.mean(
-            [[_shares(view, components) for view in drawn] for _, drawn in replicates], axis=0
+            [[_shares(resample, components) for resample in drawn] for _, drawn in replicates],
+            axis=0,
         )
         low, high = np.percentile(draws, INTERVAL, axis=0)
         found[block] = BlockProfile(value, np.fmin(low, value), np.fmax(high, value))
@@ -94,9 +95,9 @@ def positive_share(evidence: Evidence, model: str, estimator: str) -> float:
     The mean over replicates; a share, since estimators do not record equally often.
     """
     shares = []
-    for view, _ in evidence.replicates(model, estimator):
-        cells = view.course.records.sum() * view.layers * len(LAYER_COMPONENTS)
-        shares.append(view.hurts(*LAYER_COMPONENTS).sum() / cells)
+    for resample, _ in evidence.replicates(model, estimator):
+        cells = resample.bins.records.sum() * resample.layers * len(LAYER_COMPONENTS)
+        shares.append(resample.hurts(*LAYER_COMPONENTS).sum() / cells)
     return float(np.mean(shares))
 
 
@@ -112,12 +113,12 @@ def _recorded(evidence: Evidence, model: str, estimators: Sequence[str]) -> list
 
 
 def _compare(one: Resample, other: Resample) -> list[float]:
-    cells = [np.stack([view.profile(c) for c in LAYER_COMPONENTS]) for view in (one, other)]
+    cells = [np.stack([resample.profile(c) for c in LAYER_COMPONENTS]) for resample in (one, other)]
     layers = [values.sum(axis=0) for values in cells]
     return [spearman(*layers), kendall(*layers), kendall(*(values.ravel() for values in cells))]
 
 
-def _shares(view: Resample, components: Sequence[str]) -> np.ndarray:
-    profile = view.profile(*components)
+def _shares(resample: Resample, components: Sequence[str]) -> np.ndarray:
+    profile = resample.profile(*components)
     size = np.abs(profile).sum()
     return profile / size if size > 0 else profile

@@ -10,12 +10,12 @@ import xarray as xr
 
 from losschange.analysis.profiles import LAYER_COMPONENTS
 
-from .views import Resample, TimeBins
+from .resamples import Resample, TimeBins
 
 FACTORS = ("objective", "language", "corpus", "size")
 
 
-def normalised_profile(view: Resample) -> np.ndarray:
+def normalised_profile(resample: Resample) -> np.ndarray:
     """Profiles of the six components, each over its absolute sum, one after the other.
 
     Returns
@@ -23,7 +23,7 @@ def normalised_profile(view: Resample) -> np.ndarray:
     float array (6 * layers,)
         Without a unit; 0 where a component contributes nothing.
     """
-    profiles = [view.profile(name) for name in LAYER_COMPONENTS]
+    profiles = [resample.profile(name) for name in LAYER_COMPONENTS]
     sizes = [np.abs(profile).sum() for profile in profiles]
     return np.concatenate([p / s if s > 0 else p for p, s in zip(profiles, sizes, strict=True)])
 
@@ -157,10 +157,10 @@ def model_distances(
     models, labels, profiles = [], [], []
     for model, replicates in summaries.items():
         if all(estimator in summary["estimator"].values for summary in replicates):
-            views = [Resample(TimeBins(summary, estimator)) for summary in replicates]
+            resamples = [Resample(TimeBins(summary, estimator)) for summary in replicates]
             models.append(model)
             labels.append(labels_of(replicates[0].attrs))
-            profiles.append(np.mean([normalised_profile(view) for view in views], axis=0))
+            profiles.append(np.mean([normalised_profile(one) for one in resamples], axis=0))
     if len(models) < 3 or len({len(profile) for profile in profiles}) > 1:
         return None
     distances = profile_distances(profiles)

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import xarray as xr
 
+from losschange.analysis.resampling import FEWEST_PIECES
+
+from .resamples import Resample, TimeBins
 from .verdicts import UNKNOWN, Claim, Part, Result
-from .views import FEWEST_PIECES, Resample, TimeBins
 
 DRAWS = 300
 INTERVAL = (2.5, 97.5)  # per cent of the resamplings
@@ -44,7 +46,7 @@ class Evidence:
     learned: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     draws: int = DRAWS
     seed: int = 1
-    _views: dict = field(default_factory=dict, repr=False)
+    _resamples: dict = field(default_factory=dict, repr=False)
 
     def replicates(self, model: str, estimator: str) -> list[tuple[Resample, list[Resample]]]:
         """Per replicate the training as recorded, and its resamplings.
@@ -54,27 +56,27 @@ class Evidence:
         MissingData
             If a replicate was not recorded with the estimator, or has too few records.
         """
-        if (model, estimator) not in self._views:
-            self._views[model, estimator] = [
+        if (model, estimator) not in self._resamples:
+            self._resamples[model, estimator] = [
                 self._replicate(summary, model, estimator, place)
                 for place, summary in enumerate(self.summaries[model])
             ]
-        return self._views[model, estimator]
+        return self._resamples[model, estimator]
 
     def _replicate(self, summary: xr.Dataset, model: str, estimator: str, place: int):
         if estimator not in [str(name) for name in summary["estimator"].values]:
             raise MissingData(f"{model} was not recorded with the estimator {estimator}")
-        course = TimeBins(summary, estimator)
-        if len(course.starts) < FEWEST_PIECES:
+        bins = TimeBins(summary, estimator)
+        if len(bins.starts) < FEWEST_PIECES:
             raise MissingData(
-                f"{model} has {len(course.starts)} records of {estimator}, too few to resample"
+                f"{model} has {len(bins.starts)} records of {estimator}, too few to resample"
             )
         random = np.random.default_rng([self.seed, zlib.crc32(model.encode()), place])
-        return Resample(course), [Resample(course, random) for _ in range(self.draws)]
+        return Resample(bins), [Resample(bins, random) for _ in range(self.draws)]
 
     def forget(self) -> None:
         """Free the memory of all resamplings; they are drawn again, the same, when asked for."""
-        self._views.clear()
+        self._resamples.clear()
 
     def objective(self, model: str) -> str:
         """The objective that a model was trained for."""
@@ -177,18 +179,18 @@ def _judge_together(claim: Claim, evidence: Evidence, estimator: str):
 
 def _table(claim: Claim, models: Sequence[str], evidence: Evidence, estimator: str):
     """Values (conditions,) and resampled values (draws, conditions), means over replicates."""
-    courses = {model: evidence.replicates(model, estimator) for model in models}
+    resamples = {model: evidence.replicates(model, estimator) for model in models}
     if claim.layers is not None:
-        for model, replicates in courses.items():
+        for model, replicates in resamples.items():
             _check_layers(claim.layers, model, replicates[0][0])
-    number = min(len(replicates) for replicates in courses.values())
+    number = min(len(replicates) for replicates in resamples.values())
     values, drawn = [], []
     for replicate in range(number):
-        recorded = {model: courses[model][replicate][0] for model in models}
+        recorded = {model: resamples[model][replicate][0] for model in models}
         values.append(_measure(claim, recorded, evidence))
         drawn.append(
             [
-                _measure(claim, {m: courses[m][replicate][1][draw] for m in models}, evidence)
+                _measure(claim, {m: resamples[m][replicate][1][draw] for m in models}, evidence)
                 for draw in range(evidence.draws)
             ]
         )
@@ -199,19 +201,21 @@ def _table(claim: Claim, models: Sequence[str], evidence: Evidence, estimator: s
     return np.mean(values, axis=0), picked.mean(axis=0)
 
 
-def _measure(claim: Claim, views: Mapping[str, Resample], evidence: Evidence) -> Sequence[float]:
+def _measure(
+    claim: Claim, resamples: Mapping[str, Resample], evidence: Evidence
+) -> Sequence[float]:
     if claim.scope == "each":
-        (view,) = views.values()
-        return claim.measure(view)
+        (resample,) = resamples.values()
+        return claim.measure(resample)
     if claim.scope == "main":
-        return claim.measure({evidence.objective(model): view for model, view in views.items()})
-    return claim.measure(views)
+        return claim.measure({evidence.objective(model): one for model, one in resamples.items()})
+    return claim.measure(resamples)
 
 
-def _check_layers(layers: int, model: str, view: Resample) -> None:
-    if view.layers != layers or view.border not in (None, layers // 2):
+def _check_layers(layers: int, model: str, resample: Resample) -> None:
+    if resample.layers != layers or resample.border not in (None, layers // 2):
         raise MissingData(
-            f"the claim names layers of a model of {layers}, {model} has {view.layers}"
+            f"the claim names layers of a model of {layers}, {model} has {resample.layers}"
         )
 
 

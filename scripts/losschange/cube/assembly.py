@@ -8,8 +8,8 @@ from functools import partial
 
 import numpy as np
 
+from .estimators import parse_estimator
 from .format import (
-    PROBES,
     SERIES,
     STEPS_PER_CHUNK,
     CubeError,
@@ -28,7 +28,7 @@ from .writer import CubeWriter
 
 def assemble_cube(
     store: PartStore,
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     updates: int,
     attributes: Mapping[str, object],
 ) -> None:
@@ -61,7 +61,9 @@ def assemble_cube(
         layout, estimators, word_bins = layout_of(first), estimators_of(first), bins_of(first)
         details = {name: details_of(first, name) for name in estimators}
     steps: dict[str, list[np.ndarray]] = {name: [] for name in estimators}
-    errors: dict[str, list[np.ndarray]] = {name: [] for name in estimators if name in PROBES}
+    errors: dict[str, list[np.ndarray]] = {
+        name: [] for name in estimators if parse_estimator(name).is_probe
+    }
     for part in parts:
         with open_cube(part) as cube:
             difference = layout_difference(layout, layout_of(cube))
@@ -103,7 +105,9 @@ def assemble_cube(
             buffer.flush()
 
 
-def _write_records(writer: CubeWriter, estimator: str, start: int, rows: dict) -> None:
+def _write_records(
+    writer: CubeWriter, estimator: str, start: int, rows: dict[str, np.ndarray]
+) -> None:
     writer.write(start, values={estimator: rows[""]})
     writer.write_details(start, estimator, {name: row for name, row in rows.items() if name})
 

@@ -15,8 +15,15 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-FORMAT_VERSION = 1
-CONVENTIONS = "CF-1.10 LCA-cube-1"
+from .estimators import Estimator, in_order, parse_estimator
+
+FORMAT_VERSION = 2
+# Format 1 has the units "nats", estimators without the attributes `rule` and `text`, and encoded
+# text for `stack` and `label`.
+READABLE_VERSIONS = (1, 2)
+CONVENTIONS = f"CF-1.10 LCA-cube-{FORMAT_VERSION}"
+# Place on the head axis of what is not split by head; attention head h stands at h + 1.
+NO_HEAD = 0
 
 COMPONENTS = (
     "embedding",
@@ -36,49 +43,45 @@ COMPONENTS = (
     "output",
 )
 
-ESTIMATORS = {
-    "batch": ("lca", "gradient of the training batch, first order (Vázquez et al. 2022, §2.3)"),
-    "fresh": ("lca_fresh", "gradient of a newly drawn batch, first order (Zhu et al. 2020, §2.2)"),
-    "probe": ("lca_probe", "gradient of fixed training text, trapezoid rule"),
-    "simpson": (
-        "lca_simpson",
-        "gradient of fixed training text, Simpson's rule (Lan et al. 2019)",
-    ),
-    "probe_valid": ("lca_probe_valid", "gradient of fixed validation text, trapezoid rule"),
-    "simpson_valid": ("lca_simpson_valid", "gradient of fixed validation text, Simpson's rule"),
-}
-
-# The text of a probe. A probe integrates the whole way from one record to the next; the other
-# estimators see single updates only.
-PROBES = {"probe": "train", "simpson": "train", "probe_valid": "valid", "simpson_valid": "valid"}
-
-# What may stand beside the records of an estimator: axes after its steps, type, unit, meaning.
+# All losses and LCA are nats per target token. UDUNITS, which CF's units are checked against, has
+# no nat, so the unit is "1" and every long_name says nats.
+NATS = "in nats per target token"
+# What may stand beside the records of an estimator: axes after its steps, type, meaning.
 CELL_AXES = ("layer", "component", "head")
-DETAILS = {
-    "loss_before": ((), "f8", "nats", "loss of the probe where the interval begins"),
-    "loss": ((), "f8", "nats", "loss of the probe at this step, where the interval ends"),
-    "error": ((), "f8", "nats", "sum of the interval's LCA less the measured change of the loss"),
-    "positive": (CELL_AXES, "f4", "nats", "sum of the LCA of the parameters that raised the loss"),
-    "helped": (CELL_AXES, "f4", "1", "share of the cell's parameters that lowered the loss"),
+DETAILS: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "loss_before": ((), "f8", f"loss of the probe where the interval begins, {NATS}"),
+    "loss": ((), "f8", f"loss of the probe at this step, where the interval ends, {NATS}"),
+    "error": (
+        (),
+        "f8",
+        f"sum of the interval's LCA less the measured change of the loss, {NATS}",
+    ),
+    "positive": (
+        CELL_AXES,
+        "f4",
+        f"sum of the LCA of the parameters that raised the loss, {NATS}",
+    ),
+    "helped": (CELL_AXES, "f4", "share of the cell's parameters that lowered the loss"),
     "vocabulary": (
         ("matrix", "frequency_bin"),
         "f4",
-        "nats",
-        "LCA of the matrix rows of words, by frequency (Zhu et al. 2020, Figure 5)",
+        f"LCA of the matrix rows of words, by frequency (Zhu et al. 2020, Figure 5), {NATS}",
     ),
 }
 _DETAIL_NAMES = {"positive": "lca_positive", "helped": "helped", "vocabulary": "lca_vocabulary"}
 
+# Numbers of every update beside its LCA: their meaning.
 SERIES = {
-    "loss": ("nats", "mean training loss per target token"),
-    "tokens": ("1", "target tokens in the update"),
-    "sample_size": ("1", "tokens that the loss was averaged over"),
-    "lr": ("1", "learning rate of the update"),
-    "grad_norm": ("1", "Euclidean norm of the mean gradient"),
-    "loss_scale": ("1", "factor that the loss was multiplied by in half precision"),
+    "loss": f"mean training loss, {NATS}",
+    "tokens": "target tokens in the update",
+    "sample_size": "tokens that the loss was averaged over",
+    "lr": "learning rate of the update",
+    "grad_norm": "Euclidean norm of the mean gradient",
+    "loss_scale": "factor that the loss was multiplied by in half precision",
 }
 
 STEPS_PER_CHUNK = 1000
+_FORMAT_1_ESTIMATORS = ("batch", "fresh", "probe", "simpson", "probe_valid", "simpson_valid")
 
 
 class CubeError(ValueError):
@@ -131,7 +134,7 @@ class CubeLayout:
     n_parameters: tuple[int, ...]
     index: tuple[np.ndarray, np.ndarray, np.ndarray] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.cells) != len(self.n_parameters):
             raise CubeError(f"{len(self.cells)} cells but {len(self.n_parameters)} counts")
         if len(set(self.cells)) != len(self.cells):
@@ -146,7 +149,10 @@ class CubeLayout:
         index = (
             np.array([cell.layer for cell in self.cells], dtype=np.int64),
             np.array([COMPONENTS.index(cell.component) for cell in self.cells], dtype=np.int64),
-            np.array([0 if c.head is None else c.head + 1 for c in self.cells], dtype=np.int64),
+            np.array(
+                [NO_HEAD if cell.head is None else cell.head + 1 for cell in self.cells],
+                dtype=np.int64,
+            ),
         )
         object.__setattr__(self, "index", index)
 
@@ -190,7 +196,7 @@ def details_of(dataset: xr.Dataset, estimator: str) -> list[str]:
 
 def steps_of(dataset: xr.Dataset, estimator: str) -> np.ndarray:
     """Numbers of the updates (n,) at which an estimator was recorded."""
-    axis = dataset[ESTIMATORS[estimator][0]].dims[0]
+    axis = dataset[parse_estimator(estimator).variable].dims[0]
     return dataset[axis].values.astype(np.int64)
 
 
@@ -214,8 +220,10 @@ def layout_difference(expected: CubeLayout, found: CubeLayout) -> str | None:
     return None
 
 
-def open_cube(path: str | os.PathLike) -> xr.Dataset:
-    """Open a cube lazily and check that it is one.
+def open_cube(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Open a cube of any readable format lazily, and check that it is one.
+
+    The names of layers and stacks come as text, whatever the format keeps them as.
 
     Raises
     ------
@@ -234,12 +242,15 @@ def open_cube(path: str | os.PathLike) -> xr.Dataset:
         ) from None
     expected = {"step", "layer", "component", "head"}
     found = dataset.attrs.get("cube_format")
-    if found != FORMAT_VERSION or not expected <= set(dataset.dims):
+    if found not in READABLE_VERSIONS or not expected <= set(dataset.dims):
         dataset.close()
         raise CubeError(
-            f"{path} is not an LCA cube of format {FORMAT_VERSION}: "
+            f"{path} is not an LCA cube of format {' or '.join(map(str, READABLE_VERSIONS))}: "
             f"found format {found} and dimensions {sorted(map(str, dataset.dims))}"
         )
+    for name in ("stack", "label"):
+        if dataset[name].dtype.kind == "S":
+            dataset[name] = (dataset[name].dims, np.char.decode(dataset[name].values, "ascii"))
     return dataset
 
 
@@ -248,7 +259,7 @@ def layout_of(dataset: xr.Dataset) -> CubeLayout:
     counts = dataset["n_parameters"].values
     where = np.argwhere(counts > 0)
     cells = [
-        Cell(int(layer), COMPONENTS[component], None if head == 0 else int(head) - 1)
+        Cell(int(layer), COMPONENTS[component], None if head == NO_HEAD else int(head) - 1)
         for layer, component, head in where
     ]
     return CubeLayout(
@@ -260,8 +271,15 @@ def layout_of(dataset: xr.Dataset) -> CubeLayout:
 
 
 def estimators_of(dataset: xr.Dataset) -> list[str]:
-    """Names of the estimators recorded in an open cube, in the order of ESTIMATORS."""
-    return [name for name, (variable, _) in ESTIMATORS.items() if variable in dataset]
+    """Names of the estimators recorded in an open cube, in the order of `in_order`."""
+    found = [
+        Estimator(str(variable.attrs["rule"]), str(variable.attrs["text"])).name
+        for variable in dataset.data_vars.values()
+        if {"rule", "text"} <= variable.attrs.keys()
+    ]
+    if dataset.attrs["cube_format"] == 1:
+        found = [name for name in _FORMAT_1_ESTIMATORS if parse_estimator(name).variable in dataset]
+    return in_order(found)
 
 
 def iterate_blocks(
@@ -274,6 +292,6 @@ def iterate_blocks(
     (start, block)
         Position of the first step and an array (n, layer, component, head), NaN where no cell.
     """
-    variable = dataset[ESTIMATORS[estimator][0]]
+    variable = dataset[parse_estimator(estimator).variable]
     for start in range(0, variable.shape[0], steps):
         yield start, variable[start : start + steps].values

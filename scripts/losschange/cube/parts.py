@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from .estimators import parse_estimator
 from .format import (
     CELL_AXES,
     DETAILS,
-    ESTIMATORS,
     SERIES,
     CubeError,
     CubeLayout,
@@ -71,7 +71,7 @@ def read_records(cube: xr.Dataset, layout: CubeLayout, estimator: str) -> Record
     for name in details_of(cube, estimator):
         values = cube[detail_variable(name, estimator)].values
         details[name] = layout.from_grid(values) if DETAILS[name][0] == CELL_AXES else values
-    values = layout.from_grid(cube[ESTIMATORS[estimator][0]].values)
+    values = layout.from_grid(cube[parse_estimator(estimator).variable].values)
     return Records(steps_of(cube, estimator), values, details)
 
 
@@ -87,7 +87,7 @@ class PartStore:
         Created when the first part is written.
     """
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike[str]):
         self.folder = Path(folder)
 
     def parts(self) -> list[tuple[int, int, Path]]:
@@ -200,8 +200,9 @@ class PartStore:
         """Update of an estimator's newest record, 0 if there is none."""
         for _, _, path in reversed(self.parts()):
             with open_cube(path) as cube:
-                steps = steps_of(cube, estimator) if ESTIMATORS[estimator][0] in cube else ()
-            if len(steps):
+                recorded = parse_estimator(estimator).variable in cube
+                steps = steps_of(cube, estimator).tolist() if recorded else []
+            if steps:
                 return int(steps[-1])
         return 0
 

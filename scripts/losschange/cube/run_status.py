@@ -1,8 +1,8 @@
-"""Where a training stands, read from the parts that it has written so far, or from a cube.
+"""The state of a training, read from the parts that it has written so far, or from a cube.
 
-A training writes and drops parts while this reads: every part is opened once, in order, and what
-has vanished since the folder was listed ends the reading without an error. Nothing but a few
-numbers per update is kept in memory.
+The training may write and drop parts at the same time. Every part is opened once, in order; at the
+first one that has vanished since the folder was listed, reading ends without an error. Only a few
+numbers per update are held in memory.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from .estimators import parse_estimator
 from .format import (
     COMPONENTS,
-    PROBES,
     Cell,
     CubeError,
     CubeLayout,
@@ -34,20 +35,20 @@ LOSS_WINDOW = 100
 PLACES = (".", "parts", "state/parts")
 
 
-class StandingError(ValueError):
-    """Nothing to read, or nothing of what was asked."""
+class StatusError(ValueError):
+    """There is nothing to read, or the estimator asked for was not recorded."""
 
 
 @dataclass
-class ProbeStanding:
-    """What a probe saw from the start of the training to its last look.
+class ProbeStatus:
+    """What a probe measured from the start of the training to its last evaluation.
 
     Parameters
     ----------
     updates : int
-        Made before its last look.
+        Made before its last evaluation.
     loss_before, loss : float
-        Its loss at the start and at the last look, nats per target token.
+        Its loss at the start and at the last evaluation, nats per target token.
     total : float
         Sum of its LCA.
     batch_total : float
@@ -68,7 +69,7 @@ class ProbeStanding:
 
 @dataclass
 class RunStatus:
-    """What the parts of a training say together.
+    """What the parts of a training hold together.
 
     Parameters
     ----------
@@ -81,18 +82,18 @@ class RunStatus:
         Training loss, learning rate, and sum of all LCA of "batch", per update.
     totals : mapping of estimator to float array (cells,)
         LCA summed over training.
-    probes : mapping of probe estimator to ProbeStanding
+    probes : mapping of probe estimator to ProbeStatus
     valid_losses : list of (update, nats)
     """
 
     layout: CubeLayout
     updates_before: int
-    attributes: dict = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
     loss: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
     batch: list[float] = field(default_factory=list)
     totals: dict[str, np.ndarray] = field(default_factory=dict)
-    probes: dict[str, ProbeStanding] = field(default_factory=dict)
+    probes: dict[str, ProbeStatus] = field(default_factory=dict)
     valid_losses: list[tuple[int, float]] = field(default_factory=list)
 
     @property
@@ -105,7 +106,7 @@ class RunStatus:
 
         Raises
         ------
-        StandingError
+        StatusError
             If the estimator was not recorded.
         """
         self.check_estimator(estimator)
@@ -113,9 +114,9 @@ class RunStatus:
         return [(self.layout.cells[i], float(totals[i])) for i in np.argsort(totals, kind="stable")]
 
     def check_estimator(self, estimator: str) -> None:
-        """Raise StandingError, with those that there are, if an estimator was not recorded."""
+        """Raise StatusError, with those that there are, if an estimator was not recorded."""
         if estimator not in self.totals:
-            raise StandingError(
+            raise StatusError(
                 f"the estimator {estimator!r} was not recorded; recorded: {', '.join(self.totals)}"
             )
 
@@ -144,7 +145,7 @@ class RunStatus:
         )
 
 
-def find_records(path: str | os.PathLike) -> list[Path]:
+def find_records(path: str | os.PathLike[str]) -> list[Path]:
     """The files to read: a cube, or the parts in a folder, ascending.
 
     Parameters
@@ -154,14 +155,14 @@ def find_records(path: str | os.PathLike) -> list[Path]:
 
     Raises
     ------
-    StandingError
+    StatusError
         If there is nothing, or nothing yet.
     """
     path = Path(path)
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise StandingError(
+        raise StatusError(
             f"there is no file or folder {path}; give a cube, a folder of parts, or the folder of "
             "a model's training"
         )
@@ -169,13 +170,13 @@ def find_records(path: str | os.PathLike) -> list[Path]:
         parts = PartStore(path / place).parts()
         if parts:
             return [part for _, _, part in parts]
-    raise StandingError(
-        f"no parts yet in {path}: a training writes them with its checkpoints; look again after "
+    raise StatusError(
+        f"no parts yet in {path}: a training writes them with its checkpoints; try again after "
         "the first one"
     )
 
 
-def read_standing(path: str | os.PathLike) -> RunStatus:
+def read_status(path: str | os.PathLike[str]) -> RunStatus:
     """Read all that was recorded so far, in runs of updates.
 
     Parameters
@@ -185,61 +186,61 @@ def read_standing(path: str | os.PathLike) -> RunStatus:
 
     Raises
     ------
-    StandingError
+    StatusError
         If there is nothing to read.
     CubeError
         If a file is damaged or no cube.
     """
-    standing = None
+    status = None
     for file in find_records(path):
         try:
             with open_cube(file) as cube:
                 first = int(cube["step"].values[0])
-                standing = standing or RunStatus(layout_of(cube), first - 1)
-                if first != standing.updates + 1:
+                status = status or RunStatus(layout_of(cube), first - 1)
+                if first != status.updates + 1:
                     break
-                _add(standing, cube)
+                _add(status, cube)
         except FileNotFoundError:
             # A training that goes on from a checkpoint drops what is later.
             break
         except RuntimeError as error:
             # netCDF4's own error for bytes that do not decompress
             raise CubeError(f"{file} is damaged ({error})") from None
-    if standing is None:
-        raise StandingError(f"the parts in {path} were dropped just now; look again")
-    running = np.concatenate([[0.0], np.cumsum(standing.batch)])
-    for found in standing.probes.values():
-        found.batch_total = float(running[found.updates - standing.updates_before])
-    return standing
+    if status is None:
+        raise StatusError(f"the parts in {path} were dropped just now; try again")
+    running = np.concatenate([[0.0], np.cumsum(status.batch)])
+    for found in status.probes.values():
+        found.batch_total = float(running[found.updates - status.updates_before])
+    return status
 
 
-def _add(standing: RunStatus, cube: xr.Dataset) -> None:
+def _add(status: RunStatus, cube: xr.Dataset) -> None:
     """Take in one part."""
-    standing.attributes = dict(cube.attrs)
-    standing.valid_losses += zip(
+    status.attributes = dict(cube.attrs)
+    status.valid_losses += zip(
         cube["valid_step"].values.tolist(), cube["valid_loss"].values.tolist(), strict=True
     )
     for name in estimators_of(cube):
-        part = np.zeros(len(standing.layout.cells))
+        part = np.zeros(len(status.layout.cells))
         for _, block in iterate_blocks(cube, name):
-            values = standing.layout.from_grid(block).astype(np.float64)
+            values = status.layout.from_grid(block).astype(np.float64)
             part += values.sum(axis=0)
             if name == "batch":
-                standing.batch += values.sum(axis=1).tolist()
-        standing.totals[name] = standing.totals.get(name, 0.0) + part
-        if name in PROBES:
-            _add_probe(standing, cube, name, float(part.sum()))
-    standing.loss += cube["loss"].values.tolist()
-    standing.rate += cube["lr"].values.tolist()
+                status.batch += values.sum(axis=1).tolist()
+        status.totals[name] = status.totals.get(name, 0.0) + part
+        if parse_estimator(name).is_probe:
+            _add_probe(status, cube, name, float(part.sum()))
+    status.loss += cube["loss"].values.tolist()
+    status.rate += cube["lr"].values.tolist()
 
 
-def _add_probe(standing: RunStatus, cube: xr.Dataset, name: str, total: float) -> None:
+def _add_probe(status: RunStatus, cube: xr.Dataset, name: str, total: float) -> None:
     steps = steps_of(cube, name)
     if not len(steps) or detail_variable("loss", name) not in cube:
         return
     loss = float(cube[detail_variable("loss", name)].values[-1])
     before = float(cube[detail_variable("loss_before", name)].values[0])
-    if name in standing.probes:
-        before = standing.probes[name].loss_before
-        total += standing.probes[name].total
-    standing.probes[name] = ProbeStanding(int(steps[-1]), before, loss, total)
+    if name in status.probes:
+        before = status.probes[name].loss_before
+        total += status.probes[name].total
+    status.probes[name] = ProbeStatus(int(steps[-1]), before, loss, total)

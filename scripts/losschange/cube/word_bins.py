@@ -59,21 +59,58 @@ def bin_words(
     CubeError
         If nothing was counted or the division is unknown.
     """
-    counts = np.asarray(counts, dtype=np.float64)
     if division not in ("mass", "rank"):
         raise CubeError(f"division {division!r} of the words is unknown; allowed: mass, rank")
-    if counts.sum() <= 0:
-        raise CubeError("no word was counted, so words cannot be divided by frequency")
-    order = np.argsort(-counts, kind="stable")
-    share = counts[order] / counts.sum()
-    # A word belongs where the middle of its share of the text (or of the ranks) falls.
-    place = np.cumsum(share) - share / 2
+    order, place = _places_by_mass(counts)
     if division == "rank":
         place = (np.arange(len(counts)) + 0.5) / len(counts)
     bin_of_word = np.empty(len(counts), dtype=np.int64)
     bin_of_word[order] = np.minimum((place * bins).astype(np.int64), bins - 1)
+    counts = np.asarray(counts, dtype=np.float64)
     mass = np.bincount(bin_of_word, weights=counts / counts.sum(), minlength=bins)
     return WordBins(tuple(matrices), bin_of_word, mass, division)
+
+
+def words_in_band(counts: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Which words lie in a band of frequency.
+
+    Parameters
+    ----------
+    counts : int array (words,)
+        How often each word occurs in the training text.
+    low, high : float
+        Shares of the running text, 0 at the rarest word and 1 at the most frequent: 0 and 0.25
+        are the rarest words, which make up a quarter of the text.
+
+    Returns
+    -------
+    bool array (words,)
+        A word belongs where the middle of its share of the text falls; words that never occur are
+        the rarest.
+
+    Raises
+    ------
+    CubeError
+        If nothing was counted, or not 0 <= low < high <= 1.
+    """
+    if not 0 <= low < high <= 1:
+        raise CubeError(f"the band of frequency is {low} to {high}; allowed are shares 0 to 1")
+    order, place = _places_by_mass(counts)
+    # Counted from the other end; rounding must not put an edge of the text outside of it.
+    place = np.clip(1 - place, 0, 1)
+    inside = np.empty(len(place), dtype=bool)
+    inside[order] = (low <= place) & ((place < high) | (high == 1))
+    return inside
+
+
+def _places_by_mass(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Words by falling frequency, and where the middle of each one's share of the text falls."""
+    counts = np.asarray(counts, dtype=np.float64)
+    if counts.sum() <= 0:
+        raise CubeError("no word was counted, so words cannot be divided by frequency")
+    order = np.argsort(-counts, kind="stable")
+    share = counts[order] / counts.sum()
+    return order, np.cumsum(share) - share / 2
 
 
 def bins_of(dataset: xr.Dataset) -> WordBins | None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 
 import netCDF4
 import numpy as np
 
+from .estimators import parse_estimator
 from .format import (
     CELL_AXES,
     COMPONENTS,
     CONVENTIONS,
     DETAILS,
-    ESTIMATORS,
     FORMAT_VERSION,
+    NATS,
     SERIES,
     STEPS_PER_CHUNK,
     CubeError,
@@ -54,7 +56,7 @@ class CubeWriter:
 
     def __init__(
         self,
-        path: str | os.PathLike,
+        path: str | os.PathLike[str],
         layout: CubeLayout,
         steps: np.ndarray,
         attributes: Mapping[str, object],
@@ -105,7 +107,7 @@ class CubeWriter:
         for name, column in (series or {}).items():
             self._file[name][start : start + len(column)] = column
         for name, block in (values or {}).items():
-            variable = ESTIMATORS[name][0]
+            variable = parse_estimator(name).variable
             self._file[variable][start : start + len(block)] = self.layout.to_grid(block)
 
     def write_details(self, start: int, estimator: str, details: Mapping[str, np.ndarray]) -> None:
@@ -123,7 +125,12 @@ class CubeWriter:
             variable = self._file[detail_variable(name, estimator)]
             variable[start : start + len(block)] = self.layout.to_grid(block) if on_cells else block
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if kind is not None:
             self._abandon()
             return
@@ -151,46 +158,52 @@ class CubeWriter:
         self._integers("layer", "layer", np.arange(layers), "depth, 0 = embeddings")
         self._text("component", "component", COMPONENTS)
         self._text("head", "head", ["none", *map(str, range(self.layout.heads))])
-        self._text("stack", "layer", self.layout.stacks)
-        self._text("label", "layer", self.layout.labels)
+        self._text("stack", "layer", self.layout.stacks, encoded=False)
+        self._text("label", "layer", self.layout.labels, encoded=False)
         valid_steps = np.array([step for step, _ in self.valid_losses], dtype=np.int64)
         self._integers(
             "valid_step", "valid_step", valid_steps, "update after which it was measured"
         )
         valid = out.createVariable("valid_loss", "f8", ("valid_step",))
-        valid.setncatts({"units": "nats", "long_name": "mean validation loss per target token"})
+        valid.setncatts({"units": "1", "long_name": f"mean validation loss, {NATS}"})
         valid[:] = np.array([loss for _, loss in self.valid_losses], dtype=np.float64)
         counts = np.zeros(self.layout.shape, dtype=np.int64)
         counts[self.layout.index] = self.layout.n_parameters
         count = out.createVariable("n_parameters", "i8", ("layer", "component", "head"))
         count.setncatts({"units": "1", "long_name": "trainable scalars in the cell"})
         count[:] = counts
+        model = self.attributes.get("model")
         out.setncatts(
-            {"Conventions": CONVENTIONS, "cube_format": np.int64(FORMAT_VERSION), **self.attributes}
+            {
+                "title": "Loss change allocation" + (f" of {model}" if model else ""),
+                # Without a date, so that equal trainings give equal bytes.
+                "history": "recorded during the training by losschange",
+                **self.attributes,
+                # After what was copied from a part, which may be of an older format.
+                "Conventions": CONVENTIONS,
+                "cube_format": np.int64(FORMAT_VERSION),
+            }
         )
 
     def _create_variables(self) -> None:
-        for name, (units, meaning) in SERIES.items():
+        for name, meaning in SERIES.items():
             variable = self._file.createVariable(
                 name, "f4", ("step",), zlib=True, shuffle=True, fill_value=np.float32(np.nan)
             )
-            variable.setncatts({"units": units, "long_name": meaning})
+            variable.setncatts({"units": "1", "long_name": meaning})
         for name, steps in self.estimator_steps.items():
             axis = "step"
             if not np.array_equal(steps, self.steps):
                 axis = f"step_{name}"
                 self._file.createDimension(axis, len(steps))
                 self._integers(axis, axis, np.asarray(steps), f"updates recorded by {name}")
-            variable, meaning = ESTIMATORS[name]
-            self._records(
-                variable,
-                "f4",
-                (axis, *CELL_AXES),
-                {"units": "nats", "long_name": f"loss change allocation: {meaning}"},
-            )
+            estimator = parse_estimator(name)
+            meaning = f"loss change allocation {NATS}: {estimator.description}"
+            about = {"long_name": meaning, "rule": estimator.rule, "text": estimator.text}
+            self._records(estimator.variable, "f4", (axis, *CELL_AXES), about)
             for detail in self.details.get(name, ()):
-                axes, kind, units, meaning = DETAILS[detail]
-                about = {"units": units, "long_name": f"{meaning} (estimator {name})"}
+                axes, kind, meaning = DETAILS[detail]
+                about = {"long_name": f"{meaning} (estimator {name})"}
                 self._records(detail_variable(detail, name), kind, (axis, *axes), about)
 
     def _records(self, name: str, kind: str, axes: Sequence[str], about: dict[str, str]) -> None:
@@ -208,7 +221,7 @@ class CubeWriter:
         )
         if axes[1:] == CELL_AXES:
             about = {**about, "coordinates": "stack label"}
-        variable.setncatts(about)
+        variable.setncatts({"units": "1", **about})
 
     def _write_word_bins(self) -> None:
         """The bins' own axes and sizes."""
@@ -238,12 +251,17 @@ class CubeWriter:
         variable.setncatts({"units": "1", "long_name": meaning})
         variable[:] = numbers
 
-    def _text(self, name: str, axis: str, words: Sequence[str]) -> None:
-        # Fixed-width characters: variable-length strings are not compressed and not portable.
+    def _text(self, name: str, axis: str, words: Sequence[str], encoded: bool = True) -> None:
+        """Text in characters of a fixed width: strings of any length are not compressed.
+
+        xarray makes Python objects of text with an encoding, and dask cannot divide these into
+        chunks by itself. An axis is never divided; what stands beside one is not `encoded`.
+        """
         width = max(len(word) for word in words)
         width_axis = f"characters_{width}"
         if width_axis not in self._file.dimensions:
             self._file.createDimension(width_axis, width)
         variable = self._file.createVariable(name, "S1", (axis, width_axis))
         variable[:] = np.array(words, dtype=f"S{width}").view("S1").reshape(len(words), width)
-        variable._Encoding = "utf-8"
+        if encoded:
+            variable._Encoding = "utf-8"

@@ -12,7 +12,17 @@ from matplotlib.ticker import MaxNLocator
 from losschange.analysis.conservation_profiles import ConservationProfile
 
 from .conservation_ratios import draw_notes, draw_ratios, lowest_height
-from .estimator_key import MEASURE_NAMES, MEASURED, key_row, line_look, sample_row, start_key, times
+from .estimator_key import (
+    LineStyle,
+    key_row,
+    line_look,
+    looks_of,
+    measure_name,
+    measured_look,
+    sample_row,
+    start_key,
+    times,
+)
 from .style import count_format, look_of, new_figure
 
 CURVE_HEIGHT = 1.4  # inches of a model's curves
@@ -34,6 +44,7 @@ def draw_conservation(
     main, everything : sequence of ConservationProfile
         From `losschange.analysis.conservation_profiles`; `everything` not empty.
     """
+    looks = looks_of(name for profile in [*main, *everything] for name in profile.sums)
     lowest = lowest_height(everything)
     heights = [CURVE_HEIGHT] * len(main) + [lowest]
     figure = new_figure(sum(heights) + 0.75)
@@ -41,34 +52,39 @@ def draw_conservation(
         len(heights), 3, squeeze=False, height_ratios=heights, width_ratios=WIDTHS
     )
     for row, profile in zip(grid, main, strict=False):
-        _draw_curves(*row, profile)
+        _draw_curves(*row, profile, looks)
     if main:
         grid[0, 0].set_title("change since the start (nats per token)")
         grid[0, 1].set_title("the shaded range, magnified")
         for axes in grid[len(main) - 1, :2]:
             axes.set_xlabel("update")
-    draw_ratios(*grid[-1, :2], everything, lowest / len(everything))
-    draw_notes(grid[-1, 2], everything, lowest)
+    draw_ratios(*grid[-1, :2], everything, lowest / len(everything), looks)
+    draw_notes(grid[-1, 2], everything, lowest, looks)
     figure.get_layout_engine().set(w_pad=0.04)
     return figure
 
 
-def _draw_curves(full: Axes, magnified: Axes, key: Axes, profile: ConservationProfile) -> None:
+def _draw_curves(
+    full: Axes,
+    magnified: Axes,
+    key: Axes,
+    profile: ConservationProfile,
+    looks: dict[str, LineStyle],
+) -> None:
     low, high = _measured_range(profile)
     full.axhspan(low, high, color=BAND, linewidth=0)
     for axes in (full, magnified):
-        for text, look in MEASURED.items():
-            if measure := profile.shown_measure(text):
-                updates, change = profile.changes[measure]
-                rarely = measure == "validation" and len(updates) <= FEW_POINTS
-                marker = "o" if rarely else ""
-                axes.plot(updates, change, **look, marker=marker, markersize=4)
-        for name, course in profile.sums.items():
+        for text in profile.texts:
+            measure = profile.shown_measure(text)
+            updates, change = profile.changes[measure]
+            rarely = measure == "validation" and len(updates) <= FEW_POINTS
+            marker = "o" if rarely else ""
+            axes.plot(updates, change, **measured_look(text, looks), marker=marker, markersize=4)
+        for name, curve in profile.sums.items():
             if name in profile.sum_ranges:
-                band = profile.sum_ranges[name]
-                colour = line_look(name)["color"]
-                axes.fill_between(course[0], *band, color=colour, alpha=0.25, linewidth=0)
-            axes.plot(*course, **line_look(name), linewidth=1.1)
+                band, colour = profile.sum_ranges[name], looks[name]["color"]
+                axes.fill_between(curve[0], *band, color=colour, alpha=0.25, linewidth=0)
+            axes.plot(*curve, **line_look(looks[name]), linewidth=1.1)
         axes.set_xlim(0, 1.02 * profile.last_update)
         count_format(axes.xaxis, most=5)
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -77,33 +93,33 @@ def _draw_curves(full: Axes, magnified: Axes, key: Axes, profile: ConservationPr
     if profile.trainings > 1:
         name += f"\nmean of {profile.trainings}"
     full.set_ylabel(name, weight="bold")
-    _draw_numbers(key, profile)
+    _draw_numbers(key, profile, looks)
 
 
 def _measured_range(profile: ConservationProfile) -> tuple[float, float]:
     """Limits that hold all measured changes, with room; all sums where nothing was measured."""
-    shown = [profile.shown_measure(text) for text in MEASURED]
-    courses = [profile.changes[name] for name in shown if name] or list(profile.sums.values())
-    values = np.concatenate([[0.0], *(course for _, course in courses)])
+    shown = [profile.shown_measure(text) for text in profile.texts]
+    curves = [profile.changes[name] for name in shown] or list(profile.sums.values())
+    values = np.concatenate([[0.0], *(curve for _, curve in curves)])
     low, high = np.nanmin(values), np.nanmax(values)
     room = 0.08 * (high - low) or 1.0
     return low - room, high + room
 
 
-def _draw_numbers(axes: Axes, profile: ConservationProfile) -> None:
+def _draw_numbers(axes: Axes, profile: ConservationProfile, looks: dict[str, LineStyle]) -> None:
     """The curves' names with the numbers at the end of training, one below the other."""
     start_key(axes, CURVE_HEIGHT)
     key_row(axes, 0, "measured", "nats", weight="bold")
     place = 0.0
-    for text, look in MEASURED.items():
-        if measure := profile.shown_measure(text):
-            place += 1
-            change = f"{profile.changes[measure][1][-1]:+.3f}".replace("-", "−")
-            sample_row(axes, place, look, MEASURE_NAMES[measure], change)
+    for text in profile.texts:
+        measure = profile.shown_measure(text)
+        place += 1
+        change = f"{profile.changes[measure][1][-1]:+.3f}".replace("-", "−")
+        sample_row(axes, place, measured_look(text, looks), measure_name(measure), change)
     place += 1.3
     unlike = [m for m in profile.references.values() if not m.endswith("_probe")]
-    against = MEASURE_NAMES[unlike[0]] if unlike else "measured"
+    against = measure_name(unlike[0]) if unlike else "measured"
     key_row(axes, place, "ΣLCA", f"÷ {against}", weight="bold")
     for name, ratio in profile.ratios.items():
         place += 1
-        sample_row(axes, place, line_look(name) | {"linewidth": 1.4}, name, times(ratio))
+        sample_row(axes, place, line_look(looks[name]) | {"linewidth": 1.4}, name, times(ratio))

@@ -9,18 +9,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from losschange.analysis.conservation import CONSERVED
+from losschange.analysis.conservation import CONSERVED, probe_measure
 from losschange.analysis.conservation_profiles import ConservationProfile
+from losschange.cube.estimators import TRAIN, in_order, texts_of
 
 from .estimator_key import (
-    FIRST_ORDER,
-    GRADIENTS,
     INDENT,
     LINE_HEIGHT,
-    LOOKS,
-    MEASURE_NAMES,
+    LineStyle,
+    gradient_name,
+    is_first_order,
     key_row,
     marker_look,
+    measure_name,
     start_key,
     times,
 )
@@ -44,7 +45,11 @@ def lowest_height(profiles: Sequence[ConservationProfile]) -> float:
 
 
 def draw_ratios(
-    full: Axes, magnified: Axes, profiles: Sequence[ConservationProfile], row_height: float
+    full: Axes,
+    magnified: Axes,
+    profiles: Sequence[ConservationProfile],
+    row_height: float,
+    looks: dict[str, LineStyle],
 ) -> None:
     """A marker per model and estimator, on a log scale and magnified around 1.
 
@@ -55,6 +60,7 @@ def draw_ratios(
         Top row first.
     row_height : float
         Inches that a model takes.
+    looks : mapping of estimator to LineStyle
     """
     recorded = _recorded(profiles)
     reach = 0.24 * ROW_HEIGHT / row_height if len(recorded) > 1 else 0
@@ -65,7 +71,7 @@ def draw_ratios(
     magnified.set_xlim(1 - around_one, 1 + around_one)
     magnified.xaxis.set_major_locator(MaxNLocator(5))
     for axes in (full, magnified):
-        _draw_rows(axes, profiles, lanes)
+        _draw_rows(axes, profiles, lanes, looks)
     _write_batch(full, profiles, lanes)
     marks = _unusual_marks(profiles)
     full.set_yticks(range(len(profiles)), [p.model + marks.get(p.model, "") for p in profiles])
@@ -79,13 +85,18 @@ def draw_ratios(
         magnified.text(0.5, 0.5, sentence, ha="center", va="center", size=7)
 
 
-def draw_notes(axes: Axes, profiles: Sequence[ConservationProfile], height: float) -> None:
+def draw_notes(
+    axes: Axes,
+    profiles: Sequence[ConservationProfile],
+    height: float,
+    looks: dict[str, LineStyle],
+) -> None:
     """What the markers mean, and which measured change the sums are divided by."""
     start_key(axes, height)
     place = 0.0
     for name, *explanation in _notes(profiles):
         if name:
-            axes.plot([0.07], [-place], **marker_look(name))
+            axes.plot([0.07], [-place], **marker_look(looks[name]))
             key_row(axes, place, name, left=INDENT)
             place += 1
         for line in explanation:
@@ -95,7 +106,10 @@ def draw_notes(axes: Axes, profiles: Sequence[ConservationProfile], height: floa
 
 
 def _draw_rows(
-    axes: Axes, profiles: Sequence[ConservationProfile], lanes: dict[str, float]
+    axes: Axes,
+    profiles: Sequence[ConservationProfile],
+    lanes: dict[str, float],
+    looks: dict[str, LineStyle],
 ) -> None:
     axes.axvspan(*CONSERVED, color=BAND, linewidth=0)
     axes.axvline(1, color="black", linewidth=0.7)
@@ -103,7 +117,7 @@ def _draw_rows(
         if row and profile.objective != profiles[row - 1].objective:
             axes.axhline(row - 0.5, color="0.5", linewidth=0.4)
         for name, ratio in profile.ratios.items():
-            look = marker_look(name)
+            look = marker_look(looks[name])
             if ratio <= 0 and axes.get_xscale() == "log":
                 # A log scale has no place for the wrong direction: an arrow at its edge.
                 ratio, look["marker"] = EDGE, "<"
@@ -162,17 +176,17 @@ def _probe_ratios(profiles: Sequence[ConservationProfile]) -> list[float]:
         ratio
         for profile in profiles
         for name, ratio in profile.ratios.items()
-        if name not in FIRST_ORDER and np.isfinite(ratio)
+        if not is_first_order(name) and np.isfinite(ratio)
     ]
 
 
 def _recorded(profiles: Sequence[ConservationProfile]) -> list[str]:
-    return [name for name in LOOKS if any(name in profile.ratios for profile in profiles)]
+    return in_order({name for profile in profiles for name in profile.ratios})
 
 
 def _held_against(profiles: Sequence[ConservationProfile]) -> list[str]:
     """The measures that first-order sums are divided by, the most frequent first."""
-    found = [p.references[name] for p in profiles for name in FIRST_ORDER if name in p.ratios]
+    found = [p.references[n] for p in profiles for n in in_order(p.ratios) if is_first_order(n)]
     return sorted(dict.fromkeys(found), key=found.count, reverse=True)
 
 
@@ -185,9 +199,10 @@ def _unusual_marks(profiles: Sequence[ConservationProfile]) -> dict[str, str]:
 def _notes(profiles: Sequence[ConservationProfile]) -> list[list[str]]:
     """Paragraphs of lines: one per estimator, headed by its name, and one on the measures."""
     recorded = _recorded(profiles)
-    notes = [[name, GRADIENTS[name]] for name in recorded]
-    usual, *others = [MEASURE_NAMES[measure] for measure in _held_against(profiles)] or ["–"]
+    notes = [[name, gradient_name(name)] for name in recorded]
+    usual, *others = [measure_name(measure) for measure in _held_against(profiles)] or ["–"]
     measures = [f"measured: {usual}"]
-    if any(name.endswith("_valid") for name in recorded):
-        measures.append("_valid: validation probe")
+    for text in texts_of(recorded):
+        if text != TRAIN:
+            measures.append(f"_{text}: {measure_name(probe_measure(text))}")
     return [*notes, ["", *measures, *(f"†: {other}" for other in others)]]

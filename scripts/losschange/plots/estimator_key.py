@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import cycle
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
+
+from losschange.cube.estimators import TRAIN, VALID, in_order, parse_estimator
 
 from .style import SMALL
 
@@ -17,18 +23,17 @@ LOOKS = {
     "probe_valid": {"color": "#0072B2", "marker": "D", "linestyle": "-"},
     "simpson_valid": {"color": "#009E73", "marker": "X", "linestyle": (0, (1, 1.3))},
 }
-GRADIENTS = {
-    "batch": "training batch, first order",
-    "fresh": "fresh batch, first order",
-    "probe": "training text, trapezoid",
-    "simpson": "training text, Simpson",
-    "probe_valid": "validation text, trapezoid",
-    "simpson_valid": "validation text, Simpson",
+# Paul Tol's muted palette, for estimators that look at any other text: a colour per text.
+OTHER_COLOURS = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#661100")
+RULE_LOOKS = {
+    "fresh": {"marker": "p", "linestyle": (0, (3, 1))},
+    "probe": {"marker": "P", "linestyle": "-"},
+    "simpson": {"marker": "*", "linestyle": (0, (1, 1.3))},
 }
-FIRST_ORDER = ("batch", "fresh")
+RULE_NAMES = {"batch": "first order", "fresh": "first order", "probe": "trapezoid"}
 MEASURED = {
-    "train": {"color": "black", "linewidth": 2.2},
-    "valid": {"color": "0.68", "linewidth": 2.2},
+    TRAIN: {"color": "black", "linewidth": 2.2},
+    VALID: {"color": "0.68", "linewidth": 2.2},
 }
 MEASURE_NAMES = {
     "training_probe": "training probe",
@@ -41,16 +46,69 @@ LINE_HEIGHT = 0.13  # inches
 SAMPLE, INDENT = 0.14, 0.19  # where a sample of a line ends and its name begins
 
 
-def line_look(estimator: str) -> dict:
+LineStyle = dict[str, Any]
+
+
+def looks_of(estimators: Iterable[str]) -> dict[str, LineStyle]:
+    """How each of the estimators of a figure is drawn, in the order of keys.
+
+    Colours of texts other than train and valid depend on which of them the figure shows.
+    """
+    names = in_order(set(estimators))
+    texts = dict.fromkeys(parse_estimator(name).text for name in names)
+    others = [text for text in texts if text not in (TRAIN, VALID)]
+    colours = {VALID: "#0072B2"} | dict(zip(others, cycle(OTHER_COLOURS)))
+    looks = {}
+    for name in names:
+        estimator = parse_estimator(name)
+        looks[name] = LOOKS.get(name) or {
+            "color": colours[estimator.text],
+            **RULE_LOOKS[estimator.rule],
+        }
+    return looks
+
+
+def measured_look(text: str, looks: dict[str, LineStyle]) -> LineStyle:
+    """Line properties of the measured loss of a text: of other texts, their colour made light."""
+    if text in MEASURED:
+        return MEASURED[text]
+    colour = next(
+        look["color"] for name, look in looks.items() if parse_estimator(name).text == text
+    )
+    return {"color": colour, "linewidth": 2.2, "alpha": 0.35}
+
+
+def is_first_order(estimator: str) -> bool:
+    """Whether an estimator sees single updates to first order, so that its sum need not be 1."""
+    return not parse_estimator(estimator).is_probe
+
+
+def gradient_name(estimator: str) -> str:
+    """The gradient and the rule of an estimator in a few words."""
+    found = parse_estimator(estimator)
+    text = {TRAIN: "training text", VALID: "validation text"}.get(found.text, f"text {found.text}")
+    if found.rule == "batch":
+        text = "training batch"
+    elif found.rule == "fresh":
+        text = "fresh batch" if found.text == TRAIN else f"fresh {text}"
+    return f"{text}, {RULE_NAMES.get(found.rule, 'Simpson')}"
+
+
+def measure_name(measure: str) -> str:
+    """A measure of losschange.analysis.conservation in a few words."""
+    return MEASURE_NAMES.get(measure) or f"{measure.removesuffix('_probe')} probe"
+
+
+def line_look(look: LineStyle) -> LineStyle:
     """Line properties of an estimator's curve."""
-    return {name: LOOKS[estimator][name] for name in ("color", "linestyle")}
+    return {name: look[name] for name in ("color", "linestyle")}
 
 
-def marker_look(estimator: str) -> dict:
+def marker_look(look: LineStyle) -> LineStyle:
     """Line properties of a single marker of an estimator."""
     return {
-        "color": LOOKS[estimator]["color"],
-        "marker": LOOKS[estimator]["marker"],
+        "color": look["color"],
+        "marker": look["marker"],
         "linestyle": "none",
         "markersize": 3.4,
         "markeredgecolor": "black",
@@ -80,7 +138,7 @@ def key_row(axes: Axes, place: float, name: str, value: str = "", left: float = 
     axes.text(1, -place, value, ha="right", **style)
 
 
-def sample_row(axes: Axes, place: float, look: dict, name: str, value: str) -> None:
+def sample_row(axes: Axes, place: float, look: LineStyle, name: str, value: str) -> None:
     """A line of text that begins with a sample of a curve."""
     axes.plot([0, SAMPLE], [-place] * 2, solid_capstyle="butt", **look)
     key_row(axes, place, name, value, left=INDENT)

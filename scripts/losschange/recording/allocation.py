@@ -1,10 +1,15 @@
-"""The mathematics of Loss Change Allocation on flat rows of scalars.
+"""The mathematics of Loss Change Allocation on flat vectors of scalars.
 
 For a step D = theta_{t+1} - theta_t and a gradient g of the loss (nats per target token), the
 allocation of scalar i is q_i * D_i, where q_i is a quadrature of g_i along the step: g at its
 start (Vázquez et al. 2022, §2.3), the trapezoid rule, or Simpson's (Lan et al. 2019). A cell's
 allocation is the sum over its scalars. Everything here is deterministic: sums run along a fixed
 tree, so the same numbers give the same bits on every run of one machine.
+
+Signs: `FlatVector.subtract` turns theta_t into theta_t - theta_{t+1} = -D in place, because the
+other order would need a second copy of the parameters or one more pass over them. A product of it
+with a gradient is therefore -LCA of every parameter. Negation loses no bits, so it is done last
+and in two places alone: `CellSum.allocations` for cells, `ExtraReductions` for details.
 """
 
 from __future__ import annotations
@@ -24,9 +29,9 @@ BRANCHES = 64
 
 
 class CellSum:
-    """Sums a padded row of scalars into cells, along a fixed tree.
+    """Sums a padded vector of scalars into cells, along a fixed tree.
 
-    Blocks are summed in the row's own precision, everything above in float64.
+    Blocks are summed in the vector's own precision, everything above in float64.
 
     Parameters
     ----------
@@ -47,9 +52,9 @@ class CellSum:
             lengths, owners = _group(owners)
             self._levels.append(torch.from_numpy(lengths).to(device))
 
-    def __call__(self, row: Tensor) -> Tensor:
-        """Cell sums (cells,) in float64 of a row (length,)."""
-        sums = self._block_sums(row)
+    def __call__(self, vector: Tensor) -> Tensor:
+        """Cell sums (cells,) in float64 of a padded vector (length,)."""
+        sums = self._block_sums(vector)
         if self._order is not None:
             sums = sums.index_select(0, self._order)
         sums = sums.double()
@@ -57,12 +62,16 @@ class CellSum:
             sums = torch.segment_reduce(sums, "sum", lengths=lengths, unsafe=True)
         return sums
 
-    def _block_sums(self, row: Tensor) -> Tensor:
-        blocks = row.view(-1, self.block)
-        if self.block > 4 or row.dtype == torch.bool:
+    def allocations(self, products: FlatVector) -> Tensor:
+        """LCA (cells,), float64, of −LCA of every parameter."""
+        return self(products.flat).neg_()
+
+    def _block_sums(self, vector: Tensor) -> Tensor:
+        blocks = vector.view(-1, self.block)
+        if self.block > 4 or vector.dtype == torch.bool:
             return blocks.sum(dim=1)
         # For four columns or fewer, explicit adds beat sum().
-        columns = blocks.unbind(1)
+        columns = list(blocks.unbind(1))
         while len(columns) > 1:
             half = len(columns) // 2
             columns = [a + b for a, b in zip(columns[:half], columns[half:], strict=True)]
@@ -82,10 +91,10 @@ def _group(owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array(lengths, dtype=np.int64), np.array(groups, dtype=np.int64)
 
 
-class FlatViews(list):
+class FlatViews(list[Tensor]):
     """Tensors that are views of one flat tensor, one after the other without a gap.
 
-    What is done to all of them is then one operation, not one for each.
+    One operation on the flat tensor then acts on all of them.
 
     Parameters
     ----------
@@ -96,13 +105,13 @@ class FlatViews(list):
     """
 
     def __init__(self, whole: Tensor, shapes: Sequence[Sequence[int]]):
-        parts = whole.split([prod(shape) for shape in shapes])
+        parts = torch.split(whole, [prod(shape) for shape in shapes])
         super().__init__(part.view(shape) for part, shape in zip(parts, shapes, strict=True))
         self.whole = whole
 
 
 class FlatVector:
-    """A padded row of float32 scalars, with a view per parameter.
+    """A padded vector of float32 scalars, with a view per parameter.
 
     Parameters
     ----------
@@ -148,15 +157,15 @@ class FlatVector:
             for view, tensor in zip(self.views, tensors, strict=True):
                 view.zero_() if tensor is None else view.mul_(tensor)
         else:
-            torch._foreach_mul_(self.views, list(tensors))
+            torch._foreach_mul_(self.views, [tensor for tensor in tensors if tensor is not None])
         return self
 
     def _runs_beside(self, whole: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Stretches of this row without padding, each with its scalars of a `FlatViews.whole`."""
+        """Stretches without padding, each with the same scalars of a `FlatViews.whole`."""
         return ((run, whole[place]) for run, place in self._runs)
 
     def _runs_without_padding(self, partition: Partition) -> list[tuple[Tensor, slice]]:
-        """Stretches of this row, and where their scalars are among those of a `FlatViews.whole`."""
+        """Stretches of this vector, and where a `FlatViews.whole` holds the same scalars."""
         runs: list[list[int]] = []
         position = 0
         for offset, shape in zip(partition.offsets, partition.shapes, strict=True):
@@ -170,7 +179,7 @@ class FlatVector:
         ]
 
     def point(self, after: Sequence[Tensor], share: float) -> list[Tensor]:
-        """theta_{t+1} + share (theta_t - theta_{t+1}) of a row that holds theta_t - theta_{t+1}."""
+        """theta_{t+1} + share (theta_t - theta_{t+1}), of the vector theta_t - theta_{t+1}."""
         return list(torch._foreach_add(list(after), self.views, alpha=share))
 
 
@@ -198,11 +207,13 @@ class ExtraReductions:
         self.names = tuple(names)
         self._cell_sum = cell_sum
         self._word_bins = word_bins
-        self.shapes = dict.fromkeys(self.names, (len(partition.layout.cells),))
+        self.shapes: dict[str, tuple[int, ...]] = dict.fromkeys(
+            self.names, (len(partition.layout.cells),)
+        )
         if "helped" in names:
             counts = torch.tensor(partition.layout.n_parameters, dtype=torch.float64)
             self._counts = counts.to(device)
-        if "vocabulary" in names:
+        if "vocabulary" in names and word_bins is not None:
             self.shapes["vocabulary"] = (len(word_bins.matrices), len(word_bins.mass))
             self._matrices = [partition.names.index(name) for name in word_bins.matrices]
             order = np.argsort(word_bins.bin_of_word, kind="stable")

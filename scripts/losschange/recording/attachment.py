@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from losschange.cube.assembly import assemble_cube
+from losschange.cube.estimators import TRAIN
 from losschange.cube.parts import PartStore
 from losschange.cube.word_bins import WordBins
 from losschange.errors import RecordingError
@@ -151,7 +152,7 @@ def attach(
     folder: str | os.PathLike,
     estimators: Mapping[str, int] | Iterable[str] = ("batch",),
     probes: Mapping[str, Loss] | None = None,
-    fresh: FreshLoss | None = None,
+    fresh: FreshLoss | Mapping[str, FreshLoss] | None = None,
     details: Mapping[str, Sequence[str]] | None = None,
     word_bins: WordBins | None = None,
     simpson_tolerance: float | None = None,
@@ -174,12 +175,13 @@ def attach(
     folder : path
         For the parts of the cube; empty, or that of the training that goes on.
     estimators : mapping of name to stride, or iterable of names
-        Names of losschange.cube.format.ESTIMATORS; stride = updates between two records, 1
+        Names of losschange.cube.estimators; stride = updates between two records, 1
         without it.
-    probes : mapping of {"train", "valid"} to callable (model) -> loss
+    probes : mapping of text to callable (model) -> loss
         Loss of a batch that never changes, in nats per target token. Called without dropout.
-    fresh : callable (model, update) -> loss
-        Loss of a batch newly drawn for that update. Called with dropout.
+    fresh : callable (model, update) -> loss, or mapping of text to such callables
+        Loss of a batch newly drawn for that update. Called with dropout. A callable alone is that
+        of the training text.
     details : mapping of estimator to sequence of str
         Some of "positive", "helped", "vocabulary".
     word_bins : WordBins, optional
@@ -211,6 +213,10 @@ def attach(
     named = trainable_parameters(model)
     _check_optimizer(named, optimizer)
     strides = dict(estimators) if isinstance(estimators, Mapping) else dict.fromkeys(estimators, 1)
+    if fresh is None or isinstance(fresh, Mapping):
+        fresh_losses = dict(fresh or {})
+    else:
+        fresh_losses = {TRAIN: fresh}
     store = PartStore(folder)
     partition = partition_parameters(((name, p.shape) for name, p in named), schema)
     parameters = [parameter for _, parameter in named]
@@ -221,8 +227,8 @@ def attach(
         updates,
         attributes,
         strides,
-        {split: ProbeLoss(model, parameters, loss) for split, loss in (probes or {}).items()},
-        None if fresh is None else FreshGradient(model, parameters, fresh),
+        {text: ProbeLoss(model, parameters, loss) for text, loss in (probes or {}).items()},
+        {text: FreshGradient(model, parameters, loss) for text, loss in fresh_losses.items()},
         details,
         word_bins,
         simpson_tolerance,

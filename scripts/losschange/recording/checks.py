@@ -1,4 +1,4 @@
-"""What the recorder refuses, naming the estimator, or the update and the cell or parameter."""
+"""Checks of the recorder. An error names the estimator, or the update and the cell or parameter."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from losschange.cube.format import ESTIMATORS, PROBES
+from losschange.cube.estimators import EstimatorError, parse_estimator
 from losschange.cube.parts import Records
 from losschange.cube.word_bins import WordBins
 from losschange.errors import RecordingError
@@ -18,8 +18,8 @@ CHOSEN_DETAILS = ("positive", "helped", "vocabulary")
 
 def check_estimators(
     strides: Mapping[str, int],
-    splits: Sequence[str],
-    fresh: bool,
+    probes: Sequence[str],
+    fresh: Sequence[str],
     details: Mapping[str, Sequence[str]],
 ) -> None:
     """Raise RecordingError unless the estimators asked for can be recorded.
@@ -27,27 +27,35 @@ def check_estimators(
     Parameters
     ----------
     strides : mapping of estimator to int
-    splits : sequence of str
-        Texts of which there is a probe.
-    fresh : bool
-        Whether there are fresh batches.
+    probes, fresh : sequence of str
+        Texts of which there is a probe, and of which there are fresh batches.
     details : mapping of estimator to sequence of str
     """
+    for name in [*strides, *details]:
+        try:
+            parse_estimator(name)
+        except EstimatorError as error:
+            raise RecordingError(str(error)) from None
     for name, stride in strides.items():
-        _refuse_unknown("estimator", name, ESTIMATORS)
         if not isinstance(stride, int | np.integer) or stride < 1:
             raise RecordingError(
                 f"the stride of the estimator {name!r} is {stride!r}; it must be a number of "
                 "updates, 1 or more"
             )
-        if name in PROBES and PROBES[name] not in splits:
-            raise RecordingError(f"the estimator {name!r} needs a probe of {PROBES[name]} text")
-    if "fresh" in strides and not fresh:
-        raise RecordingError('the estimator "fresh" needs a function that draws fresh batches')
-    for estimator, names in details.items():
-        _refuse_unknown("estimator", estimator, ESTIMATORS)
-        for name in names:
-            _refuse_unknown(f"detail of {estimator!r}", name, CHOSEN_DETAILS)
+        estimator = parse_estimator(name)
+        if estimator.is_probe and estimator.text not in probes:
+            raise RecordingError(f"the estimator {name!r} needs a probe of {estimator.text} text")
+        if estimator.rule == "fresh" and estimator.text not in fresh:
+            raise RecordingError(
+                f"the estimator {name!r} needs a function that draws fresh batches of "
+                f"{estimator.text} text"
+            )
+    for name, found in details.items():
+        for detail in found:
+            if detail not in CHOSEN_DETAILS:
+                raise RecordingError(
+                    f"unknown detail of {name!r} {detail!r}; allowed: {', '.join(CHOSEN_DETAILS)}"
+                )
 
 
 def check_word_bins(
@@ -71,7 +79,7 @@ def check_word_bins(
 
 
 def check_finite(records: Mapping[str, Records], partition: Partition) -> None:
-    """Raise RecordingError if a record holds what is not a number, naming its update and cell.
+    """Raise RecordingError if a record holds a value that is not finite, naming update and cell.
 
     Parameters
     ----------
@@ -81,8 +89,8 @@ def check_finite(records: Mapping[str, Records], partition: Partition) -> None:
     """
     wrong = {}
     for estimator, found in records.items():
-        for row, cell in np.argwhere(~np.isfinite(found.values))[:1]:
-            wrong[estimator] = (int(found.steps[row]), found.values[row, cell], cell)
+        for record, cell in np.argwhere(~np.isfinite(found.values))[:1]:
+            wrong[estimator] = (int(found.steps[record]), found.values[record, cell], cell)
     if wrong:
         estimator = min(wrong, key=lambda name: wrong[name][0])
         update, value, cell = wrong[estimator]
@@ -93,7 +101,7 @@ def check_finite(records: Mapping[str, Records], partition: Partition) -> None:
         )
 
 
-def check_shapes(partition: Partition, shapes: tuple, update: int) -> None:
+def check_shapes(partition: Partition, shapes: Sequence[tuple[int, ...]], update: int) -> None:
     """Raise RecordingError unless the parameters handed over are those of the partition."""
     if len(shapes) != len(partition.shapes):
         raise RecordingError(
@@ -105,8 +113,3 @@ def check_shapes(partition: Partition, shapes: tuple, update: int) -> None:
             raise RecordingError(
                 f"update {update}: {name!r} has shape {found}, expected {expected}"
             )
-
-
-def _refuse_unknown(what: str, name: str, allowed) -> None:
-    if name not in allowed:
-        raise RecordingError(f"unknown {what} {name!r}; allowed: {', '.join(allowed)}")

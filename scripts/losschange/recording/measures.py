@@ -1,4 +1,4 @@
-"""Gradients of other batches than the training's own, measured without a trace."""
+"""Gradients of batches other than the training's own, measured without changing a bit of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FreshLoss = Callable[[torch.nn.Module, int], Tensor]
 
 
 class ProbeLoss:
-    """Loss and gradient of a fixed batch at any point, leaving no trace on the training."""
+    """Loss and gradient of a fixed batch at any point, without side effects on the training."""
 
     def __init__(self, model: torch.nn.Module, parameters: Sequence[Tensor], loss: Loss):
         self._model, self._parameters, self._loss = model, list(parameters), loss
@@ -31,13 +31,13 @@ class ProbeLoss:
 
 
 class FreshGradient:
-    """Gradient of a newly drawn batch with dropout, leaving no trace on the training."""
+    """Gradient of a newly drawn batch with dropout, without side effects on the training."""
 
     def __init__(self, model: torch.nn.Module, parameters: Sequence[Tensor], loss: FreshLoss):
         self._model, self._parameters, self._loss = model, list(parameters), loss
 
     def __call__(self, update: int) -> Gradients:
-        """Gradients at the model's present parameters; dropout is drawn by the update's number."""
+        """Gradients at the model's present parameters; the update's number seeds the dropout."""
         with without_side_effects(self._model, training=True, seed=update):
             loss = self._loss(self._model, update)
             return torch.autograd.grad(loss, self._parameters, allow_unused=True)

@@ -1,7 +1,7 @@
-"""Did somebody move the parameters between two updates?
+"""Check that nothing moves the parameters between two updates.
 
-What moves outside the optimizer's step is in no cell, and the cells would no longer sum to the
-loss change. Comparing all parameters would cost a pass over them, so a few of each are compared.
+A move outside the optimizer's step is in no cell, so the cells would no longer sum to the loss
+change. Comparing all scalars would cost a pass over them, so a few of each parameter are compared.
 """
 
 from __future__ import annotations
@@ -42,16 +42,17 @@ class MovementCheck:
         self._allowed: Tensor | None = None
 
     def before(self, parameters: Tensor) -> None:
-        """Look at the row of theta_t (length,)."""
+        """Take samples of the flat vector theta_t (length,)."""
         self._before = parameters[self._places]
-        if self._expected is not None:
+        if self._expected is not None and self._allowed is not None:
             difference = (self._before - self._expected).abs_()
             moved = difference > self._allowed
             torch.any(moved.view(-1, SAMPLES), dim=1, out=self._moved[self._count])
 
-    def after(self, step: Tensor) -> None:
-        """Look at the row of theta_t - theta_{t+1} (length,)."""
-        step = step[self._places]
+    def after(self, negative_step: Tensor) -> None:
+        """Take samples of the flat vector theta_t - theta_{t+1} (length,)."""
+        assert self._before is not None, "before() comes first"
+        step = negative_step[self._places]
         self._allowed = torch.maximum(self._before.abs(), step.abs()).mul_(TOLERANCE)
         self._expected = self._before.sub_(step)
         self._count += 1

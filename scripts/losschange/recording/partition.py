@@ -69,19 +69,19 @@ class Schema:
 class Partition:
     """A model's trainable scalars divided into cells.
 
-    Scalars lie in one padded row: tensor after tensor, each padded to a multiple of `block`, so
+    Scalars lie in one padded vector: tensor after tensor, each padded to a multiple of `block`, so
     that a block of consecutive scalars never straddles a tensor or a head.
 
     Attributes
     ----------
     layout : CubeLayout
     names : tuple of str
-        Parameter names in the order of the row.
+        Parameter names in the order of the vector.
     shapes : tuple of tuple of int
     offsets : tuple of int
-        Where each tensor starts in the row.
+        Where each tensor starts in the vector.
     length : int
-        Length of the row, padding included.
+        Length of the vector, padding included.
     block : int
         Scalars per block, a power of two of at most 64.
     block_cells : int array (length / block,)
@@ -114,13 +114,13 @@ def partition_parameters(
         Naming the parameter that no rule or more than one rule claims, or whose shape does not
         divide into the schema's heads.
     """
-    parameters = [(name, tuple(int(size) for size in shape)) for name, shape in parameters]
-    if not parameters:
+    named = [(name, tuple(int(size) for size in shape)) for name, shape in parameters]
+    if not named:
         raise PartitionError("the model has no trainable parameters; there is nothing to record")
-    claims = [_claim(name, schema) for name, _ in parameters]
+    claims = [_claim(name, schema) for name, _ in named]
     runs = [
         _runs(name, shape, rule, depth, schema)
-        for (name, shape), (rule, depth) in zip(parameters, claims, strict=True)
+        for (name, shape), (rule, depth) in zip(named, claims, strict=True)
     ]
     block = LARGEST_BLOCK
     for run_length, cells in runs:
@@ -131,7 +131,7 @@ def partition_parameters(
     index = {cell: position for position, cell in enumerate(order)}
     counts = np.zeros(len(order), dtype=np.int64)
     offsets, block_cells, length = [], [], 0
-    for (_, shape), (run_length, cells) in zip(parameters, runs, strict=True):
+    for (_, shape), (run_length, cells) in zip(named, runs, strict=True):
         numbers = np.array([index[cell] for cell in cells], dtype=np.int64)
         np.add.at(counts, numbers, run_length)
         blocks = -(-prod(shape) // block)
@@ -147,8 +147,8 @@ def partition_parameters(
     )
     return Partition(
         layout=layout,
-        names=tuple(name for name, _ in parameters),
-        shapes=tuple(shape for _, shape in parameters),
+        names=tuple(name for name, _ in named),
+        shapes=tuple(shape for _, shape in named),
         offsets=tuple(offsets),
         length=length,
         block=block,
@@ -158,8 +158,9 @@ def partition_parameters(
 
 def _claim(name: str, schema: Schema) -> tuple[Rule, int]:
     """The one rule that claims a name, and the depth of its cell."""
-    matches = [(rule, re.fullmatch(rule.pattern, name)) for rule in schema.rules]
-    matches = [(rule, match) for rule, match in matches if match]
+    matches = [
+        (rule, match) for rule in schema.rules if (match := re.fullmatch(rule.pattern, name))
+    ]
     if not matches:
         raise PartitionError(
             f"no rule of the schema claims the parameter {name!r}; add one, "

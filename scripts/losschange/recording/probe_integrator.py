@@ -1,4 +1,4 @@
-"""One probe along a training: the loss change of every interval between two looks.
+"""One probe along a training: the loss change of every interval between two evaluations.
 
 A probe is a fixed batch, so its loss at both ends of an interval can be measured, and the
 allocation of the interval held against it. The gradient at the end of one interval is that at the
@@ -19,13 +19,15 @@ Gradients = Sequence[Tensor | None]
 # Loss (nats per target token) and its gradients per parameter, at the parameters given or, with
 # None, at those of the model.
 Measure = Callable[[Sequence[Tensor] | None], tuple[Tensor, Gradients]]
+# Loss (float64 scalar) and gradient of a probe at one point of the training.
+Evaluation = tuple[Tensor, FlatVector]
 
 LOSSES = ("loss_before", "loss", "error")
 MOST_PIECES = 16
 
 
 class ProbeIntegrator:
-    """One probe: its loss and gradient where the interval began, and what an interval amounts to.
+    """One probe: its loss and gradient where the interval began, and the LCA of each interval.
 
     Parameters
     ----------
@@ -38,8 +40,8 @@ class ProbeIntegrator:
         Nats: Simpson's rule splits an interval until its error is at most this; None = never.
     details : mapping of estimator to ExtraReductions
     device : torch device
-    parked : bool
-        Keep the gradient in host memory between two looks.
+    on_host : bool
+        Keep the gradient in host memory between two evaluations.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class ProbeIntegrator:
         tolerance: float | None,
         details: Mapping[str, ExtraReductions],
         device: torch.device | str,
-        parked: bool,
+        on_host: bool,
     ):
         self.measure = measure
         self.trapezoid = trapezoid
@@ -65,7 +67,7 @@ class ProbeIntegrator:
         self._loss: Tensor | None = None
         self._gradient: FlatVector | None = None
         self._host: Tensor | None = None
-        if parked:
+        if on_host:
             pinned = torch.device(device).type == "cuda"
             self._host = torch.empty(partition.length, pin_memory=pinned)
 
@@ -74,20 +76,20 @@ class ProbeIntegrator:
         """Names of the estimators that it records."""
         return [name for name in (self.trapezoid, self.simpson) if name]
 
-    def look(self) -> tuple[Tensor, FlatVector]:
+    def evaluate(self) -> Evaluation:
         """Loss and gradient of the probe at the model's present parameters."""
         loss, gradients = self.measure(None)
-        return loss.double(), self._row(gradients)
+        return loss.double(), self._vector(gradients)
 
-    def begin(self, look: tuple[Tensor, FlatVector]) -> None:
+    def begin(self, evaluation: Evaluation) -> None:
         """Begin an interval with the loss and gradient found there."""
-        self._loss, self._gradient = look
+        self._loss, self._gradient = evaluation
         if self._host is not None:
-            self._host.copy_(self._gradient.flat, non_blocking=True)
+            self._host.copy_(evaluation[1].flat, non_blocking=True)
             self._gradient = None
 
     def end(
-        self, after: Sequence[Tensor], step: FlatVector, look: tuple[Tensor, FlatVector]
+        self, after: Sequence[Tensor], negative_step: FlatVector, evaluation: Evaluation
     ) -> dict[str, list[Tensor]]:
         """End the interval, and begin the next.
 
@@ -95,46 +97,54 @@ class ProbeIntegrator:
         ----------
         after : sequence of Tensor
             theta at the end.
-        step : FlatVector
+        negative_step : FlatVector
             theta at the beginning - theta at the end.
-        look : (loss, FlatVector)
+        evaluation : (loss, FlatVector)
             The probe's loss and gradient at the end.
 
         Returns
         -------
         mapping of estimator to [LCA (cells,), losses and error (3,), details ...]
         """
-        loss, gradient = look
-        # The trapezoid's product is a part of Simpson's.
-        half = self._kept_gradient()
-        half.flat.add_(gradient.flat).mul_(step.flat).mul_(0.5)
-        rows = {}
+        loss, gradient = evaluation
+        loss_before, trapezoid = self._start()
+        # The trapezoid rule's product is also a term of Simpson's.
+        trapezoid.flat.add_(gradient.flat).mul_(negative_step.flat).mul_(0.5)
+        products = {}
         if self.simpson:
-            rows[self.simpson] = self._simpson(half, after, step, loss - self._loss)
+            products[self.simpson] = self._simpson(
+                trapezoid, after, negative_step, loss - loss_before
+            )
         if self.trapezoid:
-            rows[self.trapezoid] = half
-        losses = [self._loss, loss]
-        found = {name: self._record(name, row, losses) for name, row in rows.items()}
+            products[self.trapezoid] = trapezoid
+        found = {
+            name: self._record(name, vector, loss_before, loss) for name, vector in products.items()
+        }
         self.begin((loss, gradient))
         return found
 
     def state_dict(self) -> dict[str, Tensor]:
         """Loss and gradient where the interval began, as copies on the host."""
+        loss, gradient = self._start()
         return {
-            "loss": self._loss.to("cpu", copy=True),
-            "gradient": self._kept_gradient().flat.to("cpu", copy=True),
+            "loss": loss.to("cpu", copy=True),
+            "gradient": gradient.flat.to("cpu", copy=True),
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on with an interval that another process began."""
-        row = FlatVector(self._partition, self._device)
-        row.flat.copy_(state["gradient"])
-        self.begin((state["loss"].to(self._device), row))
+        gradient = FlatVector(self._partition, self._device)
+        gradient.flat.copy_(state["gradient"])
+        self.begin((state["loss"].to(self._device), gradient))
 
     def _simpson(
-        self, half: FlatVector, after: Sequence[Tensor], step: FlatVector, change: Tensor
+        self,
+        trapezoid: FlatVector,
+        after: Sequence[Tensor],
+        negative_step: FlatVector,
+        change: Tensor,
     ) -> FlatVector:
-        """Negative allocations under Simpson's rule; `half` is left as it is.
+        """−LCA of every parameter under Simpson's rule; `trapezoid` is left as it is.
 
         A gradient jumps where a ReLU switches, so no fixed rule is exact: as Lan et al. (2019) do,
         the interval is halved until the error is small.
@@ -143,32 +153,38 @@ class ProbeIntegrator:
         while True:
             odd = FlatVector(self._partition, self._device)
             for number in range(1, 2 * pieces, 2):
-                place = step.point(after, 1 - number / (2 * pieces))
-                odd.flat.add_(self._row(self.measure(place)[1]).flat)
+                point = negative_step.point(after, 1 - number / (2 * pieces))
+                odd.flat.add_(self._vector(self.measure(point)[1]).flat)
             products = FlatVector(self._partition, self._device)
             torch.add(even.flat, odd.flat, alpha=2.0, out=products.flat)
-            products.flat.mul_(step.flat).add_(half.flat).mul_(1 / (3 * pieces))
+            products.flat.mul_(negative_step.flat).add_(trapezoid.flat).mul_(1 / (3 * pieces))
             if self._tolerance is None or pieces == MOST_PIECES:
                 return products
-            error = -self._cell_sum(products.flat).sum() - change
+            error = self._cell_sum.allocations(products).sum() - change
             if abs(float(error)) <= self._tolerance:
                 return products
-            # What was between the points is among them on the finer grid.
+            # The midpoints of this grid are inner points of the next, finer one.
             even.flat.add_(odd.flat)
             pieces *= 2
 
-    def _kept_gradient(self) -> FlatVector:
-        if self._host is None:
-            return self._gradient
-        row = FlatVector(self._partition, self._device)
-        row.flat.copy_(self._host, non_blocking=True)
-        return row
+    def _start(self) -> Evaluation:
+        """Loss and gradient where the open interval began."""
+        assert self._loss is not None, "no interval was begun"
+        if self._gradient is not None:
+            return self._loss, self._gradient
+        assert self._host is not None
+        gradient = FlatVector(self._partition, self._device)
+        gradient.flat.copy_(self._host, non_blocking=True)
+        return self._loss, gradient
 
-    def _row(self, gradients: Gradients) -> FlatVector:
+    def _vector(self, gradients: Gradients) -> FlatVector:
         return FlatVector(self._partition, self._device).copy(gradients)
 
-    def _record(self, name: str, products: FlatVector, losses: list[Tensor]) -> list[Tensor]:
-        """LCA and details of a row of negative allocations."""
-        cells = self._cell_sum(products.flat).neg_()
-        error = cells.sum() - (losses[1] - losses[0])
-        return [cells, torch.stack([*losses, error]), *self._details[name](products)]
+    def _record(
+        self, name: str, products: FlatVector, loss_before: Tensor, loss: Tensor
+    ) -> list[Tensor]:
+        """LCA, losses and details of −LCA of every parameter, which is overwritten."""
+        cells = self._cell_sum.allocations(products)
+        error = cells.sum() - (loss - loss_before)
+        losses = torch.stack([loss_before, loss, error])
+        return [cells, losses, *self._details[name](products)]

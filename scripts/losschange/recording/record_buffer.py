@@ -1,4 +1,4 @@
-"""Records of one estimator, kept on the device until the host asks for them."""
+"""Records of one estimator, held on the device until the host copies them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEVICE_STEPS = 256
 
 
 class RecordBuffer:
-    """A table of records that grows on the device: the host never waits for a single update.
+    """A table of records on the device, so that the host need not wait for every update.
 
     Parameters
     ----------

@@ -1,17 +1,18 @@
-"""The recorder: looks at a training run before and after every update.
+"""The recorder: called before and after every update of a training.
 
-It knows tensors, not frameworks: whoever runs the training hands over the parameters that the
-optimizer moves and the gradients that it used, and functions that measure probes.
+It knows tensors and no framework: the caller hands over the parameters that the optimizer moves,
+the gradients that it used, and functions that measure probes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from losschange.cube.format import PROBES
+from losschange.cube.estimators import parse_estimator
 from losschange.cube.parts import PartStore, Records, join_records
 from losschange.cube.word_bins import WordBins
 from losschange.errors import RecordingError
@@ -20,7 +21,7 @@ from .allocation import CellSum, ExtraReductions, FlatVector
 from .checks import check_estimators, check_finite, check_shapes, check_word_bins
 from .movement import MovementCheck
 from .partition import Partition
-from .probe_integrator import LOSSES, Gradients, Measure
+from .probe_integrator import LOSSES, Evaluation, Gradients, Measure
 from .probe_schedule import ProbeSchedule, make_schedules
 from .record_buffer import RecordBuffer
 from .series import Series
@@ -46,12 +47,13 @@ class Recorder:
     attributes : mapping
         Global attributes of the parts.
     strides : mapping of estimator to int
-        Updates between two records (names of losschange.cube.format.ESTIMATORS); "batch" is always
+        Updates between two records (names of losschange.cube.estimators); "batch" is always
         recorded at every update.
-    probes : mapping of {"train", "valid"} to Measure
-        What the estimators of losschange.cube.format.PROBES look at.
-    fresh : callable (update) -> gradients, optional
-        Gradient of a newly drawn batch at the model's present parameters, for "fresh".
+    probes : mapping of text to Measure
+        What the rules "probe" and "simpson" evaluate.
+    fresh : mapping of text to callable (update) -> gradients
+        Gradient of a newly drawn batch at the model's present parameters, for the rule "fresh".
+        A record of each keeps one more float32 copy of the parameters during the update.
     details : mapping of estimator to sequence of str
         Some of "positive", "helped" and "vocabulary", to stand beside its records.
     word_bins : WordBins, optional
@@ -79,7 +81,7 @@ class Recorder:
         attributes: Mapping[str, object] | None = None,
         strides: Mapping[str, int] | None = None,
         probes: Mapping[str, Measure] | None = None,
-        fresh: Callable[[int], Gradients] | None = None,
+        fresh: Mapping[str, Callable[[int], Gradients]] | None = None,
         details: Mapping[str, Sequence[str]] | None = None,
         word_bins: WordBins | None = None,
         simpson_tolerance: float | None = None,
@@ -91,9 +93,10 @@ class Recorder:
         others = {name: every for name, every in (strides or {}).items() if name != "batch"}
         self.strides = {"batch": 1, **others}
         details = dict(details or {})
-        check_estimators(self.strides, list(probes or {}), fresh is not None, details)
+        check_estimators(self.strides, list(probes or {}), list(fresh or {}), details)
         check_word_bins(partition, details, word_bins)
-        self._row = FlatVector(partition, device)
+        # theta_t before an update; after it, first theta_t - theta_{t+1}, then the products.
+        self._vector = FlatVector(partition, device)
         self._device = device
         self._cell_sum = CellSum(partition, device)
         self._word_bins = word_bins
@@ -103,8 +106,8 @@ class Recorder:
             )
             for name in self.strides
         }
-        self._rings = {name: self._ring(name) for name in self.strides}
-        self._intervals = make_schedules(
+        self._buffers = {name: self._buffer(name) for name in self.strides}
+        self._schedules = make_schedules(
             partition,
             self._cell_sum,
             self.strides,
@@ -113,8 +116,12 @@ class Recorder:
             self._details,
             device,
         )
-        self._fresh = fresh
-        self._fresh_gradient: Gradients | None = None
+        self._fresh = {
+            name: (fresh or {})[estimator.text]
+            for name in self.strides
+            if (estimator := parse_estimator(name)).rule == "fresh"
+        }
+        self._fresh_gradients: dict[str, Gradients] = {}
         self._movement = MovementCheck(partition, device)
         self._blocks: dict[str, list[Records]] = {name: [] for name in self.strides}
         self._series = Series()
@@ -132,13 +139,14 @@ class Recorder:
             shapes = tuple(tuple(parameter.shape) for parameter in parameters)
             check_shapes(self.partition, shapes, self.updates + 1)
             self._checked = identities
-        for intervals in self._intervals:
-            if intervals.start is None:
-                self._begin(intervals, parameters)
-        if "fresh" in self.strides and (self.updates + 1) % self.strides["fresh"] == 0:
-            self._fresh_gradient = self._fresh(self.updates + 1)
-        self._row.copy(parameters)
-        self._movement.before(self._row.flat)
+        for schedule in self._schedules:
+            if schedule.start is None:
+                self._begin(schedule, parameters)
+        for name, fresh in self._fresh.items():
+            if (self.updates + 1) % self.strides[name] == 0:
+                self._fresh_gradients[name] = fresh(self.updates + 1)
+        self._vector.copy(parameters)
+        self._movement.before(self._vector.flat)
         self._pending = True
 
     @torch.no_grad()
@@ -164,18 +172,18 @@ class Recorder:
             raise RecordingError(f"update {self.updates + 1}: after_update without before_update")
         self._pending = False
         self.updates += 1
-        self._row.subtract(parameters)
-        self._movement.after(self._row.flat)
-        self._end([due for due in self._intervals if self.updates % due.stride == 0], parameters)
-        if self._fresh_gradient is not None:
-            products = FlatVector(self.partition, self._device).copy(self._fresh_gradient)
-            products.flat.mul_(self._row.flat)
-            self._add("fresh", products)
-            self._fresh_gradient = None
-        # Last: the gradient is multiplied into the step itself.
-        self._row.multiply(gradients)
-        self._add("batch", self._row, scale)
-        if self._rings["batch"].full:
+        self._vector.subtract(parameters)
+        self._movement.after(self._vector.flat)
+        self._end([due for due in self._schedules if self.updates % due.stride == 0], parameters)
+        for name, gradient in self._fresh_gradients.items():
+            products = FlatVector(self.partition, self._device).copy(gradient)
+            products.flat.mul_(self._vector.flat)
+            self._add(name, products)
+        self._fresh_gradients = {}
+        # Last, because it overwrites the step with its product.
+        self._vector.multiply(gradients)
+        self._add("batch", self._vector, scale)
+        if self._buffers["batch"].full:
             self._drain()
 
     def describe_update(self, **series: float | Tensor) -> None:
@@ -189,8 +197,12 @@ class Recorder:
     @torch.no_grad()
     def close(self, parameters: Sequence[Tensor]) -> None:
         """End the intervals that are open after the last update, so that nothing is left out."""
-        begun = [intervals for intervals in self._intervals if intervals.start is not None]
-        self._end([one for one in begun if one.start < self.updates], parameters)
+        open_now = [
+            schedule
+            for schedule in self._schedules
+            if schedule.start is not None and schedule.start < self.updates
+        ]
+        self._end(open_now, parameters)
 
     def flush(self) -> None:
         """Write everything recorded since the last flush as one part."""
@@ -214,56 +226,58 @@ class Recorder:
         )
         self._valid_losses = []
 
-    def state_dict(self) -> dict[str, dict]:
+    def state_dict(self) -> dict[str, dict[str, Any]]:
         """Intervals that are open now; save it with a checkpoint."""
-        states = {str(one.stride): one.state_dict(self.updates) for one in self._intervals}
+        states = {str(one.stride): one.state_dict(self.updates) for one in self._schedules}
         return {stride: state for stride, state in states.items() if state}
 
-    def load_state_dict(self, state: Mapping[str, Mapping]) -> None:
+    def load_state_dict(self, state: Mapping[str, Mapping[str, Any]]) -> None:
         """Go on with the intervals that were open when the checkpoint was made."""
-        for intervals in self._intervals:
-            found = state.get(str(intervals.stride))
+        for schedule in self._schedules:
+            found = state.get(str(schedule.stride))
             # An interval that was closed after the checkpoint is complete.
-            closed = found and self.store.last_record(intervals.estimators[0]) > found["start"]
+            closed = found and self.store.last_record(schedule.estimators[0]) > found["start"]
             if found and not closed:
-                intervals.load_state_dict(found)
+                schedule.load_state_dict(found)
 
-    def _ring(self, name: str) -> RecordBuffer:
-        losses = dict.fromkeys(LOSSES, ()) if name in PROBES else {}
-        shapes = {**losses, **self._details[name].shapes}
+    def _buffer(self, name: str) -> RecordBuffer:
+        shapes: dict[str, tuple[int, ...]] = {}
+        if parse_estimator(name).is_probe:
+            shapes |= dict.fromkeys(LOSSES, ())
+        shapes |= self._details[name].shapes
         return RecordBuffer(len(self.partition.layout.cells), shapes, self._device)
 
-    def _begin(self, intervals: ProbeSchedule, parameters: Sequence[Tensor]) -> None:
-        for name in intervals.estimators:
+    def _begin(self, schedule: ProbeSchedule, parameters: Sequence[Tensor]) -> None:
+        for name in schedule.estimators:
             last = self.store.last_record(name) if self.updates else 0
             if last != self.updates:
                 raise RecordingError(
                     f"the interval of {name!r} around update {self.updates} began at update "
                     f"{last}, and how it began is not known. Save the recorder's state_dict with "
-                    f"every checkpoint, or checkpoint every {intervals.stride} updates"
+                    f"every checkpoint, or checkpoint every {schedule.stride} updates"
                 )
-        intervals.begin(self.updates, parameters)
+        schedule.begin(self.updates, parameters)
 
     def _end(self, due: Sequence[ProbeSchedule], parameters: Sequence[Tensor]) -> None:
-        looks: dict[Measure, tuple[Tensor, FlatVector]] = {}
-        for intervals in due:
-            records = intervals.end(self.updates, parameters, self._row, looks)
+        evaluations: dict[Measure, Evaluation] = {}
+        for schedule in due:
+            records = schedule.end(self.updates, parameters, self._vector, evaluations)
             for name, columns in records.items():
-                self._rings[name].add(self.updates, columns)
+                self._buffers[name].add(self.updates, columns)
 
     def _add(self, name: str, products: FlatVector, scale: float | Tensor = 1.0) -> None:
-        """Add the record of a row of negative allocations, which is overwritten."""
-        cells = self._cell_sum(products.flat).mul_(-1.0).mul_(scale)
+        """Add the record of −LCA of every parameter, which is overwritten."""
+        cells = self._cell_sum.allocations(products).mul_(scale)
         extra = self._details[name]
         columns = [c if n == "helped" else c * scale for n, c in zip(extra.names, extra(products))]
-        self._rings[name].add(self.updates, [cells, *columns])
+        self._buffers[name].add(self.updates, [cells, *columns])
 
     def _drain(self) -> None:
         self._refuse_after_failure()
-        first = self.updates + 1 - len(self._rings["batch"])
+        first = self.updates + 1 - len(self._buffers["batch"])
         try:
             self._movement.check(first)
-            drained = {name: ring.drain() for name, ring in self._rings.items()}
+            drained = {name: buffer.drain() for name, buffer in self._buffers.items()}
             check_finite(drained, self.partition)
         except RecordingError as error:
             self._failure = error

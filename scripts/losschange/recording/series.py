@@ -1,4 +1,4 @@
-"""Numbers of every update that are no allocation: loss, tokens, learning rate."""
+"""The numbers recorded of every update beside its LCA, such as loss, tokens and learning rate."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ from losschange.cube.format import SERIES
 class Series:
     """Columns of losschange.cube.format.SERIES that grow by one number per update."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._columns: dict[str, list[float | Tensor]] = {name: [] for name in SERIES}
 
     def add(self, numbers: Mapping[str, float | Tensor]) -> None:
-        """Add the numbers of an update; what is not given is NaN. Tensors stay where they are."""
+        """Add the numbers of an update; missing ones are NaN. Tensors stay on their device."""
         for name, column in self._columns.items():
             column.append(numbers.get(name, float("nan")))
 
     def take(self) -> dict[str, np.ndarray]:
-        """The columns so far as float32 (n,), and begin anew."""
+        """The columns so far as float32 (n,); the series is empty afterwards."""
         columns = {name: _on_host(column) for name, column in self._columns.items()}
         self._columns = {name: [] for name in SERIES}
         return columns
 
 
-def _on_host(column: list) -> np.ndarray:
+def _on_host(column: list[float | Tensor]) -> np.ndarray:
     """A column of floats and scalar tensors as float32, with one copy from the device."""
     if any(isinstance(value, Tensor) for value in column):
         device = next(value.device for value in column if isinstance(value, Tensor))
-        column = torch.stack(
-            [torch.as_tensor(v, dtype=torch.float64, device=device).reshape(()) for v in column]
-        ).cpu()
+        numbers = [torch.as_tensor(v, dtype=torch.float64, device=device) for v in column]
+        return torch.stack([number.reshape(()) for number in numbers]).cpu().numpy().astype("f4")
     return np.asarray(column, dtype=np.float32)

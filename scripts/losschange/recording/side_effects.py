@@ -1,7 +1,7 @@
-"""Looking at a model in mid-training without leaving a trace.
+"""Contexts in which a model can be evaluated in mid-training without side effects.
 
-Recording must never change a training by a bit: whatever is computed inside these contexts, random
-states, modes, buffers and parameters are afterwards what they were.
+Recording must not change a bit of the training, so these contexts restore random states, modes,
+buffers and parameters at their end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 def without_side_effects(
     model: torch.nn.Module, training: bool = False, seed: int = 0
 ) -> Iterator[None]:
-    """Run a model on the side of its training.
+    """Run a model beside its training.
 
     Parameters
     ----------
@@ -32,8 +32,9 @@ def without_side_effects(
     modes = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()] if training else []
     numpy_state, python_state = np.random.get_state(), random.getstate()
-    # Seeding reaches every GPU, so the state of every GPU is kept.
-    devices = range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)
+    # manual_seed seeds every GPU, so the state of every GPU is saved.
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count() if started else 0)
     with torch.random.fork_rng(list(devices)), torch.enable_grad():
         torch.manual_seed(seed)
         try:
@@ -43,8 +44,8 @@ def without_side_effects(
             for module, mode in modes:
                 module.training = mode
             with torch.no_grad():
-                for buffer, kept in buffers:
-                    buffer.copy_(kept)
+                for buffer, saved in buffers:
+                    buffer.copy_(saved)
             np.random.set_state(numpy_state)
             random.setstate(python_state)
 
@@ -65,9 +66,9 @@ def with_parameters(
         yield
         return
     parameters = [parameter.detach() for parameter in parameters]
-    kept = [parameter.clone() for parameter in parameters]
+    saved = [parameter.clone() for parameter in parameters]
     try:
         torch._foreach_copy_(parameters, list(values))
         yield
     finally:
-        torch._foreach_copy_(parameters, kept)
+        torch._foreach_copy_(parameters, saved)

@@ -14,7 +14,7 @@ from losschange.claims.agreement import Agreement, agreements, positive_share
 from losschange.claims.distances import FACTORS, model_distances, neighbour_accuracy, permanova
 from losschange.claims.judging import DRAWS, INTERVAL, MissingData
 from losschange.claims.verdicts import Part
-from losschange.cube.format import ESTIMATORS
+from losschange.cube.estimators import in_order
 from report.quality import judge as judge_quality
 from report.table_files import read_record
 from studies.vazquez2022.claims import CLAIMS
@@ -101,7 +101,7 @@ def _judge_architecture(record: dict, evidence: Evidence, architecture: str) -> 
         for summary in replicates
         for name in summary["estimator"].values
     }
-    estimators = [name for name in ESTIMATORS if name in recorded]
+    estimators = in_order(recorded)
     for estimator in estimators:
         column = estimator if architecture == STOCK else f"{estimator}, {architecture}"
         record["columns"].append(

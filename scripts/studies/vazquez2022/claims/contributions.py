@@ -30,9 +30,9 @@ ABOVE = {"unit": MEAN, "least": 0.0}
     scope="each",
     layers=False,
 )
-def components_sum_to_loss_change(view):
+def components_sum_to_loss_change(resample):
     """§2.3: the components sum to the total loss change. ΣLCA / ΔL within 5 % of 1."""
-    allocated, measured = view.measured()
+    allocated, measured = resample.measured()
     return [allocated / measured if measured else np.nan]
 
 
@@ -44,13 +44,13 @@ def components_sum_to_loss_change(view):
     scope="each",
     layers=False,
 )
-def feed_forward_dominates(view):
+def feed_forward_dominates(resample):
     """§4.1: feed-forward has another order of magnitude. Rounds to 10: at least √10 = 3.16.
 
     Per panel of Figure 1, so a matrix against a matrix; the sums differ by half of this ratio.
     """
-    attention = view.profile(*SELF_ATTENTION).sum() / len(SELF_ATTENTION)
-    feed_forward = view.profile(*FEED_FORWARD).sum() / len(FEED_FORWARD)
+    attention = resample.profile(*SELF_ATTENTION).sum() / len(SELF_ATTENTION)
+    feed_forward = resample.profile(*FEED_FORWARD).sum() / len(FEED_FORWARD)
     if attention <= 0:
         return [np.inf if feed_forward > 0 else np.nan]
     return [feed_forward / attention]
@@ -67,9 +67,9 @@ def feed_forward_dominates(view):
     scope="each",
     objectives=["mlm"],
 )
-def masked_attention_has_large_ends(view):
+def masked_attention_has_large_ends(resample):
     """§4.1: MLM attention mainly in the last and somewhat in the first two layers. Both > 0."""
-    profile = view.profile(*SELF_ATTENTION)
+    profile = resample.profile(*SELF_ATTENTION)
     middle = pick(profile, *range(3, 9)).mean()
     return [
         share_of_mean(pick(profile, 1, 2).mean() - middle, profile),
@@ -88,9 +88,9 @@ def masked_attention_has_large_ends(view):
     scope="each",
     objectives=["clm"],
 )
-def causal_attention_is_cup_and_handle(view):
+def causal_attention_is_cup_and_handle(resample):
     """§4.1: CLM attention higher in layers 1 and 6-10, final layer drops. Both > 0."""
-    profile = view.profile(*SELF_ATTENTION)
+    profile = resample.profile(*SELF_ATTENTION)
     high = pick(profile, 1, 6, 7, 8, 9, 10).mean() - pick(profile, 2, 3, 4, 5).mean()
     drop = pick(profile, *range(6, 11)).max() - profile[-1]
     return [share_of_mean(high, profile), share_of_mean(drop, profile)]
@@ -108,9 +108,9 @@ def causal_attention_is_cup_and_handle(view):
     scope="each",
     objectives=["mt"],
 )
-def translation_encoder_keys_fall_after_the_first(view):
+def translation_encoder_keys_fall_after_the_first(resample):
     """§4.1: encoder K, Q peak in layer 1, drop in layer 2, rise slightly. All > 0."""
-    profile = view.profile("key", "query")[:6]
+    profile = resample.profile("key", "query")[:6]
     return [
         share_of_mean(profile[0] - profile[1:].max(), profile),
         share_of_mean(profile[2:].min() - profile[1], profile),
@@ -129,9 +129,9 @@ def translation_encoder_keys_fall_after_the_first(view):
     scope="each",
     objectives=["mt"],
 )
-def translation_encoder_values_have_large_ends(view):
+def translation_encoder_values_have_large_ends(resample):
     """§4.1: encoder V, out with prominent initial and final layers. Both > 0."""
-    profile = view.profile("value", "out")[:6]
+    profile = resample.profile("value", "out")[:6]
     middle = profile[1:5].mean()
     return [share_of_mean(profile[end] - middle, profile) for end in (0, 5)]
 
@@ -147,9 +147,9 @@ def translation_encoder_values_have_large_ends(view):
     scope="each",
     objectives=["mt"],
 )
-def translation_decoder_keys_drop_at_the_end(view):
+def translation_decoder_keys_drop_at_the_end(resample):
     """§4.1: decoder K, Q cup-and-handle, V, out without the final drop. Both > 0."""
-    keys, values = view.profile("key", "query")[6:], view.profile("value", "out")[6:]
+    keys, values = resample.profile("key", "query")[6:], resample.profile("value", "out")[6:]
     drops = [share_of_mean(profile.max() - profile[-1], profile) for profile in (keys, values)]
     return [share_of_mean(keys[:-1].max() - keys[-1], keys), drops[0] - drops[1]]
 
@@ -163,9 +163,9 @@ def translation_decoder_keys_drop_at_the_end(view):
     objectives=["mt"],
     layers=False,
 )
-def translation_pairs_behave_alike(view):
+def translation_pairs_behave_alike(resample):
     """§4.1: key-query behave similarly, as do value-out. Each above all four cross pairs."""
-    profiles = {name: view.profile(name) for name in SELF_ATTENTION}
+    profiles = {name: resample.profile(name) for name in SELF_ATTENTION}
     pairs = [pearson(profiles[a], profiles[b]) for a, b in (("key", "query"), ("value", "out"))]
     crossed = [
         pearson(profiles[a], profiles[b]) for a, b in product(("key", "query"), ("value", "out"))
@@ -181,10 +181,10 @@ def translation_pairs_behave_alike(view):
     scope="each",
     layers=False,
 )
-def feed_forward_is_largest_at_the_end(view):
+def feed_forward_is_largest_at_the_end(resample):
     """§4.1: highest feed-forward contribution in the final layer (of each module in MT). > 0."""
-    profile = view.profile(*FEED_FORWARD)
-    stacks = [profile] if view.border is None else np.split(profile, [view.border])
+    profile = resample.profile(*FEED_FORWARD)
+    stacks = [profile] if resample.border is None else np.split(profile, [resample.border])
     if min(map(len, stacks)) < 2:
         return [np.nan]
     return [min(share_of_mean(stack[-1] - stack[:-1].max(), profile) for stack in stacks)]
@@ -198,9 +198,9 @@ def feed_forward_is_largest_at_the_end(view):
     scope="each",
     objectives=["mlm"],
 )
-def masked_feed_forward_is_strong_at_first(view):
+def masked_feed_forward_is_strong_at_first(resample):
     """§4.1: MLM stands out by strong contributions in the first layer. > 0."""
-    profile = view.profile(*FEED_FORWARD)
+    profile = resample.profile(*FEED_FORWARD)
     return [share_of_mean(profile[0] - profile[1:4].mean(), profile)]
 
 
@@ -214,11 +214,11 @@ def masked_feed_forward_is_strong_at_first(view):
     ],
     layers=False,
 )
-def masked_components_share_a_trend(views):
+def masked_components_share_a_trend(resamples):
     """§4.1: only the MLM shows one trend in all sub-layer components. Agreement above both."""
     agreement = {}
-    for objective, view in views.items():
-        ranked = [ranks(view.profile(name)) for name in LAYER_COMPONENTS]
+    for objective, resample in resamples.items():
+        ranked = [ranks(resample.profile(name)) for name in LAYER_COMPONENTS]
         agreement[objective] = np.mean([pearson(a, b) for a, b in combinations(ranked, 2)])
     return [agreement["mlm"] - agreement[other] for other in ("clm", "mt")]
 
@@ -234,9 +234,9 @@ def masked_components_share_a_trend(views):
     scope="each",
     objectives=["clm"],
 )
-def causal_feed_forward_rises(view):
+def causal_feed_forward_rises(resample):
     """§4.1: CLM feed-forward rises monotonically, jumps at layers 4-7. τ ≥ 0.9, and > 0."""
-    profile = view.profile(*FEED_FORWARD)
+    profile = resample.profile(*FEED_FORWARD)
     rises = np.diff(profile)  # the first is the rise to layer 2
     sharp = np.isin(np.arange(2, 13), range(4, 8))
     return [
@@ -254,15 +254,15 @@ def causal_feed_forward_rises(view):
         Condition("r(decoder, CLM) less r(decoder, MLM)", least=0.0),
     ],
 )
-def translation_feed_forward_is_linear_then_causal(views):
+def translation_feed_forward_is_linear_then_causal(resamples):
     """§4.1: encoder linear, decoder more like the CLM. R² ≥ 0.9 and rising; nearer to CLM.
 
     Twelve layers are compared with six by joining neighbours.
     """
-    profile = views["mt"].profile(*FEED_FORWARD)
+    profile = resamples["mt"].profile(*FEED_FORWARD)
     slope, explained = linear_fit(profile[:6])
     joined = {
-        name: views[name].profile(*FEED_FORWARD).reshape(6, 2).mean(axis=1)
+        name: resamples[name].profile(*FEED_FORWARD).reshape(6, 2).mean(axis=1)
         for name in ("clm", "mlm")
     }
     nearer = pearson(profile[6:], joined["clm"]) - pearson(profile[6:], joined["mlm"])
@@ -280,7 +280,7 @@ def translation_feed_forward_is_linear_then_causal(views):
     scope="each",
     objectives=["mt"],
 )
-def translation_peaks_at_the_transition(view):
+def translation_peaks_at_the_transition(resample):
     """§4.1: peaks at the encoder-decoder transition in W1 and W2. P(6) > P(5), P(7) in both."""
-    profiles = [view.profile(name) for name in FEED_FORWARD]
+    profiles = [resample.profile(name) for name in FEED_FORWARD]
     return [share_of_mean(p[5] - max(p[4], p[6]), p) for p in profiles]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from losschange.analysis.profiles import ATTENTION, FEED_FORWARD
+from losschange.claims.resamples import SEGMENTS
 from losschange.claims.statistics import pearson, pick, share, spearman, t90
 from losschange.claims.verdicts import Condition
-from losschange.claims.views import SEGMENTS
 
 from .registry import CLAIMS
 
@@ -24,10 +24,10 @@ EARLY = 0.1
     scope="each",
     layers=False,
 )
-def largest_changes_are_early(view):
+def largest_changes_are_early(resample):
     """§4.2: largest LCA early, a fast initial phase. The first 10 % carry at least half."""
-    running = np.concatenate([[0.0], np.cumsum(view.whole())])
-    early = np.interp(EARLY, np.concatenate([[0.0], view.times()]), running)
+    running = np.concatenate([[0.0], np.cumsum(resample.whole())])
+    early = np.interp(EARLY, np.concatenate([[0.0], resample.times()]), running)
     return [share(early, running[-1])]
 
 
@@ -39,10 +39,10 @@ def largest_changes_are_early(view):
     scope="each",
     layers=False,
 )
-def earlier_layers_converge_first(view):
+def earlier_layers_converge_first(resample):
     """§4.2: earlier layers tend to converge faster. Rank correlation of layer and t90 > 0."""
-    reached = t90(view.series(*LAYERS), view.times())
-    return [spearman(np.arange(view.layers), reached)]
+    reached = t90(resample.series(*LAYERS), resample.times())
+    return [spearman(np.arange(resample.layers), reached)]
 
 
 @CLAIMS.claim(
@@ -55,27 +55,27 @@ def earlier_layers_converge_first(view):
         Condition("first ratio, MLM over the larger of CLM and MT", least=1.0),
     ],
 )
-def masked_ends_oscillate_longer(views):
+def masked_ends_oscillate_longer(resamples):
     """§4.2: MLM's embedding, layers 1, 10-12 oscillate longer and more. All ratios ≥ 1.
 
     Oscillation is the root mean square difference of neighbouring fiftieths of the second half
     of training.
     """
     ratios = {}
-    for objective, view in views.items():
-        late = _oscillation(view, *LAYERS)
+    for objective, resample in resamples.items():
+        late = _oscillation(resample, *LAYERS)
         middle = pick(late, *range(3, 9)).mean()
         ratios[objective] = pick(late, 1, 10, 11, 12).mean() / middle if middle > 0 else np.nan
         if objective == "mlm":
-            embedding = _oscillation(view, "embedding")[0] / middle if middle > 0 else np.nan
+            embedding = _oscillation(resample, "embedding")[0] / middle if middle > 0 else np.nan
     return [ratios["mlm"], embedding, ratios["mlm"] / max(ratios["clm"], ratios["mt"])]
 
 
-def _oscillation(view, *components: str) -> np.ndarray:
+def _oscillation(resample, *components: str) -> np.ndarray:
     # Differences are taken before resampling: a shuffled curve would oscillate by itself.
-    squares = np.diff(view.curves(*components), axis=0) ** 2
+    squares = np.diff(resample.curves(*components), axis=0) ** 2
     late = squares[len(squares) // 2 :]
-    return np.sqrt(late[view.chosen(len(late))].mean(axis=0))
+    return np.sqrt(late[resample.chosen(len(late))].mean(axis=0))
 
 
 @CLAIMS.claim(
@@ -89,11 +89,13 @@ def _oscillation(view, *components: str) -> np.ndarray:
     scope="each",
     objectives=["mlm"],
 )
-def masked_middle_settles_early(view):
+def masked_middle_settles_early(resample):
     """§4.2: MLM's middle layers converge early, particularly in attention. Both > 0."""
-    times = view.times()
-    both = t90(view.series(*LAYERS), times)
-    middle = [pick(t90(view.series(*n), times), *range(3, 9)) for n in (ATTENTION, FEED_FORWARD)]
+    times = resample.times()
+    both = t90(resample.series(*LAYERS), times)
+    middle = [
+        pick(t90(resample.series(*n), times), *range(3, 9)) for n in (ATTENTION, FEED_FORWARD)
+    ]
     ends = pick(both, 1, 10, 11, 12).mean()
     return [ends - pick(both, *range(3, 9)).mean(), middle[1].mean() - middle[0].mean()]
 
@@ -104,17 +106,17 @@ def masked_middle_settles_early(view):
     "Over training CLM and MT resemble each other, the MLM differs from both.",
     [Condition("r(CLM, MT) less the larger of r(CLM, MLM) and r(MT, MLM)", least=0.0)],
 )
-def causal_and_translation_are_alike(views):
+def causal_and_translation_are_alike(resamples):
     """§4.2: CLM and MT alike in shape in almost all layers and blocks, unlike MLM. > 0.
 
     r is the mean over layers and both blocks of the correlation of their curves over training,
     in fiftieths. All models are resampled at the same times: curves shuffled one by one would
     no longer be alike.
     """
-    chosen = views["clm"].chosen(SEGMENTS)
+    chosen = resamples["clm"].chosen(SEGMENTS)
     curves = {
-        name: np.hstack([view.curves(*block) for block in (ATTENTION, FEED_FORWARD)])[chosen]
-        for name, view in views.items()
+        name: np.hstack([resample.curves(*block) for block in (ATTENTION, FEED_FORWARD)])[chosen]
+        for name, resample in resamples.items()
     }
 
     def alike(one: str, other: str) -> float:
@@ -131,16 +133,16 @@ def causal_and_translation_are_alike(views):
     [Condition("total variation over the sum, MT less CLM", most=0.0)],
     objectives=["clm", "mt"],
 )
-def translation_is_smoother(views):
+def translation_is_smoother(resamples):
     """§4.2: MT smoother than CLM, especially in layers 7-10. Relative total variation lower.
 
     Of the curves in fiftieths of training, over their absolute sum.
     """
     rough = {}
-    for name, view in views.items():
-        curve = pick(view.curves(*LAYERS), 7, 8, 9, 10)
+    for name, resample in resamples.items():
+        curve = pick(resample.curves(*LAYERS), 7, 8, 9, 10)
         steps, size = np.abs(np.diff(curve, axis=0)), np.abs(curve[1:])
-        chosen = view.chosen(len(steps))
+        chosen = resample.chosen(len(steps))
         total = size[chosen].sum(axis=0)
         rough[name] = np.mean(steps[chosen].sum(axis=0) / total) if total.all() else np.nan
     return [rough["mt"] - rough["clm"]]
@@ -157,9 +159,9 @@ def translation_is_smoother(views):
     scope="each",
     objectives=["clm"],
 )
-def causal_mass_is_in_upper_layers(view):
+def causal_mass_is_in_upper_layers(resample):
     """§4.2: CLM mostly from attention 7-9 and feed-forward 7-12. Above their even share."""
-    attention, feed_forward = view.profile(*ATTENTION), view.profile(*FEED_FORWARD)
+    attention, feed_forward = resample.profile(*ATTENTION), resample.profile(*FEED_FORWARD)
     return [
         share(pick(attention, 7, 8, 9).sum(), attention.sum()),
         share(pick(feed_forward, *range(7, 13)).sum(), feed_forward.sum()),
@@ -177,8 +179,8 @@ def causal_mass_is_in_upper_layers(view):
     scope="each",
     objectives=["clm", "mt"],
 )
-def feed_forward_converges_later(view):
+def feed_forward_converges_later(resample):
     """§4.2: feed-forward converges much later in CLM and MT, particularly 10-12. Both > 0."""
-    times = view.times()
-    later = t90(view.series(*FEED_FORWARD), times) - t90(view.series(*ATTENTION), times)
+    times = resample.times()
+    later = t90(resample.series(*FEED_FORWARD), times) - t90(resample.series(*ATTENTION), times)
     return [later.mean(), pick(later, 10, 11, 12).mean() - pick(later, *range(1, 10)).mean()]

@@ -23,9 +23,9 @@ LATE = 0.1
     scope="each",
     layers=False,
 )
-def heads_are_redundant(view):
+def heads_are_redundant(resample):
     """§4.3: differences between heads of a layer are mostly negligible. ICC at least 0.5."""
-    return [np.mean([intraclass_correlation(view.heads(name)) for name in ATTENTION])]
+    return [np.mean([intraclass_correlation(resample.heads(name)) for name in ATTENTION])]
 
 
 @CLAIMS.claim(
@@ -34,7 +34,7 @@ def heads_are_redundant(view):
     "Heads differ most in layers 1, 9, 12 of the MLM, 3, 7 of the CLM and 5, 7 of MT.",
     [Condition("mean rank of these layers by the range of their heads (1 = widest)", least=0.75)],
 )
-def named_layers_have_different_heads(views):
+def named_layers_have_different_heads(resamples):
     """§4.3: some layers' heads differ widely. On average in the top quarter of their model.
 
     A layer's range is the largest over K, Q and V of the difference between its heads.
@@ -42,7 +42,7 @@ def named_layers_have_different_heads(views):
     found = []
     for objective, layers in EXCEPTIONS.items():
         ranges = np.max(
-            [np.ptp(views[objective].heads(name), axis=1) for name in ATTENTION], axis=0
+            [np.ptp(resamples[objective].heads(name), axis=1) for name in ATTENTION], axis=0
         )
         places = (ranks(ranges) - 1) / (len(ranges) - 1)
         found += [places[layer - 1] for layer in layers]
@@ -58,10 +58,10 @@ def named_layers_have_different_heads(views):
     objectives=["clm", "mt"],
     layers=False,
 )
-def positives_are_early(view):
+def positives_are_early(resample):
     """§4.4: CLM and MT hurt only at the start, at most 3 % of the time. Last one ≤ 0.03."""
-    found = np.flatnonzero(view.hurts(*LAYER_COMPONENTS).sum(axis=1))
-    return [view.times()[found[-1]] if len(found) else 0.0]
+    found = np.flatnonzero(resample.hurts(*LAYER_COMPONENTS).sum(axis=1))
+    return [resample.times()[found[-1]] if len(found) else 0.0]
 
 
 @CLAIMS.claim(
@@ -72,14 +72,14 @@ def positives_are_early(view):
     scope="each",
     objectives=["mlm"],
 )
-def late_positives_are_in_lower_attention(view):
+def late_positives_are_in_lower_attention(resample):
     """§4.4, Figure 4: late positives almost only in attention, layers 2-5. At least 80 %.
 
     Late is after the first tenth of training; attention is K, Q, V and out.
     """
-    late = view.times() > LATE
-    attention = view.hurts("key", "query", "value", "out")[late].sum(axis=0)
-    all_of_them = view.hurts(*LAYER_COMPONENTS)[late].sum()
+    late = resample.times() > LATE
+    attention = resample.hurts("key", "query", "value", "out")[late].sum(axis=0)
+    all_of_them = resample.hurts(*LAYER_COMPONENTS)[late].sum()
     return [share(attention[1:5].sum(), all_of_them)]
 
 
@@ -95,12 +95,12 @@ def late_positives_are_in_lower_attention(view):
     objectives=["mlm"],
     layers=False,
 )
-def masked_keys_and_queries_hurt_most(view):
+def masked_keys_and_queries_hurt_most(resample):
     """Table 1: MLM key 1565, query 2055, at most 24 elsewhere, W1 = W2 = 0. Ratio ≥ 10; none."""
-    counts = {name: view.hurts(name).sum() for name in LAYER_COMPONENTS}
+    counts = {name: resample.hurts(name).sum() for name in LAYER_COMPONENTS}
     rest = [counts[name] for name in ("value", "out", *FEED_FORWARD)]
-    rest.append(view.hurts_outside("embedding"))
-    records = view.course.records.sum() * view.layers * len(FEED_FORWARD)
+    rest.append(resample.hurts_outside("embedding"))
+    records = resample.bins.records.sum() * resample.layers * len(FEED_FORWARD)
     never = sum(counts[name] for name in FEED_FORWARD) / records
     return [min(counts["key"], counts["query"]) / max(1.0, *rest), never]
 
@@ -113,11 +113,11 @@ def masked_keys_and_queries_hurt_most(view):
     scope="each",
     layers=False,
 )
-def nothing_hurts_overall(view):
+def nothing_hurts_overall(resample):
     """§4.4: no full layer or sub-layer damages training. Every contribution > 0.
 
     Each in units of the mean absolute contribution of its kind over the layers.
     """
-    profiles = [view.profile(name) for name in LAYER_COMPONENTS]
+    profiles = [resample.profile(name) for name in LAYER_COMPONENTS]
     profiles.append(np.sum(profiles, axis=0))
     return [min(share_of_mean(p.min(), p) for p in profiles)]

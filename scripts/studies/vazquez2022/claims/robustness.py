@@ -15,9 +15,9 @@ from losschange.claims.distances import (
     profile_distances,
 )
 from losschange.claims.judging import MissingData
+from losschange.claims.resamples import Resample
 from losschange.claims.statistics import pick, share, share_of_mean
 from losschange.claims.verdicts import Condition
-from losschange.claims.views import Resample
 
 from .registry import CLAIMS
 
@@ -41,25 +41,25 @@ LANGUAGES = ("en", "de", "fi", "et")
     scope="all",
     layers=False,
 )
-def objective_determines_the_dynamics(views: Mapping[str, Resample]):
+def objective_determines_the_dynamics(resamples: Mapping[str, Resample]):
     """§4.5: trends go with the objective, over all data settings. p ≤ 0.05; 1-NN all; above.
 
     Distances between normalised profiles. The three objectives also differ in architecture (MT
     has two stacks of six layers), which this does not separate.
     """
     labels = {name: [] for name in FACTORS}
-    for view in views.values():
-        for name, label in labels_of(view.course.attributes).items():
+    for resample in resamples.values():
+        for name, label in labels_of(resample.bins.attributes).items():
             labels[name].append(label)
-    depths = {view.layers for view in views.values()}
+    depths = {resample.layers for resample in resamples.values()}
     objectives, counts = np.unique(labels["objective"], return_counts=True)
     if len(depths) > 1 or len(objectives) < 2 or (counts < 2).any():
         raise MissingData(
             "two models that learned of each of two objectives are needed; there are "
             + ", ".join(f"{n} {o}" for o, n in zip(objectives, counts, strict=True))
         )
-    distances = profile_distances([normalised_profile(view) for view in views.values()])
-    resampled = any(view.resampled for view in views.values())
+    distances = profile_distances([normalised_profile(resample) for resample in resamples.values()])
+    resampled = any(resample.resampled for resample in resamples.values())
     p = permanova(distances, labels["objective"], PERMUTATIONS if resampled else 999)[2]
     accuracy = {name: neighbour_accuracy(distances, labels[name]) for name in FACTORS}
     own, above_chance = accuracy.pop("objective")
@@ -78,15 +78,15 @@ def objective_determines_the_dynamics(views: Mapping[str, Resample]):
     scope="all",
     objectives=["mlm"],
 )
-def estonian_masked_model_differs_most(views: Mapping[str, Resample]):
+def estonian_masked_model_differs_most(resamples: Mapping[str, Resample]):
     """§4.5: the Estonian MLM is most different, initial layers more responsible. Both > 0."""
-    own = _by_language(views, "MLM")
+    own = _by_language(resamples, "MLM")
     languages = list(own)
     distances = profile_distances([normalised_profile(own[name]) for name in languages])
     mean = dict(zip(languages, distances.sum(axis=1) / (len(languages) - 1), strict=True))
     first = {}
-    for name, view in own.items():
-        profile = view.profile(*SELF_ATTENTION, "W1", "W2")
+    for name, resample in own.items():
+        profile = resample.profile(*SELF_ATTENTION, "W1", "W2")
         first[name] = share(pick(profile, 1, 2).sum(), profile.sum())
     others = [name for name in languages if name != "et"]
     return [
@@ -103,11 +103,11 @@ def estonian_masked_model_differs_most(views: Mapping[str, Resample]):
     scope="all",
     objectives=["clm"],
 )
-def english_and_german_respond_earlier(views: Mapping[str, Resample]):
+def english_and_german_respond_earlier(resamples: Mapping[str, Resample]):
     """§4.5: CLM en, de respond in earlier attention layers than fi, et. Centre of mass lower."""
     centres = {}
-    for name, view in _by_language(views, "CLM").items():
-        profile = view.profile(*SELF_ATTENTION)
+    for name, resample in _by_language(resamples, "CLM").items():
+        profile = resample.profile(*SELF_ATTENTION)
         centres[name] = share(profile @ np.arange(1, 13), profile.sum())
     # Not min and max, which lose NaN.
     return [np.min([centres["fi"], centres["et"]]) - np.max([centres["en"], centres["de"]])]
@@ -127,17 +127,17 @@ def english_and_german_respond_earlier(views: Mapping[str, Resample]):
     scope="all",
     objectives=["clm"],
 )
-def causal_attention_peaks_before_the_end(views: Mapping[str, Resample]):
+def causal_attention_peaks_before_the_end(resamples: Mapping[str, Resample]):
     """§4.5: CLM's peak in penultimate layers in all four languages. Peak in layers 6-11."""
     found = []
-    for view in _by_language(views, "CLM").values():
-        profile = view.profile(*SELF_ATTENTION)
+    for resample in _by_language(resamples, "CLM").values():
+        profile = resample.profile(*SELF_ATTENTION)
         others = pick(profile, 1, 2, 3, 4, 5, 12).max()
         found.append(share_of_mean(pick(profile, *range(6, 12)).max() - others, profile))
     return [np.min(found)]
 
 
-def _by_language(views: Mapping[str, Resample], title: str) -> dict[str, Resample]:
+def _by_language(resamples: Mapping[str, Resample], title: str) -> dict[str, Resample]:
     """Models of Europarl by language.
 
     Raises
@@ -146,10 +146,10 @@ def _by_language(views: Mapping[str, Resample], title: str) -> dict[str, Resampl
         If one of the four languages is not there.
     """
     found = {}
-    for view in views.values():
-        labels = labels_of(view.course.attributes)
+    for resample in resamples.values():
+        labels = labels_of(resample.bins.attributes)
         if labels["corpus"] == "europarl":
-            found.setdefault(labels["language"], view)
+            found.setdefault(labels["language"], resample)
     missing = [name for name in LANGUAGES if name not in found]
     if missing:
         raise MissingData(f"no {title} that learned of {', '.join(missing)}")

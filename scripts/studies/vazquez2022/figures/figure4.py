@@ -10,7 +10,7 @@ from losschange.analysis.profiles import join_replicates, positive_profile
 from losschange.plots.positive_maps import draw_positive_maps
 from losschange.plots.style import draw_message
 
-READING = "summed"
+UNIT_CONVENTION = "summed"
 UNIT = "nats summed over an update's tokens"
 
 
@@ -22,6 +22,6 @@ def draw(inputs, options):
             "Figure 4 shows positive LCA over the training of a masked language model; "
             "this run has no such model."
         )
-    profiles = [positive_profile(one, options["estimator"], READING) for one in summaries]
+    profiles = [positive_profile(one, options["estimator"], UNIT_CONVENTION) for one in summaries]
     [profile] = join_replicates(profiles)
     return draw_positive_maps(profile, UNIT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from losschange.claims import Evidence
 from losschange.claims.agreement import REFERENCE, agreements, block_profiles
 from losschange.claims.judging import MissingData
-from losschange.cube.format import ESTIMATORS
+from losschange.cube.estimators import in_order
 from losschange.plots.estimators import EstimatorRow, draw_estimators
 from losschange.plots.style import draw_message
 from report.claims.record import group_by_model
@@ -14,9 +14,9 @@ from report.claims.record import group_by_model
 def rows_of(evidence):
     """A row per model with what every estimator that it was recorded with says of it."""
     rows = []
-    for model in evidence.summaries:
+    for model, summaries in evidence.summaries.items():
         profiles, border = {}, None
-        for name in ESTIMATORS:
+        for name in in_order({str(n) for one in summaries for n in one["estimator"].values}):
             try:
                 border = evidence.replicates(model, name)[0][0].border
             except MissingData:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from losschange.analysis.profiles import ProfileError
-from losschange.analysis.streaming import READINGS
+from losschange.analysis.streaming import UNIT_CONVENTIONS
 from report.table_files import MISSING, Table, number_text
 from studies.vazquez2022.paper_values import (
     LARGEST_POSITIVE,
@@ -22,7 +22,7 @@ CROSS_ATTENTION = ("cross_key", "cross_query", "cross_value", "cross_out")
 ROW_NAMES = {"embedding": "emb."}
 # Trainings of one model.
 Family = Sequence[xr.Dataset]
-READING_NAMES = {
+CONVENTION_NAMES = {
     "per_token": "per token",
     "summed": "summed over tokens",
     "scaled": "per token × loss scale",
@@ -60,7 +60,9 @@ def positive_table(summaries: Sequence[xr.Dataset], estimator: str) -> Table:
         [ROW_NAMES.get(name, name.replace("_", " ")), *_counts(chosen, name)] for name in components
     ]
     rows.append(["last step with positive", *_last_steps(chosen)])
-    rows += [[f"overall max., {READING_NAMES[r]}", *_largest(chosen, r)] for r in READINGS]
+    rows += [
+        [f"overall max., {CONVENTION_NAMES[r]}", *_largest(chosen, r)] for r in UNIT_CONVENTIONS
+    ]
     return Table(
         title=f"Parameters that hurt the training process (estimator: {estimator})",
         columns=columns,
@@ -118,11 +120,11 @@ def _last_steps(families: Sequence[Family]) -> list[str]:
     return entries
 
 
-def _largest(families: Sequence[Family], reading: str) -> list[str]:
+def _largest(families: Sequence[Family], convention: str) -> list[str]:
     """The largest value in one unit; of a single training also its component, layer and step."""
     entries = []
     for family in families:
-        cells = [s.sel(reading=reading, component=list(POSITIVE_COUNTS)) for s in family]
+        cells = [s.sel(unit_convention=convention, component=list(POSITIVE_COUNTS)) for s in family]
         values = [np.nan_to_num(c["component_largest_positive"].values, nan=-1) for c in cells]
         entries.append(_of_paper(family, LARGEST_POSITIVE))
         largest = [float(found.max()) for found in values]
@@ -152,7 +154,7 @@ def _notes(families: Sequence[Family]) -> list[str]:
         "Counted are cells of one layer and one recorded step whose LCA, summed over heads, is "
         "positive; last step and overall max. are over the paper's seven components.",
         "The paper does not say in which unit its maximum is. The mean over tokens is at most the "
-        "whole loss (ln 32000 = 10.4 nats), so 68.18 and 95 must be another reading: the same "
+        "whole loss (ln 32000 = 10.4 nats), so 68.18 and 95 must be in another unit: the same "
         "printed number stands beside each candidate.",
         "The paper does not say whether MT's key ... out include cross-attention; here they are "
         "self-attention only, cross-attention has rows of its own.",

@@ -1,9 +1,7 @@
 """One training under one estimator, as it was recorded or resampled over time.
 
-Resampling is a local block bootstrap (Paparoditis and Politis 2002): training is cut into
-stretches of STRETCH neighbouring pieces, and each piece is replaced by one drawn from its own
-stretch. So the course of training stays, and what varies is its noise. A piece is a bin of the
-summary, or as many bins as it takes to hold one record.
+Resampling is the local block bootstrap of `losschange.analysis.resampling`. A piece of training is
+a bin of the summary, or as many bins as it takes to hold one record.
 """
 
 from __future__ import annotations
@@ -15,9 +13,9 @@ import numpy as np
 import xarray as xr
 
 from losschange.analysis.profiles import INNER_STACKS
+from losschange.analysis.resampling import local_draw
+from losschange.cube.format import NO_HEAD
 
-STRETCH = 5
-FEWEST_PIECES = 10
 SEGMENTS = 50  # of curves that are compared between trainings of unequal length
 
 
@@ -52,22 +50,22 @@ class TimeBins:
         self.contributions = -self._pieces(one["binned_total"].values)
         self.positives = self._pieces(one["binned_positive_count"].values)
         self.records = self._pieces(records.astype(float))
-        self.head_blocks = -one["block_total"].values[..., 1:]
+        self.head_blocks = -one["block_total"].values[..., NO_HEAD + 1 :]
         # Measured over all updates; the LCA of a sample of them stands for its share.
         share = float(one["total"] / one["scaled_total"])
         self.change = -share * np.add.reduceat(one["binned_change"].values, self.starts)
-        self._kept: dict[tuple, np.ndarray] = {}
+        self._cached: dict[tuple, np.ndarray] = {}
 
-    def kept(self, what: str, components: tuple[str, ...]) -> np.ndarray:
-        """A quantity of components (time, ...), made once and kept for all resamplings.
+    def cached(self, what: str, components: tuple[str, ...]) -> np.ndarray:
+        """A quantity of components (time, ...), computed once for all resamplings.
 
         "contributions" and "positives" (pieces, layers); "whole" (pieces,) of all parameters;
         "outside" (pieces,) positives over all layers; "curves" (SEGMENTS, layers), of the
         embedding (SEGMENTS, 1); "heads" (blocks, layers, heads) of one component.
         """
-        if (what, components) not in self._kept:
-            self._kept[what, components] = getattr(self, f"_make_{what}")(components)
-        return self._kept[what, components]
+        if (what, components) not in self._cached:
+            self._cached[what, components] = getattr(self, f"_make_{what}")(components)
+        return self._cached[what, components]
 
     def columns(self, components: Sequence[str]) -> list[int]:
         """Places of components on their axis."""
@@ -98,7 +96,7 @@ class TimeBins:
             column = self.columns(components)
             values = self.contributions[:, :, column].sum(axis=(1, 2))[:, None]
         else:
-            values = self.kept("contributions", components)
+            values = self.cached("contributions", components)
         running = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
         at = np.concatenate([[0.0], self.times()])
         grid = np.linspace(0, 1, SEGMENTS + 1)
@@ -110,17 +108,17 @@ class TimeBins:
 
 
 class Resample:
-    """A course, or a resampling of it.
+    """A training as it was recorded, or a resampling of it.
 
     Parameters
     ----------
-    course : TimeBins
+    bins : TimeBins
     random : Generator, optional
-        Draws the resampling; without it the view is the course itself.
+        Draws the resampling; without it, this is the training as recorded.
     """
 
-    def __init__(self, course: TimeBins, random: np.random.Generator | None = None):
-        self.course = course
+    def __init__(self, bins: TimeBins, random: np.random.Generator | None = None):
+        self.bins = bins
         self._chosen: dict[int, np.ndarray] = {}
         self._seed = None if random is None else int(random.integers(2**63))
 
@@ -132,43 +130,39 @@ class Resample:
     @property
     def layers(self) -> int:
         """Number of Transformer layers."""
-        return self.course.layers
+        return self.bins.layers
 
     @property
     def border(self) -> int | None:
         """Number of encoder layers where a decoder follows them."""
-        return self.course.border
+        return self.bins.border
 
     def chosen(self, length: int) -> np.ndarray:
         """For each of `length` pieces of time, the piece that stands in its place."""
-        own = np.arange(length)
         if self._seed is None:
-            return own
+            return np.arange(length)
         if length not in self._chosen:
-            first = own // STRETCH * STRETCH
-            span = np.minimum(STRETCH, length - first)
-            drawn = np.random.default_rng(self._seed).random(length)
-            self._chosen[length] = first + (drawn * span).astype(np.int64)
+            self._chosen[length] = local_draw(length, np.random.default_rng(self._seed))
         return self._chosen[length]
 
     @cached_property
     def _weights(self) -> np.ndarray:
-        length = len(self.course.starts)
+        length = len(self.bins.starts)
         return np.bincount(self.chosen(length), minlength=length).astype(float)
 
     @cached_property
     def _totals(self) -> np.ndarray:
-        pieces = self.course.contributions
+        pieces = self.bins.contributions
         return (self._weights @ pieces.reshape(len(pieces), -1)).reshape(pieces.shape[1:])
 
     def profile(self, *components: str) -> np.ndarray:
         """Contributions (layers,) of components, summed over training."""
-        inside = self._totals[self.course.inside]
-        return inside[:, self.course.columns(components)].sum(axis=1)
+        inside = self._totals[self.bins.inside]
+        return inside[:, self.bins.columns(components)].sum(axis=1)
 
     def measured(self) -> tuple[float, float]:
         """Sum of all contributions, and the fall of the loss that was measured; nats."""
-        return float(self._totals.sum()), float(self._weights @ self.course.change)
+        return float(self._totals.sum()), float(self._weights @ self.bins.change)
 
     def whole(self) -> np.ndarray:
         """Contributions (pieces,) of all parameters in the order of training."""
@@ -192,18 +186,18 @@ class Resample:
         (SEGMENTS, 1) of the embedding where that is asked for. Where the order matters, what is
         made of neighbours is resampled with `chosen`, not the curve.
         """
-        return self.course.kept("curves", components)
+        return self.bins.cached("curves", components)
 
     def times(self) -> np.ndarray:
         """Ends (pieces,) of the pieces as shares of training."""
-        return self.course.times()
+        return self.bins.times()
 
     def heads(self, component: str) -> np.ndarray:
         """Contributions (layers, heads), summed over training."""
-        blocks = self.course.kept("heads", (component,))
+        blocks = self.bins.cached("heads", (component,))
         weights = np.bincount(self.chosen(len(blocks)), minlength=len(blocks)).astype(float)
         return (weights @ blocks.reshape(len(blocks), -1)).reshape(blocks.shape[1:])
 
     def _drawn(self, what: str, *components: str) -> np.ndarray:
-        values = self.course.kept(what, components)
+        values = self.bins.cached(what, components)
         return values if self._seed is None else values[self.chosen(len(values))]

@@ -1,0 +1,162 @@
+"""The texts that probes and fresh batches are drawn from, and which of their tokens count.
+
+A text is a split of the model's data folder (`train`, `valid`, `test`, or any other that lies
+there) under the model's own vocabulary. It may count some target tokens only: its loss is then
+the mean over these tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from losschange.cube.estimators import TRAIN, VALID, EstimatorError, check_text_name
+from losschange.cube.word_bins import words_in_band
+from losschange.errors import RecordingError
+
+SELECTIONS = ("frequency", "side", "classes")
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """One text of `RecordingSettings.texts`.
+
+    Parameters
+    ----------
+    split : str
+        A split in the model's data folder.
+    tokens : mapping
+        Which target tokens count; all of them if empty, else one of
+        {"frequency": [low, high]}: words between two shares of the training text, in which 0 is
+        the rarest word and 1 the most frequent;
+        {"side": "target"}: all target tokens of a translation;
+        {"classes": file}: tokens in a file, one in a line, or with {"class_name": name} those
+        that have this name after a tab.
+    """
+
+    split: str
+    tokens: Mapping[str, object] = field(default_factory=dict)
+
+
+OWN_TEXTS = {TRAIN: TextSettings(TRAIN), VALID: TextSettings(VALID)}
+
+
+def parse_texts(texts: Mapping[str, Mapping[str, object]]) -> dict[str, TextSettings]:
+    """All texts by name, with those that exist by themselves.
+
+    Raises
+    ------
+    RecordingError
+        If a name or a setting is unknown, or a name is that of a text which exists by itself.
+    """
+    found = dict(OWN_TEXTS)
+    for name, settings in texts.items():
+        try:
+            check_text_name(name)
+        except EstimatorError as error:
+            raise RecordingError(str(error)) from None
+        if name in OWN_TEXTS:
+            raise RecordingError(f"the text {name!r} exists by itself; give yours another name")
+        if not isinstance(settings.get("split"), str) or settings.keys() - {"split", "tokens"}:
+            raise RecordingError(
+                f"the text {name!r} is {dict(settings)!r}; it must have a split and may have tokens"
+            )
+        tokens = settings.get("tokens") or {}
+        chosen = [kind for kind in SELECTIONS if kind in tokens]
+        allowed = {*chosen, "class_name"} if chosen == ["classes"] else set(chosen)
+        if tokens and (len(chosen) != 1 or set(tokens) - allowed):
+            raise RecordingError(
+                f"tokens of the text {name!r} are {tokens!r}; allowed is one of "
+                f"{', '.join(SELECTIONS)}"
+            )
+        found[name] = TextSettings(str(settings["split"]), dict(tokens))
+    return found
+
+
+class TargetFilter:
+    """Makes samples of which some target tokens count.
+
+    The others become padding in the target, which no criterion of fairseq counts; the input of
+    the model stays as it is.
+
+    Parameters
+    ----------
+    counted : bool array (words,)
+        Whether each word of the vocabulary counts.
+    padding : int
+        The word that stands for padding.
+    """
+
+    def __init__(self, counted: np.ndarray, padding: int):
+        self._counted = torch.from_numpy(counted.copy())
+        self._counted[padding] = False
+        self._padding = padding
+
+    def __call__(self, samples: Sequence[Mapping]) -> list[Mapping]:
+        """Samples with fewer targets; those in which no token counts are left out."""
+        found = []
+        for sample in samples:
+            target = sample["target"]
+            counted = self._counted.to(target.device)[target]
+            number = int(counted.sum())
+            if number:
+                target = target.masked_fill(~counted, self._padding)
+                # Criterions without masks divide by ntokens.
+                found.append({**sample, "target": target, "ntokens": number})
+        return found
+
+
+def make_filter(
+    name: str, text: TextSettings, task, counts: Callable[[], np.ndarray]
+) -> TargetFilter | None:
+    """The filter of a text, None where every target token counts.
+
+    Parameters
+    ----------
+    name : str
+    text : TextSettings
+    task : fairseq task
+    counts : callable () -> int array (words,)
+        How often each word occurs as a target of the training text.
+
+    Raises
+    ------
+    RecordingError
+        If no word of the vocabulary can count, or the side has no loss.
+    """
+    dictionary = task.target_dictionary
+    translates = getattr(task.options, "target_lang", None) is not None
+    if not text.tokens:
+        return None
+    if "side" in text.tokens:
+        if text.tokens["side"] == "target" and translates:
+            return None
+        raise RecordingError(
+            f"the text {name!r} counts the side {text.tokens['side']!r}, but only the target side "
+            "of a translation has a loss of its own; leave `side` out"
+        )
+    if "frequency" in text.tokens:
+        counted = words_in_band(counts(), *text.tokens["frequency"])
+    else:
+        counted = np.zeros(len(dictionary), dtype=bool)
+        words = _words_of_class(Path(str(text.tokens["classes"])), text.tokens.get("class_name"))
+        counted[[dictionary.index(word) for word in words if word in dictionary]] = True
+    if not counted.any():
+        raise RecordingError(
+            f"the text {name!r}: no word of the vocabulary is among its tokens {text.tokens!r}"
+        )
+    return TargetFilter(counted, dictionary.pad())
+
+
+def _words_of_class(path: Path, wanted: object) -> list[str]:
+    """Words of a file of token classes; all of them where no class is wanted."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordingError(f"the file of token classes {path} cannot be read: {error}") from None
+    pairs = [line.partition("\t") for line in lines if line]
+    return [word for word, _, kind in pairs if wanted is None or kind == wanted]

@@ -1,0 +1,143 @@
+"""The section `recording` of the configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from losschange.cube.estimators import (
+    TRAIN,
+    VALID,
+    EstimatorError,
+    check_text_name,
+    parse_estimator,
+)
+
+from .configuration_fields import Count, Positive, Rate, Section
+
+
+def _estimator_name(name: str) -> str:
+    parse_estimator(name)
+    return name
+
+
+def _text_name(name: str) -> str:
+    if name in (TRAIN, VALID):
+        raise EstimatorError(f"{name} exists by itself; choose another name")
+    check_text_name(name)
+    return name
+
+
+EstimatorName = Annotated[str, AfterValidator(_estimator_name)]
+Bound = Annotated[float, Field(ge=0, le=1)]
+
+
+class CountedTokens(Section):
+    """Which target tokens of a text count; one of frequency, side and classes."""
+
+    frequency: tuple[Bound, Bound] | None = None
+    side: Literal["source", "target"] | None = None
+    classes: str | None = None
+    class_name: str | None = None
+
+    @model_validator(mode="after")
+    def _one_selection(self) -> CountedTokens:
+        given = [name for name in ("frequency", "side", "classes") if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(
+                f"found {' and '.join(given) or 'none'} of frequency, side, classes; "
+                "allowed is one of them"
+            )
+        if self.frequency and self.frequency[0] >= self.frequency[1]:
+            raise ValueError(
+                "frequency must go from a lower share of the text to a higher one, "
+                "such as [0, 0.25] for the rarest quarter"
+            )
+        if self.class_name and not self.classes:
+            raise ValueError("class_name needs classes, a file of tokens and their classes")
+        return self
+
+
+class Text(Section):
+    """A text that probes and fresh batches are drawn from."""
+
+    split: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    tokens: CountedTokens | None = None
+    models: Literal["all", "main"] = "all"
+
+
+class Recording(Section):
+    """What a cube holds beside the training batch's own estimator."""
+
+    # Updates between two records; 0 = off.
+    estimators: dict[EstimatorName, Count]
+    texts: dict[Annotated[str, AfterValidator(_text_name)], Text] = {}
+    probe_tokens: Annotated[int, Field(ge=8)]
+    fresh_tokens: Annotated[int, Field(ge=8)]
+    details: dict[EstimatorName, list[Literal["positive", "helped", "vocabulary"]]]
+    simpson_tolerance: Rate | None
+    vocabulary_bins: Positive
+    vocabulary_division: Literal["mass", "rank"]
+
+    @property
+    def strides(self) -> dict[str, int]:
+        """Updates between two records of every estimator that is on, batch among them."""
+        on = {name: stride for name, stride in self.estimators.items() if stride}
+        return {"batch": 1, **on}
+
+    def splits(self) -> dict[str, str]:
+        """Every estimator that is on, but batch, to the split that its text is drawn from."""
+        texts = {name: parse_estimator(name).text for name in self.strides if name != "batch"}
+        return {
+            name: self.texts[text].split if text in self.texts else text
+            for name, text in texts.items()
+        }
+
+    def other_splits(self) -> list[str]:
+        """Splits that are read beside those that training itself reads."""
+        return sorted(set(self.splits().values()) - {TRAIN, VALID})
+
+    def without_texts_of_main_models(self) -> Recording:
+        """The same without the texts that only the main models look at."""
+        left_out = [name for name, text in self.texts.items() if text.models == "main"]
+        if not left_out:
+            return self
+
+        def stays(name: str) -> bool:
+            return parse_estimator(name).text not in left_out
+
+        return self.model_copy(
+            update={
+                "texts": {n: text for n, text in self.texts.items() if n not in left_out},
+                "estimators": {n: value for n, value in self.estimators.items() if stays(n)},
+                "details": {n: value for n, value in self.details.items() if stays(n)},
+            }
+        )
+
+    def settings(self) -> dict[str, object]:
+        """The section as the training script takes it."""
+        values = self.model_dump(exclude={"texts"})
+        if self.texts:
+            values["texts"] = {
+                name: text.model_dump(exclude={"models"}, exclude_none=True)
+                for name, text in self.texts.items()
+            }
+        return values
+
+    @model_validator(mode="after")
+    def _names_that_exist(self) -> Recording:
+        if "batch" in self.estimators:
+            raise ValueError("estimators: batch is always recorded at every update; leave it out")
+        known = [TRAIN, VALID, *self.texts]
+        for name in [*self.estimators, *self.details]:
+            text = parse_estimator(name).text
+            if text not in known:
+                raise ValueError(
+                    f"estimators: {name} looks at the text {text}, which texts does not have; "
+                    f"known: {', '.join(known)}"
+                )
+        off = [n for n, details in self.details.items() if details and n not in self.strides]
+        if off:
+            raise ValueError(f"details of {', '.join(off)}, which estimators turns off")
+        return self
