@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from losschange.word_bins import bin_words
+from losschange.cube.word_bins import bin_words
 from numpy.typing import ArrayLike, NDArray
 
 from .checks import Floats, Integers, as_labels, as_states
