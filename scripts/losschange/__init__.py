@@ -19,19 +19,22 @@ RECORDING_VERSION = 2
 # Where the public names live. They are imported when they are used: the workflow reads the version
 # above for every command, and PyTorch takes seconds to load.
 _PLACES = {
-    "AttachedRecorder": "attachment",
-    "CubeError": "cube",
-    "PartitionError": "partition",
+    "AttachedRecorder": "recording.attachment",
+    "CubeError": "cube.format",
+    "PartitionError": "recording.partition",
     "RecordingError": "errors",
-    "Rule": "partition",
-    "Schema": "partition",
-    "WordBins": "word_bins",
-    "attach": "attachment",
-    "bin_words": "word_bins",
+    "Rule": "recording.partition",
+    "Schema": "recording.partition",
+    "WordBins": "cube.word_bins",
+    "attach": "recording.attachment",
+    "bin_words": "cube.word_bins",
+    "check_heads": "schemas",
     "gpt2_schema": "schemas",
     "llama_schema": "schemas",
-    "open_cube": "cube",
-    "summarise_cube": "summaries",
+    "open_cube": "cube.format",
+    "record_checkpoints": "checkpoints",
+    "schema_for": "schemas",
+    "summarise_cube": "analysis.summaries",
     "transformer_encoder_schema": "schemas",
 }
 __all__ = ["RECORDING_VERSION", *_PLACES]

@@ -13,7 +13,6 @@ import numpy as np
 import xarray as xr
 
 from losschange.cube.format import (
-    COMPONENTS,
     CubeError,
     CubeLayout,
     estimators_of,
@@ -119,7 +118,7 @@ def _static_part(cube: xr.Dataset, layout: CubeLayout, plan: Plan, names: list[s
         coords={
             "estimator": names,
             "layer": cube["layer"].values,
-            "component": list(COMPONENTS),
+            "component": list(layout.components),
             "head": [str(head) for head in cube["head"].values],
             "reading": list(READINGS),
             "measure": list(MEASURES),

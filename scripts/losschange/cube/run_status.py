@@ -15,7 +15,6 @@ import numpy as np
 import xarray as xr
 
 from .format import (
-    COMPONENTS,
     PROBES,
     Cell,
     CubeError,
@@ -137,7 +136,7 @@ class RunStatus:
             {"totals": (("estimator", "layer", "component", "head"), totals)},
             {
                 "estimator": list(self.totals),
-                "component": list(COMPONENTS),
+                "component": list(self.layout.components),
                 "stack": ("layer", list(self.layout.stacks)),
             },
             {"model": "", "objective": "", **self.attributes},
