@@ -74,10 +74,13 @@ class RunStatus:
     layout : CubeLayout
     updates_before : int
         Updates before the first that was recorded.
+    updates : int
+        Number of the last update.
     attributes : dict
         Global attributes of the newest part.
     loss, rate, batch : lists of float
-        Training loss, learning rate, and sum of all LCA of "batch", per update.
+        Training loss, learning rate, and sum of all LCA of "batch", per update; a cube of
+        checkpoints has no "batch".
     totals : mapping of estimator to float array (cells,)
         LCA summed over training.
     probes : mapping of probe estimator to ProbeStanding
@@ -86,6 +89,7 @@ class RunStatus:
 
     layout: CubeLayout
     updates_before: int
+    updates: int
     attributes: dict = field(default_factory=dict)
     loss: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
@@ -93,11 +97,6 @@ class RunStatus:
     totals: dict[str, np.ndarray] = field(default_factory=dict)
     probes: dict[str, ProbeStanding] = field(default_factory=dict)
     valid_losses: list[tuple[int, float]] = field(default_factory=list)
-
-    @property
-    def updates(self) -> int:
-        """Number of the last update."""
-        return self.updates_before + len(self.loss)
 
     def cells(self, estimator: str) -> list[tuple[Cell, float]]:
         """Cells and their total LCA in nats, the most helpful first.
@@ -194,8 +193,9 @@ def read_standing(path: str | os.PathLike) -> RunStatus:
         try:
             with open_cube(file) as cube:
                 first = int(cube["step"].values[0])
-                standing = standing or RunStatus(layout_of(cube), first - 1)
-                if first != standing.updates + 1:
+                start = int(cube.attrs.get("start_update", first - 1))
+                standing = standing or RunStatus(layout_of(cube), start, start)
+                if start != standing.updates:
                     break
                 _add(standing, cube)
         except FileNotFoundError:
@@ -207,7 +207,7 @@ def read_standing(path: str | os.PathLike) -> RunStatus:
     if standing is None:
         raise StandingError(f"the parts in {path} were dropped just now; look again")
     running = np.concatenate([[0.0], np.cumsum(standing.batch)])
-    for found in standing.probes.values():
+    for found in standing.probes.values() if standing.batch else ():
         found.batch_total = float(running[found.updates - standing.updates_before])
     return standing
 
@@ -215,6 +215,7 @@ def read_standing(path: str | os.PathLike) -> RunStatus:
 def _add(standing: RunStatus, cube: xr.Dataset) -> None:
     """Take in one part."""
     standing.attributes = dict(cube.attrs)
+    standing.updates = int(cube["step"].values[-1])
     standing.valid_losses += zip(
         cube["valid_step"].values.tolist(), cube["valid_loss"].values.tolist(), strict=True
     )

@@ -49,7 +49,10 @@ class CellSum:
 
     def __call__(self, row: Tensor) -> Tensor:
         """Cell sums (cells,) in float64 of a row (length,)."""
-        sums = self._block_sums(row)
+        return self.of_blocks(self._block_sums(row))
+
+    def of_blocks(self, sums: Tensor) -> Tensor:
+        """Cell sums (cells,) in float64 of sums of blocks (length / block,)."""
         if self._order is not None:
             sums = sums.index_select(0, self._order)
         sums = sums.double()
