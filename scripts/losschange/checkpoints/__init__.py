@@ -5,7 +5,8 @@ against the model, `texts` makes losses of texts, `walk` moves a model from one 
 next, `quadrature` splits the way, and `record` writes what comes of it as a cube per text.
 """
 
-from .errors import CheckpointError
+from losschange.errors import CheckpointError
+
 from .record import record_checkpoints
 
 __all__ = ["CheckpointError", "record_checkpoints"]

@@ -15,8 +15,8 @@ import numpy as np
 from losschange.cube.format import CubeError, CubeLayout, layout_difference, layout_of, open_cube
 from losschange.cube.parts import PartStore
 from losschange.cube.writer import CubeWriter
+from losschange.errors import CheckpointError
 
-from .errors import CheckpointError
 from .quadrature import Integral
 from .series import Checkpoint
 from .stored import files_of

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import CheckpointError
+from losschange.errors import CheckpointError
+
 from .series import Checkpoint
 from .stored import StoredTensors
 

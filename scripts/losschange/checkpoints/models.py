@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from .errors import CheckpointError
+from losschange.errors import CheckpointError
+
 from .matching import NameMap
 from .series import Checkpoint
 from .stored import StoredTensors
@@ -37,13 +38,15 @@ def import_transformers() -> Any:
     return transformers
 
 
-def make_model(place: Path) -> nn.Module:
+def make_model(place: Path, weights: bool = True) -> nn.Module:
     """A model of Hugging Face in float32 from a configuration, with random weights.
 
     Parameters
     ----------
     place : path
         A config.json or its folder.
+    weights : bool
+        Without, it has names and shapes alone (PyTorch's device "meta"), at any size at once.
 
     Raises
     ------
@@ -55,10 +58,9 @@ def make_model(place: Path) -> nn.Module:
         config = transformers.AutoConfig.from_pretrained(str(place), local_files_only=True)
         names = getattr(config, "architectures", None) or []
         cls = getattr(transformers, names[0], None) if names else None
-        if cls is None:
-            model = transformers.AutoModelForCausalLM.from_config(config)
-        else:
-            model = cls(config)
+        with torch.device("cpu" if weights else "meta"):
+            make = transformers.AutoModelForCausalLM.from_config if cls is None else cls
+            model = make(config)
     except Exception as error:  # unknown kinds and missing files fail in ways of their own
         said = str(error).splitlines()[0]
         raise CheckpointError(f"no model can be made from {place} ({said})") from None

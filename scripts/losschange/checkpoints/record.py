@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from losschange.cube.assembly import assemble_cube
+from losschange.errors import CheckpointError
 from losschange.recording.partition import Schema, partition_parameters
 from losschange.schemas import schema_for
 
-from .errors import CheckpointError
 from .intervals import IntervalStore
 from .matching import check_series
 from .models import load_tokenizer, make_model, match_names, objective_of

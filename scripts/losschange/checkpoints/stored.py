@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import CheckpointError
+from losschange.errors import CheckpointError
+
 from .series import WEIGHTS, Checkpoint
 
 # Under which the weights stand in files that hold more.

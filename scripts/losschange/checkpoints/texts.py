@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from .errors import CheckpointError
+from losschange.errors import CheckpointError
 
 # Loss of a model in nats per target token.
 Loss = Callable[[nn.Module], Tensor]

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from losschange.errors import CheckpointError
 from losschange.recording.allocation import CellSum, FlatVector
 from losschange.recording.partition import Partition
 
-from .errors import CheckpointError
 from .matching import NameMap
 from .models import Opener
 from .series import Checkpoint
