@@ -195,13 +195,24 @@ def _record(
         progress.end_interval()
 
 
-def _record_text(walk, text, pair, starts, ends, stores, limits, progress) -> None:
+def _record_text(
+    walk: Walk,
+    text: Text,
+    pair: tuple[Checkpoint, Checkpoint],
+    starts: Mapping[str, Look],
+    ends: Mapping[str, Look],
+    stores: Mapping[str, IntervalStore],
+    limits: tuple[float, int],
+    progress: Progress,
+) -> None:
     """Integrate one text over one interval, and write its part."""
 
     def look(share: float) -> Look:
         walk.move(share)
         return Look(share, *walk.look(text))
 
+    # Exactly at the end: rounding must not depend on where another text left the model.
+    walk.stand(pair[1])
     first, last = starts[text.name], ends[text.name]
     whole = simpson(look, first, last, *limits)
     stores[text.name].write(*pair, first.loss, last.loss, trapezoid(first, last), whole)

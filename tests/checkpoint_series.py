@@ -60,8 +60,9 @@ def train_series(folder: Path, save, steps=STEPS, model=None, parts: Path | None
     recorder = None
     if parts is not None:
         recorder = attach(
-            model, optimizer, schema_for(model), parts, {"batch": 1, "simpson": 1}, {"train": text}
-        )
+            model, optimizer, schema_for(model), parts, {"batch": 1, "simpson": 1},
+            {"train": text}, simpson_tolerance=1e-5,
+        )  # fmt: skip
     rows = make_ids(2, 3200).view(-1, 20)
     for update in range(steps[-1] + 1):
         if update in steps:
