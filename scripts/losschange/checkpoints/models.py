@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,7 +114,6 @@ class ConvertedTensors(StoredTensors):
         self._kind = kind
 
     def __enter__(self) -> ConvertedTensors:
-        self._stack = ExitStack()
         try:
             loaded, report = self._kind.from_pretrained(
                 str(self.checkpoint.path),

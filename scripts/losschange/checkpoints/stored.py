@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -44,20 +43,14 @@ class StoredTensors:
         self._readers: dict[str, Callable[[str], Tensor]] = {}
 
     def __enter__(self) -> StoredTensors:
-        self._stack = ExitStack()
-        try:
-            for file in files_of(self.checkpoint):
-                self._open(file)
-        except BaseException:
-            self._stack.close()
-            raise
+        for file in files_of(self.checkpoint):
+            self._open(file)
         if not self.shapes:
             raise CheckpointError(f"{self.checkpoint} holds no tensors")
         return self
 
     def __exit__(self, *error: object) -> None:
         self._readers = {}
-        self._stack.close()
 
     def read(self, name: str) -> Tensor:
         """One tensor, on the host, in the type in which it is stored."""
@@ -83,11 +76,20 @@ class StoredTensors:
             import safetensors
         except ImportError as error:
             raise CheckpointError(f"{file} needs the package safetensors ({error})") from None
+
+        def read(name: str) -> Tensor:
+            # Opened for each tensor: what was read through one mapping stays in memory with it.
+            try:
+                with safetensors.safe_open(file, "pt") as handle:
+                    return handle.get_tensor(name)
+            except safetensors.SafetensorError as error:
+                raise _torn(file, error) from None
+
         try:
-            handle = self._stack.enter_context(safetensors.safe_open(file, "pt"))
-            for name in handle.keys():  # noqa: SIM118  (it is no mapping)
-                self.shapes[name] = tuple(handle.get_slice(name).get_shape())
-                self._readers[name] = handle.get_tensor
+            with safetensors.safe_open(file, "pt") as handle:
+                for name in handle.keys():  # noqa: SIM118  (it is no mapping)
+                    self.shapes[name] = tuple(handle.get_slice(name).get_shape())
+                    self._readers[name] = read
         except (safetensors.SafetensorError, OSError) as error:
             raise _torn(file, error) from None
 
