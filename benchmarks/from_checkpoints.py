@@ -70,9 +70,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     Path("/proc/self/clear_refs").write_text("5")
     settings = {"context": options.context, "batch_tokens": options.context}
     start = time.perf_counter()
-    cube = record_checkpoints(folder / "run", ids, folder / "out", tolerance=1e-3, **settings)[
-        "text"
-    ]
+    cubes = record_checkpoints(folder / "run", ids, folder / "out", tolerance=1e-3, **settings)
     seconds = time.perf_counter() - start
     status = Path("/proc/self/status").read_text()
     peak = next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) * 1024
