@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def import_transformers() -> Any:
     does not load (one for CUDA beside a PyTorch for CPUs), it is left out.
     """
     try:
-        import torchaudio  # noqa: F401
+        import_module("torchaudio")
     except Exception:
         sys.modules["torchaudio"] = None  # type: ignore[assignment]
     try:
