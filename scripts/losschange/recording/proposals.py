@@ -9,7 +9,7 @@ from collections.abc import Sequence
 _HINTS = (
     (r"(^|\.)bias$|_bias$|\.b$", "bias"),
     (r"norm|(^|\.|_)ln(_|\.|\d|$)|layer_scale", "norm"),
-    (r"pos", "position"),
+    (r"pos|wpe", "position"),
     (r"emb|wte", "embedding"),
     (r"lm_head|classifier|score", "output"),
     (r"(cross|encoder_attn|multihead_attn).*(\.|_)q", "cross_query"),
