@@ -2,8 +2,8 @@
 
 Records a series of random GPT-NeoX checkpoints in a process of its own. Time is divided by the
 number of evaluations times one forward and backward pass of the text, measured in the same
-process, both in seconds of the processor: others may use the machine. Memory is what the process took at most beyond what it had before the model, divided by
-the size of the model in float32.
+process, both in seconds of the processor: others may use the machine. Memory is what the process
+took at most beyond what it had before the model, divided by the size of the model in float32.
 """
 
 from __future__ import annotations

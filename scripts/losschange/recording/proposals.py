@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 # What a name says about its component, the first that fits. Names of many models, so a guess.
 _HINTS = (
-    (r"(^|\.)bias$|_bias$|\.b$", "bias"),
     (r"norm|(^|\.|_)ln(_|\.|\d|$)|layer_scale", "norm"),
+    (r"(^|\.)bias$|_bias$|\.b$", "bias"),
     (r"pos|wpe", "position"),
     (r"emb|wte", "embedding"),
     (r"lm_head|classifier|score", "output"),
