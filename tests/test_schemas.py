@@ -130,12 +130,12 @@ def test_a_bare_or_wrapped_gpt2_fills_the_same_cells():
     assert counts[0] == counts[1] == counts[2]
 
 
-def test_keys_and_values_that_heads_share_belong_to_no_head():
+def test_a_key_and_value_head_that_query_heads_share_has_cells_of_its_own():
     layout = partition_of(llama(key_value_heads=1), llama_schema(1, HEADS, 1)).layout
     counts = dict(zip(layout.cells, layout.n_parameters))
-    assert counts[Cell(1, "key")] == counts[Cell(1, "value")] == WIDTH * WIDTH // 2
+    assert counts[Cell(1, "key", 0)] == counts[Cell(1, "value", 0)] == WIDTH * WIDTH // 2
     assert counts[Cell(1, "query", 1)] == WIDTH * WIDTH // HEADS
-    assert Cell(1, "key", 0) not in counts
+    assert Cell(1, "key", 1) not in counts and Cell(1, "key") not in counts
 
 
 @pytest.mark.parametrize("kind", ["Mistral", "Qwen2", "Qwen3"])

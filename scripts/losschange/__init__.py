@@ -29,9 +29,12 @@ _PLACES = {
     "WordBins": "cube.word_bins",
     "attach": "recording.attachment",
     "bin_words": "cube.word_bins",
+    "check_heads": "schemas",
     "gpt2_schema": "schemas",
     "llama_schema": "schemas",
     "open_cube": "cube.format",
+    "record_checkpoints": "checkpoints",
+    "schema_for": "schemas",
     "summarise_cube": "analysis.summaries",
     "transformer_encoder_schema": "schemas",
 }

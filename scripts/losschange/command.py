@@ -1,6 +1,11 @@
-"""The command `losschange`: look at a training while it runs, or at a finished cube.
+"""The command `losschange`.
 
 losschange show FOLDER_OR_CUBE [--estimator batch] [--top 5] [--figure live.png]
+losschange schema FOLDER_OR_CONFIG [--rules]
+losschange from-checkpoints CHECKPOINT ... --text [NAME=]FILE --output FOLDER
+
+The first looks at a training while it runs, or at a finished cube; the second tells which cells a
+model has; the third makes cubes of a training that is over, from its checkpoints.
 """
 
 from __future__ import annotations
@@ -10,12 +15,21 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from .analysis.profiles import layer_profile
 from .cube.format import Cell, CubeError
 from .cube.run_status import RunStatus, StatusError, read_status
+from .errors import CheckpointError, RecordingError
+from .recording.partition import PartitionError
 
+COMMANDS = (
+    ("schema", ".schemas.command", "which cells a model has"),
+    ("from-checkpoints", ".checkpoints.command", "cubes of a training that is over"),
+)
+# Those that are told in a sentence.
+ERRORS = (StatusError, CubeError, CheckpointError, PartitionError, RecordingError)
 # Folders that are called so in every training.
 PLACE_NAMES = ("parts", "state")
 # Dates and versions would make two figures of the same numbers differ.
@@ -34,19 +48,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 0, or 1 after an error that was told in a sentence.
     """
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser(arguments[:1]).parse_args(arguments)
     try:
-        status = read_status(options.path)
-        status.attributes = {"model": _model_name(options.path), **status.attributes}
-        lines = list(describe(status, options.estimator, options.top))
-        if options.figure:
-            draw_status(status, options.estimator, options.figure)
-            lines.append(f"figure         {options.figure}")
-        print("\n".join(lines))
-    except (StatusError, CubeError, OSError) as error:
+        for line in options.lines(options):
+            print(line)
+    except (*ERRORS, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def show(options: argparse.Namespace) -> list[str]:
+    """What `losschange show` prints.
+
+    Raises
+    ------
+    StatusError, CubeError
+        See `describe` and `draw_status`.
+    """
+    status = read_status(options.path)
+    status.attributes = {"model": _model_name(options.path), **status.attributes}
+    recorded = list(status.totals)
+    estimator = options.estimator or ("batch" if "batch" in recorded else recorded[-1])
+    lines = list(describe(status, estimator, options.top))
+    if options.figure:
+        draw_status(status, estimator, options.figure)
+        lines.append(f"figure         {options.figure}")
+    return lines
 
 
 def describe(status: RunStatus, estimator: str, top: int) -> Iterator[str]:
@@ -122,22 +151,35 @@ def draw_status(status: RunStatus, estimator: str, figure: str | os.PathLike) ->
         temporary.unlink(missing_ok=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser; only of the command that is named are there arguments, beside `show`."""
     parser = argparse.ArgumentParser(
         prog="losschange", description="Loss Change Allocation of a training."
     )
-    commands = parser.add_subparsers(required=True, metavar="show")
-    show = commands.add_parser("show", help="where a training stands, and what helps it most")
-    show.add_argument(
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    looking = commands.add_parser("show", help="where a training stands, and what helps it most")
+    looking.set_defaults(lines=show)
+    looking.add_argument(
         "path",
         type=Path,
         help="a folder of parts, the folder of a model or of its state, or a cube",
     )
-    show.add_argument("--estimator", default="batch", help="whose cells to list (default: batch)")
-    show.add_argument("--top", type=int, default=5, metavar="N", help="cells to list (default: 5)")
-    show.add_argument(
+    looking.add_argument(
+        "--estimator", help="whose cells to list (default: batch, if it was recorded)"
+    )
+    looking.add_argument(
+        "--top", type=int, default=5, metavar="N", help="cells to list (default: 5)"
+    )
+    looking.add_argument(
         "--figure", type=Path, metavar="FILE", help="draw the contribution of every layer, .png"
     )
+    for name, place, about in COMMANDS:
+        command = commands.add_parser(name, help=about)
+        if name in named:
+            # Its modules import PyTorch, which takes seconds.
+            module = import_module(place, __package__)
+            module.add_arguments(command)
+            command.set_defaults(lines=module.run)
     return parser
 
 
@@ -192,7 +234,7 @@ def _model_name(path: Path) -> str:
 
 
 def _ratio(part: float, whole: float, style: str) -> str:
-    return format(part / whole, style) if whole else "-"
+    return format(part / whole, style) if whole and not math.isnan(part) else "-"
 
 
 def _number(value: float, style: str) -> str:

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from losschange.cube.word_bins import bin_words
 from numpy.typing import ArrayLike, NDArray
+
+from losschange.cube.word_bins import bin_words
 
 from .checks import Floats, Integers, as_labels, as_states
 from .errors import RepresentationError

@@ -271,5 +271,7 @@ def _window_means(loss: np.ndarray, plan: Plan, last: np.ndarray) -> np.ndarray:
     cumulative = np.concatenate([[0.0], np.cumsum(loss)])
     high = np.searchsorted(plan.steps, last, side="right")
     low = np.searchsorted(plan.steps, last - plan.window, side="right")
-    means: np.ndarray = (cumulative[high] - cumulative[low]) / (high - low)
+    # A window between two checkpoints of a series holds no update of which a loss is known.
+    count = np.where(high > low, high - low, np.nan)
+    means: np.ndarray = (cumulative[high] - cumulative[low]) / count
     return means

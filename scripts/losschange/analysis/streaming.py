@@ -45,7 +45,9 @@ class Plan:
     block_last : int array (blocks,)
         Last update of each block, a run of whole bins.
     steps : int array (steps,)
-        Numbers of all updates of the run.
+        Numbers of all updates of the run; of a series of checkpoints, where its intervals end.
+    start : int
+        Number of the update after which recording began, 0 for a whole run.
     factors : mapping of unit convention to float array (steps,)
         What a record's LCA is multiplied by; NaN where the cube does not know it.
     """
@@ -57,12 +59,8 @@ class Plan:
     bin_last: np.ndarray
     block_last: np.ndarray
     steps: np.ndarray
+    start: int
     factors: dict[str, np.ndarray]
-
-    @property
-    def start(self) -> int:
-        """Number of the update after which recording began, 0 for a whole run."""
-        return int(self.steps[0]) - 1
 
     @property
     def point_centre(self) -> np.ndarray:
@@ -117,7 +115,8 @@ class StreamedEstimator:
 def plan_for(cube: xr.Dataset) -> Plan:
     """Lay out windows and bins for an open cube: at most MAXIMUM_POINTS of each."""
     steps = cube["step"].values.astype(np.int64)
-    first, last = int(steps[0]), int(steps[-1])
+    start = int(cube.attrs.get("start_update", steps[0] - 1))
+    first, last = start + 1, int(steps[-1])
     length = last - first + 1
     window = max(1, min(WINDOW_STEPS, length // 10))
     points = min(MAXIMUM_POINTS, length - window + 1)
@@ -136,6 +135,7 @@ def plan_for(cube: xr.Dataset) -> Plan:
         bin_last=edges[1:],
         block_last=edges[np.arange(1, blocks + 1) * bins // blocks],
         steps=steps,
+        start=start,
         factors={name: _known(factor) for name, factor in factors.items()},
     )
 

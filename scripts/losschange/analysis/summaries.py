@@ -14,7 +14,6 @@ import xarray as xr
 
 from losschange.cube.estimators import parse_estimator
 from losschange.cube.format import (
-    COMPONENTS,
     CubeError,
     CubeLayout,
     estimators_of,
@@ -125,7 +124,7 @@ def _static_part(cube: xr.Dataset, layout: CubeLayout, plan: Plan, names: list[s
         coords={
             "estimator": names,
             "layer": cube["layer"].values,
-            "component": list(COMPONENTS),
+            "component": list(layout.components),
             "head": [str(head) for head in cube["head"].values],
             "unit_convention": list(UNIT_CONVENTIONS),
             "rule": ("estimator", [parse_estimator(name).rule for name in names]),

@@ -31,6 +31,7 @@ def assemble_cube(
     path: str | os.PathLike[str],
     updates: int,
     attributes: Mapping[str, object],
+    start: int = 0,
 ) -> None:
     """Join the parts of a finished training into its cube, in one streaming pass.
 
@@ -46,13 +47,15 @@ def assemble_cube(
     attributes : mapping
         Global attributes of the cube. Added to them: the conservation error of every probe
         estimator over the whole training, nats, as `<estimator>_total_error`.
+    start : int
+        Updates made before the first that the parts hold.
 
     Raises
     ------
     CubeError
         If updates are missing or parts do not have the same cells.
     """
-    store.check_complete(updates)
+    store.check_complete(updates, start)
     parts = [part for _, _, part in store.parts()]
     if not parts:
         raise CubeError(f"{store.folder} holds no part; there is nothing to assemble")
@@ -61,6 +64,7 @@ def assemble_cube(
         layout, estimators, word_bins = layout_of(first), estimators_of(first), bins_of(first)
         details = {name: details_of(first, name) for name in estimators}
     steps: dict[str, list[np.ndarray]] = {name: [] for name in estimators}
+    numbers: list[np.ndarray] = []
     errors: dict[str, list[np.ndarray]] = {
         name: [] for name in estimators if parse_estimator(name).is_probe
     }
@@ -72,6 +76,7 @@ def assemble_cube(
                     f"{part} does not go with {parts[0]}: "
                     + (difference or f"it holds the estimators {', '.join(estimators_of(cube))}")
                 )
+            numbers.append(cube["step"].values.astype(np.int64))
             for name in estimators:
                 steps[name].append(steps_of(cube, name))
             for name, found in errors.items():
@@ -82,11 +87,11 @@ def assemble_cube(
     with CubeWriter(
         path,
         layout,
-        np.arange(1, updates + 1),
+        np.concatenate(numbers),
         # Summed as one array: parts that end elsewhere must not round differently.
         {**attributes}
         | {f"{name}_total_error": np.concatenate(found).sum() for name, found in errors.items()},
-        {name: np.concatenate(found) for name, found in steps.items()},
+        {"batch": None} | {name: np.concatenate(found) for name, found in steps.items()},
         valid_losses,
         details,
         word_bins,

@@ -25,6 +25,7 @@ CONVENTIONS = f"CF-1.10 LCA-cube-{FORMAT_VERSION}"
 # Place on the head axis of what is not split by head; attention head h stands at h + 1.
 NO_HEAD = 0
 
+# The default components, in the order of their axis. A schema may name its own.
 COMPONENTS = (
     "embedding",
     "position",
@@ -62,6 +63,7 @@ DETAILS: dict[str, tuple[tuple[str, ...], str, str]] = {
         f"sum of the LCA of the parameters that raised the loss, {NATS}",
     ),
     "helped": (CELL_AXES, "f4", "share of the cell's parameters that lowered the loss"),
+    "evaluations": ((), "f8", "evaluations of loss and gradient after the interval's start"),
     "vocabulary": (
         ("matrix", "frequency_bin"),
         "f4",
@@ -97,9 +99,11 @@ class Cell:
     layer : int
         Depth, 0 = embeddings, 1..N = Transformer layers, N + 1 = after the last layer.
     component : str
-        One of COMPONENTS.
+        One of the layout's components.
     head : int or None
-        Attention head 0..H-1, None where the component is not split by head.
+        Attention head 0..H-1, None where the component is not split by head. Where several query
+        heads share a key and value head, keys and values have fewer heads than queries. The
+        matrices of an expert stand under the expert's number.
     """
 
     layer: int
@@ -114,13 +118,16 @@ class CubeLayout:
     Parameters
     ----------
     stacks : sequence of str
-        Per layer 0..N+1: "embedding", "encoder", "decoder" or "output".
+        Per layer 0..N+1: "embedding", "encoder", "decoder" or "output"; the name of a module in
+        networks that are no Transformers.
     heads : int
-        Number of attention heads.
+        Length of the head axis without "none".
     cells : sequence of Cell
         The cells that exist, in the order of the recorded values.
     n_parameters : sequence of int
         Trainable scalars per cell, aligned with `cells`.
+    components : sequence of str
+        The component axis.
 
     Raises
     ------
@@ -132,6 +139,7 @@ class CubeLayout:
     heads: int
     cells: tuple[Cell, ...]
     n_parameters: tuple[int, ...]
+    components: tuple[str, ...] = COMPONENTS
     index: tuple[np.ndarray, np.ndarray, np.ndarray] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -140,15 +148,16 @@ class CubeLayout:
         if len(set(self.cells)) != len(self.cells):
             raise CubeError("a cell appears twice in the layout")
         for cell in self.cells:
-            inside = 0 <= cell.layer < len(self.stacks) and cell.component in COMPONENTS
+            inside = 0 <= cell.layer < len(self.stacks) and cell.component in self.components
             if not inside or (cell.head is not None and not 0 <= cell.head < self.heads):
                 raise CubeError(
                     f"{cell} lies outside {len(self.stacks)} layers, {self.heads} heads "
-                    f"and the components {', '.join(COMPONENTS)}"
+                    f"and the components {', '.join(self.components)}"
                 )
+        places = {name: place for place, name in enumerate(self.components)}
         index = (
             np.array([cell.layer for cell in self.cells], dtype=np.int64),
-            np.array([COMPONENTS.index(cell.component) for cell in self.cells], dtype=np.int64),
+            np.array([places[cell.component] for cell in self.cells], dtype=np.int64),
             np.array(
                 [NO_HEAD if cell.head is None else cell.head + 1 for cell in self.cells],
                 dtype=np.int64,
@@ -159,7 +168,7 @@ class CubeLayout:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Lengths of (layer, component, head), the head axis starting with "none"."""
-        return len(self.stacks), len(COMPONENTS), self.heads + 1
+        return len(self.stacks), len(self.components), self.heads + 1
 
     @property
     def labels(self) -> list[str]:
@@ -212,6 +221,10 @@ def layout_difference(expected: CubeLayout, found: CubeLayout) -> str | None:
         return ", ".join(sizes)
     if expected.stacks != found.stacks:
         return f"stacks {', '.join(found.stacks)} instead of {', '.join(expected.stacks)}"
+    if expected.components != found.components:
+        return (
+            f"components {', '.join(found.components)} instead of {', '.join(expected.components)}"
+        )
     here = dict(zip(expected.cells, expected.n_parameters, strict=True))
     there = dict(zip(found.cells, found.n_parameters, strict=True))
     for cell in sorted(here.keys() | there.keys(), key=str):
@@ -257,9 +270,10 @@ def open_cube(path: str | os.PathLike[str]) -> xr.Dataset:
 def layout_of(dataset: xr.Dataset) -> CubeLayout:
     """The layout of an open cube; its cells are in the order layer, component, head."""
     counts = dataset["n_parameters"].values
+    components = tuple(str(name) for name in dataset["component"].values)
     where = np.argwhere(counts > 0)
     cells = [
-        Cell(int(layer), COMPONENTS[component], None if head == NO_HEAD else int(head) - 1)
+        Cell(int(layer), components[component], None if head == NO_HEAD else int(head) - 1)
         for layer, component, head in where
     ]
     return CubeLayout(
@@ -267,6 +281,7 @@ def layout_of(dataset: xr.Dataset) -> CubeLayout:
         heads=dataset.sizes["head"] - 1,
         cells=tuple(cells),
         n_parameters=tuple(int(counts[tuple(point)]) for point in where),
+        components=components,
     )
 
 

@@ -126,7 +126,7 @@ class PartStore:
         word_bins : WordBins, optional
         """
         steps = np.arange(first, first + len(records["batch"].values))
-        path = self.folder / f"part-{steps[0]:09d}-{steps[-1]:09d}.nc"
+        path = self.path(steps[0], steps[-1])
         with CubeWriter(
             path,
             layout,
@@ -221,12 +221,16 @@ class PartStore:
             for path in [*self.folder.glob(".*.tmp"), *later]:
                 path.unlink()
 
-    def check_complete(self, update: int) -> None:
-        """Raise CubeError unless the parts hold the updates 1..update exactly once."""
-        self._check(self.parts(), update)
+    def path(self, first: int, last: int) -> Path:
+        """Name of the part that holds the updates from `first` to `last`."""
+        return self.folder / f"part-{first:09d}-{last:09d}.nc"
 
-    def _check(self, parts: list[tuple[int, int, Path]], update: int) -> None:
-        expected = 1
+    def check_complete(self, update: int, start: int = 0) -> None:
+        """Raise CubeError unless the parts hold the updates start + 1..update exactly once."""
+        self._check(self.parts(), update, start)
+
+    def _check(self, parts: list[tuple[int, int, Path]], update: int, start: int = 0) -> None:
+        expected = start + 1
         for first, last, path in parts:
             if first != expected:
                 raise CubeError(

@@ -17,7 +17,6 @@ import xarray as xr
 
 from .estimators import parse_estimator
 from .format import (
-    COMPONENTS,
     Cell,
     CubeError,
     CubeLayout,
@@ -76,10 +75,13 @@ class RunStatus:
     layout : CubeLayout
     updates_before : int
         Updates before the first that was recorded.
+    updates : int
+        Number of the last update.
     attributes : dict
         Global attributes of the newest part.
     loss, rate, batch : lists of float
-        Training loss, learning rate, and sum of all LCA of "batch", per update.
+        Training loss, learning rate, and sum of all LCA of "batch", per update; a cube of
+        checkpoints has no "batch".
     totals : mapping of estimator to float array (cells,)
         LCA summed over training.
     probes : mapping of probe estimator to ProbeStatus
@@ -88,6 +90,7 @@ class RunStatus:
 
     layout: CubeLayout
     updates_before: int
+    updates: int
     attributes: dict[str, Any] = field(default_factory=dict)
     loss: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
@@ -95,11 +98,6 @@ class RunStatus:
     totals: dict[str, np.ndarray] = field(default_factory=dict)
     probes: dict[str, ProbeStatus] = field(default_factory=dict)
     valid_losses: list[tuple[int, float]] = field(default_factory=list)
-
-    @property
-    def updates(self) -> int:
-        """Number of the last update."""
-        return self.updates_before + len(self.loss)
 
     def cells(self, estimator: str) -> list[tuple[Cell, float]]:
         """Cells and their total LCA in nats, the most helpful first.
@@ -138,7 +136,7 @@ class RunStatus:
             {"totals": (("estimator", "layer", "component", "head"), totals)},
             {
                 "estimator": list(self.totals),
-                "component": list(COMPONENTS),
+                "component": list(self.layout.components),
                 "stack": ("layer", list(self.layout.stacks)),
             },
             {"model": "", "objective": "", **self.attributes},
@@ -196,8 +194,9 @@ def read_status(path: str | os.PathLike[str]) -> RunStatus:
         try:
             with open_cube(file) as cube:
                 first = int(cube["step"].values[0])
-                status = status or RunStatus(layout_of(cube), first - 1)
-                if first != status.updates + 1:
+                start = int(cube.attrs.get("start_update", first - 1))
+                status = status or RunStatus(layout_of(cube), start, start)
+                if start != status.updates:
                     break
                 _add(status, cube)
         except FileNotFoundError:
@@ -209,7 +208,7 @@ def read_status(path: str | os.PathLike[str]) -> RunStatus:
     if status is None:
         raise StatusError(f"the parts in {path} were dropped just now; try again")
     running = np.concatenate([[0.0], np.cumsum(status.batch)])
-    for found in status.probes.values():
+    for found in status.probes.values() if status.batch else ():
         found.batch_total = float(running[found.updates - status.updates_before])
     return status
 
@@ -217,6 +216,7 @@ def read_status(path: str | os.PathLike[str]) -> RunStatus:
 def _add(status: RunStatus, cube: xr.Dataset) -> None:
     """Take in one part."""
     status.attributes = dict(cube.attrs)
+    status.updates = int(cube["step"].values[-1])
     status.valid_losses += zip(
         cube["valid_step"].values.tolist(), cube["valid_loss"].values.tolist(), strict=True
     )

@@ -13,7 +13,6 @@ import numpy as np
 from .estimators import parse_estimator
 from .format import (
     CELL_AXES,
-    COMPONENTS,
     CONVENTIONS,
     DETAILS,
     FORMAT_VERSION,
@@ -40,7 +39,8 @@ class CubeWriter:
     attributes : mapping
         Global attributes (text or numbers).
     estimator_steps : mapping of estimator name to int array
-        The updates at which each estimator was recorded; "batch" stands at every step.
+        The updates at which each estimator was recorded; "batch" stands at every step, unless
+        its updates are given as None: then the cube has no "batch".
     valid_losses : sequence of (step, nats)
         Validation losses, step 0 being the model before training.
     details : mapping of estimator name to sequence of str
@@ -60,7 +60,7 @@ class CubeWriter:
         layout: CubeLayout,
         steps: np.ndarray,
         attributes: Mapping[str, object],
-        estimator_steps: Mapping[str, np.ndarray] | None = None,
+        estimator_steps: Mapping[str, np.ndarray | None] | None = None,
         valid_losses: Sequence[tuple[int, float]] = (),
         details: Mapping[str, Sequence[str]] | None = None,
         word_bins: WordBins | None = None,
@@ -69,7 +69,8 @@ class CubeWriter:
         self.layout = layout
         self.steps = np.asarray(steps, dtype=np.int64)
         self.attributes = dict(attributes)
-        self.estimator_steps = {"batch": self.steps, **(estimator_steps or {})}
+        named = {"batch": self.steps, **(estimator_steps or {})}
+        self.estimator_steps = {name: at for name, at in named.items() if at is not None}
         self.valid_losses = list(valid_losses)
         self.details = {name: tuple(found) for name, found in (details or {}).items()}
         self.word_bins = word_bins
@@ -156,7 +157,7 @@ class CubeWriter:
         out.createDimension("valid_step", len(self.valid_losses))
         self._integers("step", "step", self.steps, "number of the update, 1-based")
         self._integers("layer", "layer", np.arange(layers), "depth, 0 = embeddings")
-        self._text("component", "component", COMPONENTS)
+        self._text("component", "component", self.layout.components)
         self._text("head", "head", ["none", *map(str, range(self.layout.heads))])
         self._text("stack", "layer", self.layout.stacks, encoded=False)
         self._text("label", "layer", self.layout.labels, encoded=False)

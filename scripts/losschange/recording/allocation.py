@@ -54,7 +54,10 @@ class CellSum:
 
     def __call__(self, vector: Tensor) -> Tensor:
         """Cell sums (cells,) in float64 of a padded vector (length,)."""
-        sums = self._block_sums(vector)
+        return self.of_blocks(self._block_sums(vector))
+
+    def of_blocks(self, sums: Tensor) -> Tensor:
+        """Cell sums (cells,) in float64 of sums of blocks (length / block,)."""
         if self._order is not None:
             sums = sums.index_select(0, self._order)
         sums = sums.double()

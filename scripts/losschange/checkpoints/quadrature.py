@@ -1,0 +1,109 @@
+"""The loss change along the straight way between two checkpoints, split until it adds up.
+
+With theta(s) = theta_a + s D, cell c changes the loss by the integral over s from 0 to 1 of
+g_c(theta(s)) · D_c. Simpson's rule is applied to pieces of the way; the piece that misses the
+measured change of the loss the most is halved (Lan et al. 2019 halve all of them).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+
+# Rounding of a float32 loss, as a share of it: a piece that misses less cannot be improved.
+ROUNDING = 4 * float(np.finfo(np.float32).eps)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Loss and slope at a point of the way.
+
+    Parameters
+    ----------
+    share : float
+        Of the way, 0..1.
+    loss : float
+        Nats per target token.
+    slopes : float64 array (cells,)
+        Gradient times the whole way, summed over each cell: d loss / d share.
+    """
+
+    share: float
+    loss: float
+    slopes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Integral:
+    """The loss change of a way, by cell.
+
+    Parameters
+    ----------
+    cells : float64 array (cells,)
+        Nats.
+    evaluations : int
+        Looks taken between the ends.
+    missed : float
+        Sum over the pieces of the absolute error of each, nats.
+    """
+
+    cells: np.ndarray
+    evaluations: int
+    missed: float
+
+
+class _Piece:
+    def __init__(self, start: Look, middle: Look, end: Look):
+        self.start, self.middle, self.end = start, middle, end
+        width = (end.share - start.share) / 6
+        self.cells = width * (start.slopes + 4 * middle.slopes + end.slopes)
+        self.error = abs(float(self.cells.sum()) - (end.loss - start.loss))
+        self.rounding = ROUNDING * max(abs(start.loss), abs(end.loss))
+
+
+def trapezoid(first: Look, last: Look) -> np.ndarray:
+    """Loss change (cells,) of the whole way from its two ends."""
+    return (last.share - first.share) / 2 * (first.slopes + last.slopes)
+
+
+def simpson(
+    look: Callable[[float], Look], first: Look, last: Look, tolerance: float, most: int
+) -> Integral:
+    """Loss change of a way by Simpson's rule on as many pieces as are needed.
+
+    Parameters
+    ----------
+    look : callable (share) -> Look
+    first, last : Look
+        At both ends.
+    tolerance : float
+        Nats. Pieces are halved until the sum of their absolute errors is at most this: errors of
+        opposite sign do not hide each other.
+    most : int
+        Evaluations between the ends, 1 or more; then the result stands as it is.
+    """
+    numbers = count()  # pieces of equal error in the order of their making
+    middle = look((first.share + last.share) / 2)
+    pieces = [(0.0, next(numbers), _Piece(first, middle, last))]
+    evaluations = 1
+    while evaluations + 2 <= most:
+        missed = sum(piece.error for _, _, piece in pieces)
+        worst = pieces[0][2]
+        if missed <= tolerance or worst.error <= worst.rounding:
+            break
+        heapq.heappop(pieces)
+        for start, end in ((worst.start, worst.middle), (worst.middle, worst.end)):
+            half = _Piece(start, look((start.share + end.share) / 2), end)
+            heapq.heappush(pieces, (-half.error, next(numbers), half))
+        evaluations += 2
+    # In the order of the way, so that the sum does not depend on how it was split.
+    ordered = sorted((piece for _, _, piece in pieces), key=lambda piece: piece.start.share)
+    return Integral(
+        np.sum([piece.cells for piece in ordered], axis=0),
+        evaluations,
+        sum(piece.error for piece in ordered),
+    )

@@ -1,0 +1,139 @@
+"""Tensors of a checkpoint on disk, read one at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from losschange.errors import CheckpointError
+
+from .series import WEIGHTS, Checkpoint
+
+# Under which the weights stand in files that hold more.
+NESTED = ("state_dict", "model_state_dict", "model", "module", "params")
+
+
+class StoredTensors:
+    """The tensors of a checkpoint, open for reading; nothing is in memory until it is read.
+
+    Use it in a `with` block.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+
+    Attributes
+    ----------
+    shapes : dict of name to shape
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing, cut off, or holds no tensors.
+    """
+
+    def __init__(self, checkpoint: Checkpoint):
+        self.checkpoint = checkpoint
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self._readers: dict[str, Callable[[str], Tensor]] = {}
+
+    def __enter__(self) -> StoredTensors:
+        for file in files_of(self.checkpoint):
+            self._open(file)
+        if not self.shapes:
+            raise CheckpointError(f"{self.checkpoint} holds no tensors")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._readers = {}
+
+    def read(self, name: str) -> Tensor:
+        """One tensor, on the host, in the type in which it is stored."""
+        try:
+            return self._readers[name](name)
+        except (RuntimeError, OSError, ValueError) as error:
+            raise _torn(self.checkpoint.path, error) from None
+
+    def _open(self, file: Path) -> None:
+        if not file.is_file():
+            raise CheckpointError(
+                f"{self.checkpoint}: the file {file.name} is missing; fetch the checkpoint again"
+            )
+        if file.suffix == ".safetensors":
+            self._open_safetensors(file)
+            return
+        for name, tensor in _tensors_in(_load(file), file).items():
+            self.shapes[name] = tuple(tensor.shape)
+            self._readers[name] = lambda _, tensor=tensor: tensor
+
+    def _open_safetensors(self, file: Path) -> None:
+        try:
+            import safetensors
+        except ImportError as error:
+            raise CheckpointError(f"{file} needs the package safetensors ({error})") from None
+
+        def read(name: str) -> Tensor:
+            # Opened for each tensor: what was read through one mapping stays in memory with it.
+            try:
+                with safetensors.safe_open(file, "pt") as handle:
+                    return handle.get_tensor(name)
+            except safetensors.SafetensorError as error:
+                raise _torn(file, error) from None
+
+        try:
+            with safetensors.safe_open(file, "pt") as handle:
+                for name in handle.keys():  # noqa: SIM118  (it is no mapping)
+                    self.shapes[name] = tuple(handle.get_slice(name).get_shape())
+                    self._readers[name] = read
+        except (safetensors.SafetensorError, OSError) as error:
+            raise _torn(file, error) from None
+
+
+def files_of(checkpoint: Checkpoint) -> list[Path]:
+    """The files that hold the weights of a checkpoint."""
+    if checkpoint.path.is_file():
+        return [checkpoint.path]
+    name = next(name for name in WEIGHTS if (checkpoint.path / name).is_file())
+    if not name.endswith(".json"):
+        return [checkpoint.path / name]
+    try:
+        parts = json.loads((checkpoint.path / name).read_text(encoding="utf-8"))["weight_map"]
+    except (ValueError, KeyError) as error:
+        raise _torn(checkpoint.path / name, error) from None
+    return [checkpoint.path / part for part in dict.fromkeys(parts.values())]
+
+
+def _load(file: Path) -> Any:
+    """What torch.save wrote, without running code from the file."""
+    try:
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError as error:
+            if "mmap" not in str(error):
+                raise
+            # The format before PyTorch 1.6 cannot be mapped into memory.
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and tensors each fail in ways of their own
+        raise _torn(file, error) from None
+
+
+def _tensors_in(held: Any, file: Path) -> dict[str, Tensor]:
+    for _ in range(2):
+        inner = [held[name] for name in NESTED if isinstance(held, Mapping) and name in held]
+        if inner and isinstance(inner[0], Mapping):
+            held = inner[0]
+    if not isinstance(held, Mapping):
+        raise CheckpointError(
+            f"{file} holds a {type(held).__name__}; expected a dictionary of tensors (state_dict)"
+        )
+    return {str(name): found for name, found in held.items() if isinstance(found, Tensor)}
+
+
+def _torn(file: Path, error: Exception) -> CheckpointError:
+    said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return CheckpointError(f"{file} is damaged or cut off ({said}); fetch it again")

@@ -1,0 +1,172 @@
+"""A model on its way from one checkpoint to the next.
+
+In memory are theta, the whole step to the next checkpoint and one gradient, each a row of float32:
+three times the model. At most two checkpoints are known at a time: theta and theta plus the step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from losschange.errors import CheckpointError
+from losschange.recording.allocation import CellSum, FlatVector
+from losschange.recording.partition import Partition
+
+from .matching import NameMap
+from .models import Opener
+from .series import Checkpoint
+from .stored import StoredTensors
+from .texts import Text
+
+# Scalars that are multiplied at a time, a multiple of every block.
+CHUNK = 1 << 20
+
+
+class Walk:
+    """Moves a model between checkpoints, and looks at the loss of texts there.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Its parameters are put into the row theta; the model is no longer its owner's.
+    partition : Partition
+        Of its trainable parameters.
+    names : NameMap
+    opener : callable (checkpoint) -> StoredTensors
+    """
+
+    def __init__(self, model: nn.Module, partition: Partition, names: NameMap, opener: Opener):
+        self.model = model.eval()
+        self._open = opener
+        self.names = names
+        self.partition = partition
+        self._parameters = dict(model.named_parameters())
+        device = self._parameters[partition.names[0]].device
+        self._theta = FlatVector(partition, device)
+        for name, view in zip(partition.names, self._theta.views, strict=True):
+            self._parameters[name].data = view
+        self._step = FlatVector(partition, device)
+        self._gradient = FlatVector(partition, device)
+        self._cell_sum = CellSum(partition, device)
+        self._share = 1.0
+        self._loaded: Checkpoint | None = None
+
+    @torch.no_grad()
+    def stand(self, checkpoint: Checkpoint) -> None:
+        """Put the model exactly where a checkpoint is."""
+        if self._loaded == checkpoint and self._share == 1.0:
+            return
+        with self._open(checkpoint) as stored:
+            for name, view in zip(self.partition.names, self._theta.views, strict=True):
+                view.copy_(self.names.read(stored, name))
+            self._read_rest(stored, first=self._loaded is None)
+        self._loaded, self._share = checkpoint, 1.0
+
+    @torch.no_grad()
+    def go(self, checkpoint: Checkpoint) -> None:
+        """Go from the checkpoint where the model stands to the next; the step is the way there."""
+        with self._open(checkpoint) as stored:
+            places = zip(self.partition.names, self._theta.views, self._step.views, strict=True)
+            for name, theta, step in places:
+                tensor = self.names.read(stored, name)
+                step.copy_(tensor).sub_(theta)
+                theta.copy_(tensor)
+            self._read_rest(stored, first=False)
+        self._loaded, self._share = checkpoint, 1.0
+
+    @torch.no_grad()
+    def move(self, share: float) -> None:
+        """Move the model to a share of the way that it went last, 0..1."""
+        self._theta.flat.add_(self._step.flat, alpha=share - self._share)
+        self._share = share
+
+    def look(self, text: Text) -> tuple[float, np.ndarray]:
+        """Loss of a text where the model is, and its slopes (cells,) along the step.
+
+        Raises
+        ------
+        CheckpointError
+            If the loss is not a finite number.
+        """
+        loss = self.evaluate(text)
+        pairs = zip(self._step.views, self._gradient.views, strict=True)
+        return loss, self._sums([(step, None, gradient) for step, gradient in pairs])
+
+    @torch.no_grad()
+    def slopes_towards(self, checkpoint: Checkpoint) -> np.ndarray:
+        """Slopes (cells,) of the text looked at last along the way to another checkpoint.
+
+        The model does not move, and only one tensor of the other checkpoint is in memory at a time.
+        """
+        with self._open(checkpoint) as stored:
+            places = zip(self.partition.names, self._theta.views, self._gradient.views, strict=True)
+            return self._sums(
+                (self.names.read(stored, name), theta, gradient) for name, theta, gradient in places
+            )
+
+    def evaluate(self, text: Text) -> float:
+        """Loss of a text where the model is, nats per target token; its gradient is kept."""
+        self._gradient.flat.zero_()
+        # Gradients are added up right in the row: no copy of them is made.
+        for name, view in zip(self.partition.names, self._gradient.views, strict=True):
+            self._parameters[name].grad = view
+        total = 0.0
+        for part in text.parts:
+            loss = part(self.model)
+            loss.backward()
+            total += float(loss.detach())
+        if not math.isfinite(total):
+            raise CheckpointError(
+                f"the loss of the text {text.name!r} is {total} at or just before {self._loaded}; "
+                "the checkpoint is damaged or diverged: leave it out"
+            )
+        return total
+
+    @torch.no_grad()
+    def _sums(self, tensors: Iterable[tuple[Tensor, Tensor | None, Tensor]]) -> np.ndarray:
+        """Cell sums of (tensor less origin) times gradient, for each (tensor, origin, gradient)."""
+        block = self.partition.block
+        sums = torch.zeros(
+            self.partition.length // block, device=self._theta.flat.device, dtype=torch.float32
+        )
+        for offset, (tensor, origin, gradient) in zip(self.partition.offsets, tensors):
+            flat = tensor.reshape(-1)
+            for start in range(0, gradient.numel(), CHUNK):
+                piece = slice(start, start + CHUNK)
+                product = flat[piece].to(sums.device, torch.float32)
+                if origin is not None:
+                    product = product - origin.view(-1)[piece]
+                product = product * gradient.view(-1)[piece]
+                padding = -len(product) % block
+                if padding:
+                    product = nn.functional.pad(product, (0, padding))
+                first = (offset + start) // block
+                rows = product.view(-1, block)
+                torch.sum(rows, dim=1, out=sums[first : first + len(rows)])
+        return self._cell_sum.of_blocks(sums).cpu().numpy()
+
+    def _read_rest(self, stored: StoredTensors, first: bool) -> None:
+        """Frozen parameters and buffers: read from the first checkpoint, the same in all others."""
+        rest = dict(self.model.named_buffers()) | {
+            name: p for name, p in self._parameters.items() if name not in self.partition.names
+        }
+        for name, held in rest.items():
+            stored_name = (
+                self.names.buffers.get(name) or (self.names.aliases.get(name) or [None])[0]
+            )
+            if stored_name is None:
+                continue
+            found = stored.read(stored_name).to(held.device, held.dtype)
+            if first:
+                held.data.copy_(found)
+            elif held.is_floating_point() and not torch.equal(found, held):
+                raise CheckpointError(
+                    f"{stored.checkpoint}: {name} is no trained parameter, but differs from the "
+                    "checkpoint before. What it does to the loss would be in no cell: such series "
+                    "(batch normalisation, for one) cannot be recorded from its checkpoints"
+                )

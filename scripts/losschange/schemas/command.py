@@ -1,0 +1,42 @@
+"""The command `losschange schema`: which cells a model has."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from losschange.checkpoints.models import make_model
+from losschange.recording.partition import partition_parameters
+
+from .detection import schema_for
+from .table import layout_table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `losschange schema` to a parser."""
+    parser.add_argument(
+        "model", type=Path, help="a folder of Hugging Face with a config.json, or that file itself"
+    )
+    parser.add_argument(
+        "--rules", action="store_true", help="list the rules, by parameter names, as well"
+    )
+
+
+def run(options: argparse.Namespace) -> Iterator[str]:
+    """The lines of the table.
+
+    Raises
+    ------
+    CheckpointError
+        If no model can be made from the configuration.
+    PartitionError
+        If a parameter of it is in no cell.
+    """
+    model = make_model(options.model, weights=False)
+    schema = schema_for(model)
+    named = [(name, p.shape) for name, p in model.named_parameters() if p.requires_grad]
+    yield from layout_table(partition_parameters(named, schema).layout)
+    if options.rules:
+        yield ""
+        yield str(schema)

@@ -1,0 +1,126 @@
+"""The schema of a model, from the model itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from losschange.recording.partition import PartitionError, Rule, Schema, partition_parameters
+
+from .bert import bert_family, modernbert_family, vit_family
+from .blocks import block_schema
+from .generic import is_norm, module_schema
+from .gpt import gpt2_family, gpt_neox_family, phi_family
+from .head_check import check_heads
+from .llama import llama_family
+from .order import forward_order
+from .seq2seq import bart_family, opt_family, t5_family
+
+# Pattern of what stands before the names of the bare model, and its configuration -> Schema.
+Family = Callable[[str, Any], Schema]
+
+# Names are those of `model_type` in the configurations of Hugging Face.
+FAMILIES: Mapping[str, Family] = {
+    "gpt2": gpt2_family,
+    "gpt_neox": gpt_neox_family,
+    "phi": phi_family,
+    **dict.fromkeys(
+        (
+            "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "olmo",
+            "olmo2", "olmo3", "phi3", "mixtral", "qwen2_moe", "qwen3_moe",
+        ),
+        llama_family,
+    ),
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert"), bert_family),
+    "modernbert": modernbert_family,
+    "vit": vit_family,
+    "opt": opt_family,
+    **dict.fromkeys(("bart", "mbart", "marian"), bart_family),
+    **dict.fromkeys(("t5", "mt5"), t5_family),
+}  # fmt: skip
+
+
+def schema_for(
+    model: torch.nn.Module,
+    example: Sequence[Any] | Mapping[str, Any] | None = None,
+    causal: bool | None = None,
+) -> Schema:
+    """The schema of a model.
+
+    Known models of Hugging Face, alone or inside of another module, get theirs by their
+    configuration. Others are read by the classes and names of their modules: the layers of
+    torch.nn.Transformer, and layers of one's own with an attention whose projections have usual
+    names (`q_proj`, `c_attn`, `wo` ...) and whose number of heads is an attribute (`n_head`,
+    `num_heads` ...). Any other network has a layer per module that holds parameters, in the order
+    of the forward pass.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    example : sequence or mapping, optional
+        Arguments of the model's forward pass, by position or by name. The order of the modules is
+        then that of a real pass, and the heads of a model that is not known by its configuration
+        are checked (see `check_heads`). Without it, the order is that of the traced or, where it
+        cannot be traced, of the written modules.
+    causal : bool, optional
+        Whether layers without cross-attention are a decoder's ("dec.1"). Without it, the names
+        of their classes tell. Known models do not need it.
+
+    Returns
+    -------
+    Schema
+        Complete: every trainable parameter of the model is in one cell.
+
+    Raises
+    ------
+    PartitionError
+        If parameters are left over, or the example shows other heads than the names do.
+    """
+    name, inner = _known_model(model)
+    if inner is not None:
+        schema = _family_schema(model, name, inner)
+    else:
+        order = forward_order(model, example)
+        schema = block_schema(model, order, causal) or module_schema(model, order)
+    named = [(name, p.shape) for name, p in model.named_parameters() if p.requires_grad]
+    partition_parameters(named, schema)
+    if example is not None and inner is None and schema.heads:
+        check_heads(model, schema, example)
+    return schema
+
+
+def _known_model(model: torch.nn.Module) -> tuple[str, torch.nn.Module | None]:
+    """Name and module of the outermost model whose configuration is known, if there is one."""
+    for name, module in model.named_modules():
+        if getattr(getattr(module, "config", None), "model_type", None) in FAMILIES:
+            return name, module
+    return "", None
+
+
+def _family_schema(model: torch.nn.Module, name: str, known: torch.nn.Module) -> Schema:
+    """Rules of the bare model, and one for every parameter outside of it."""
+    base = getattr(known, "base_model", known)
+    place = next(found for found, module in model.named_modules() if module is base)
+    pattern = re.escape(f"{place}." if place else "")
+    schema = FAMILIES[known.config.model_type](pattern, known.config)
+    end = len(schema.stacks) - 1
+    rules = [
+        Rule(re.escape(f"{owner}.{own}" if owner else own), _component(module, own), end)
+        for owner, module in model.named_modules()
+        for own, parameter in module.named_parameters(recurse=False)
+        if place and not f"{owner}.".startswith(f"{place}.")
+    ]
+    return Schema(schema.stacks, schema.heads, (*schema.rules, *rules), schema.components)
+
+
+def _component(module: torch.nn.Module, name: str) -> str:
+    """Component of a parameter in what stands on top of a model."""
+    if is_norm(module):
+        return "norm"
+    return "bias" if name.endswith("bias") else "output"
+
+
+__all__ = ["FAMILIES", "PartitionError", "schema_for"]
