@@ -1,21 +1,18 @@
-"""Synthetic text: reproducible, aligned, and with something to learn in it."""
+"""Synthetic text: reproducible, aligned, with gold relations, and with something to learn in it."""
 
 import math
 import subprocess
 import sys
 from collections import Counter
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from running.files import UserError
-from text.artificial.concepts import NOUNS, make_concepts, noun_cell
-from text.artificial.finnic import ESTONIAN, FINNISH
-from text.artificial.forms import Forms
-from text.artificial.stems import make_stems
-from text.synthetic import BLOCK, LANGUAGES, generate_blocks, write_synthetic_text
+from text.artificial.lexicon import NOUNS, make_stems
+from text.artificial.words import write_conllu, write_lines
+from text.synthetic import BLOCK, LANGUAGES, generate_blocks, generate_slots, write_synthetic_text
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "generate_source.py"
 
@@ -71,20 +68,20 @@ def test_lines_are_aligned_sentences(corpus):
     for lines in corpus.values():
         for line in lines:
             assert line.endswith(".\n") and line.count("\n") == 1
-            assert line[0].isupper() and "  " not in line and " ," not in line
+            assert line[0] != " " and "  " not in line and " ," not in line
 
 
-def test_sentences_have_usual_lengths_and_are_rarely_repeated(corpus):
+def test_sentences_have_usual_lengths_and_most_are_new(corpus):
     lengths = sorted(len(line.split()) for line in corpus["en"])
-    assert lengths[len(lengths) // 20] >= 4 and lengths[-len(lengths) // 20] <= 26
-    assert len(set(corpus["en"])) > 0.99 * len(corpus["en"])
+    assert lengths[0] >= 3 and lengths[-len(lengths) // 20] <= 12 and lengths[-1] <= 20
+    assert len(set(corpus["en"])) > 0.75 * len(corpus["en"])
 
 
 def test_domains_share_words_and_have_words_of_their_own(corpus):
     (news,) = generate(["en"], BLOCK, domain="news")
     words = [set(" ".join(lines).split()) for lines in (corpus["en"][:BLOCK], news)]
-    assert len(words[0] & words[1]) > 1000
-    assert all(len(own - other) > 500 for own, other in (words, words[::-1]))
+    assert len(words[0] & words[1]) > 100
+    assert all(len(own - other) > 100 for own, other in (words, words[::-1]))
 
 
 def entropies(lines):
@@ -115,59 +112,62 @@ def test_context_tells_much_about_a_word(corpus, language):
 
 
 def test_sentences_of_a_document_share_words(corpus):
-    rare = {word for word, count in Counter(" ".join(corpus["en"]).split()).items() if count < 99}
+    rare = {word for word, count in Counter(" ".join(corpus["en"]).split()).items() if count < 500}
     sets = [set(line.split()) & rare for line in corpus["en"]]
     near = sum(len(a & b) for a, b in pairwise(sets))
     far = sum(len(a & b) for a, b in zip(sets, sets[500:]))
-    assert near > 3 * far
+    assert near > 2 * far
 
 
-def test_every_concept_has_a_word_of_its_own():
-    for stems in make_stems().values():
-        everything = [stem for kind in stems.values() for stem in kind]
-        assert len(everything) == len(set(everything))
-        assert 2500 < len(everything) < 3500
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_words_are_frequent_and_rare_as_by_zipfs_law(corpus, language):
+    """Frequency falls about as one over the rank, and some words are hardly ever seen."""
+    counts = sorted(Counter(" ".join(corpus[language]).split()).values(), reverse=True)
+    assert 0.5 < math.log(counts[9] / counts[99]) / math.log(10) < 1.6
+    assert sum(count < 10 for count in counts) > 0.1 * len(counts)
 
 
-def test_compounds_stay_within_their_topic():
-    topic_size = noun_cell(1, 0)
-    topics = np.arange(NOUNS) // topic_size
-    modifiers = make_concepts().modifiers
-    assert (modifiers // topic_size == topics[:, None]).all()
+def test_every_concept_has_a_stem_of_its_own():
+    everything = [stem for kind in make_stems().values() for stem in kind]
+    assert len(everything) == len(set(everything)) > NOUNS
 
 
-def test_finnish_endings_follow_vowel_harmony():
-    assert FINNISH.noun("talo")[0][3] == "talossa"
-    assert FINNISH.noun("kylä")[0][3] == "kylässä"
-    assert FINNISH.noun("tukki")[0][:2] == ["tukki", "tukin"]
+def treebanks(pairs=2 * BLOCK, **options):
+    """Language to its sentences, each a list of rows of ten columns."""
+    found = {language: [] for language in LANGUAGES}
+    for block in generate_slots(LANGUAGES, pairs, seed=1, **options):
+        for language, slots in zip(LANGUAGES, block):
+            rows = ("".join(write_conllu(slots))).split("\n")
+            groups = [list(group) for filled, group in groupby(rows, bool) if filled]
+            found[language] += [[row.split("\t") for row in group[1:]] for group in groups]
+            texts = [group[0].removeprefix("# text = ") + "\n" for group in groups]
+            assert texts == write_lines(slots)
+    return found
 
 
-def test_estonian_nominative_drops_the_vowel():
-    assert ESTONIAN.noun("linna")[0][:4] == ["linn", "linna", "linnat", "linnas"]
+@pytest.fixture(scope="module")
+def trees():
+    return treebanks()
 
 
-def test_german_puts_the_verb_last_in_subordinate_clauses(corpus):
-    for line in corpus["de"]:
-        if ", weil er " in line:
-            assert line.rstrip(".\n").endswith(("t", "te", "kann", "wird")), line
+def triples(rows):
+    """(dependent, relation, head) by word, but for punctuation and the root."""
+    form = {row[0]: row[1] for row in rows}
+    return {(row[1], row[7], form[row[6]]) for row in rows if row[6] != "0" and row[3] != "PUNCT"}
 
 
-def test_english_article_fits_the_next_word(corpus):
-    for line in corpus["en"]:
-        words = line.split()
-        for article, word in pairwise(words):
-            if article in ("a", "an"):
-                assert (word[0] in "aeiou") == (article == "an"), line
-
-
-def test_word_forms_at_the_start_and_joined():
-    forms = Forms()
-    numbers = forms.table(["Wasser", "Politik", "und", ""])
-    comma = forms.add(",")
-    forms.complete()
-    water, politics, conjunction, none = numbers
-    words = [conjunction, water, politics + forms.joined, none, comma + forms.joined]
-    assert forms.text([np.array([word]) for word in words]) == b"Und Wasserpolitik,.\n"
+KNOWN = {
+    "en": (
+        "the tugs spif a fliby drep.",
+        {
+            ("the", "det", "tugs"),
+            ("tugs", "nsubj", "spif"),
+            ("a", "det", "drep"),
+            ("fliby", "amod", "drep"),
+            ("drep", "obj", "spif"),
+        },
+    ),
+}
 
 
 @pytest.mark.parametrize(
