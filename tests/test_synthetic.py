@@ -4,15 +4,16 @@ import math
 import subprocess
 import sys
 from collections import Counter
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from running.files import UserError
+from text.artificial.languages import LANGUAGES
 from text.artificial.lexicon import NOUNS, make_stems
 from text.artificial.words import write_conllu, write_lines
-from text.synthetic import BLOCK, LANGUAGES, generate_blocks, generate_slots, write_synthetic_text
+from text.synthetic import BLOCK, generate_slots, write_synthetic_text
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "generate_source.py"
 
@@ -20,9 +21,9 @@ SCRIPT = Path(__file__).parents[1] / "scripts" / "generate_source.py"
 def generate(languages, pairs, seed=1, offset=0, domain="parliament"):
     """All lines for each language."""
     lines = [[] for _ in languages]
-    for block in generate_blocks(languages, pairs, seed, offset, domain):
-        for side, texts in zip(lines, block):
-            side += [text.decode() for text in texts]
+    for block in generate_slots(languages, pairs, seed, offset, domain):
+        for side, slots in zip(lines, block, strict=True):
+            side += write_lines(slots)
     return lines
 
 
@@ -34,17 +35,16 @@ def corpus():
 
 def test_same_seed_gives_the_same_bytes(tmp_path):
     outputs = [tmp_path / "text.en", tmp_path / "text.de"]
+    trees = [tmp_path / "tree.en", tmp_path / "tree.de"]
     arguments = ["--languages", "en", "de", "--pairs", "100", "--seed", "7", "--output", *outputs]
+    arguments += ["--relations", *trees]
     subprocess.run([sys.executable, "-B", SCRIPT, *arguments], check=True)
     again = [tmp_path / "again.en", tmp_path / "again.de"]
-    write_synthetic_text(again, ["en", "de"], pairs=100, seed=7)
-    assert [path.read_bytes() for path in outputs] == [path.read_bytes() for path in again]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "again.de",
-        "again.en",
-        "text.de",
-        "text.en",
-    ]
+    trees_again = [tmp_path / "again.tree.en", tmp_path / "again.tree.de"]
+    write_synthetic_text(again, ["en", "de"], pairs=100, seed=7, relations=trees_again)
+    for first, second in zip([*outputs, *trees], [*again, *trees_again], strict=True):
+        assert first.read_bytes() == second.read_bytes() != b""
+    assert len(list(tmp_path.iterdir())) == 8
 
 
 def test_text_does_not_depend_on_the_other_languages(corpus):
@@ -132,42 +132,138 @@ def test_every_concept_has_a_stem_of_its_own():
     assert len(everything) == len(set(everything)) > NOUNS
 
 
-def treebanks(pairs=2 * BLOCK, **options):
-    """Language to its sentences, each a list of rows of ten columns."""
+@pytest.fixture(scope="module")
+def treebanks():
+    """Language to the same sentences as CoNLL-U, each its text and its rows of ten columns."""
     found = {language: [] for language in LANGUAGES}
-    for block in generate_slots(LANGUAGES, pairs, seed=1, **options):
+    for block in generate_slots(LANGUAGES, 2 * BLOCK, seed=1):
         for language, slots in zip(LANGUAGES, block):
-            rows = ("".join(write_conllu(slots))).split("\n")
-            groups = [list(group) for filled, group in groupby(rows, bool) if filled]
-            found[language] += [[row.split("\t") for row in group[1:]] for group in groups]
-            texts = [group[0].removeprefix("# text = ") + "\n" for group in groups]
-            assert texts == write_lines(slots)
+            for sentence in write_conllu(slots):
+                text, *rows = sentence.removesuffix("\n\n").split("\n")
+                rows = [row.split("\t") for row in rows]
+                found[language].append((text.removeprefix("# text = "), rows))
     return found
 
 
-@pytest.fixture(scope="module")
-def trees():
-    return treebanks()
-
-
-def triples(rows):
-    """(dependent, relation, head) by word, but for punctuation and the root."""
+def relations(rows):
+    """(word, relation, head) of what depends on a verb or noun and is no punctuation."""
     form = {row[0]: row[1] for row in rows}
-    return {(row[1], row[7], form[row[6]]) for row in rows if row[6] != "0" and row[3] != "PUNCT"}
+    return [(row[1], row[7], form[row[6]]) for row in rows if row[7] not in ("root", "punct")]
 
 
+# "On sluk day the draps spif a tosy klid in the spiny spub bral-ly, although he slases a numy pod."
 KNOWN = {
-    "en": (
-        "the tugs spif a fliby drep.",
-        {
-            ("the", "det", "tugs"),
-            ("tugs", "nsubj", "spif"),
-            ("a", "det", "drep"),
-            ("fliby", "amod", "drep"),
-            ("drep", "obj", "spif"),
-        },
-    ),
+    "en": """slukday advmod spif, the det draps, draps nsubj spif, a det klid, tosy amod klid,
+        klid obj spif, in case spub, the det spub, spiny amod spub, spub obl spif,
+        brally advmod spif, although mark slases, he nsubj slases, slases advcl spif,
+        a det pod, numy amod pod, pod obj slases""",
+    "de": """sluktags advmod spifen, die det drapen, drapen nsubj spifen, ein det klid,
+        tosiges amod klid, klid obj spifen, brallich advmod spifen, in case spub, dem det spub,
+        spinigen amod spub, spub obl spifen, obwohl mark slast, er nsubj slast, ein det pod,
+        numige amod pod, pod obj slast, slast advcl spifen""",
+    "fi": """slukina advmod spifävät, drapit nsubj spifävät, bralisti advmod spifävät,
+        tosin amod klidin, klidin obj spifävät, spinissä amod spubissa, spubissa obl spifävät,
+        vaikka mark slasaa, hän nsubj slasaa, slasaa advcl spifävät, numin amod podin,
+        podin obj slasaa""",
+    "et": """slukal advmod spifavad, drapud nsubj spifavad, tosu amod klidu, klidu obj spifavad,
+        bralalt advmod spifavad, spinus amod spubus, spubus obl spifavad, kuigi mark slasab,
+        ta nsubj slasab, slasab advcl spifavad, numu amod podu, podu obj slasab""",
 }
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_relations_of_a_sentence_parsed_by_hand(corpus, treebanks, language):
+    """The longest sentences have every part that there is; the words keep their order."""
+    place = corpus["en"].index(
+        "slukday the draps spif a tosy klid in the spiny spub brally, although he slases a numy "
+        "pod.\n"
+    )
+    _, rows = treebanks[language][place]
+    expected = [tuple(item.split()) for item in KNOWN[language].split(",")]
+    assert sorted(relations(rows)) == sorted(expected)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_treebanks_are_trees_over_the_words_of_the_text(corpus, treebanks, language):
+    """One root, heads that exist and lead to it, and words that make up the line again."""
+    for line, (text, rows) in zip(corpus[language], treebanks[language], strict=True):
+        assert text == line.rstrip("\n")
+        spaces = ["" if row[9] == "SpaceAfter=No" else " " for row in rows]
+        assert "".join(row[1] + space for row, space in zip(rows, spaces)).rstrip() == text
+        assert [row[0] for row in rows] == [str(place + 1) for place in range(len(rows))]
+        assert all(len(row) == 10 for row in rows)
+        heads = [int(row[6]) for row in rows]
+        assert [row[7] for row in rows if row[6] == "0"] == ["root"]
+        for word in range(1, len(rows) + 1):
+            steps = 0
+            while word and steps <= len(rows):
+                word, steps = heads[word - 1], steps + 1
+            assert word == 0, "no cycles"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_equal_sentences_have_equal_relations(treebanks, language):
+    """So that the text of a sentence is enough to find its relations."""
+    known = {}
+    for text, rows in treebanks[language]:
+        assert known.setdefault(text, rows) == rows
+    assert len(known) < len(treebanks[language]), "some sentences are repeated"
+
+
+@pytest.mark.parametrize(
+    ("language", "singular", "plural"),
+    [
+        ("en", ("es", "ed"), ("", "ed")),
+        ("de", ("t", "te"), ("en", "ten")),
+        ("fi", ("aa", "ää", "i"), ("avat", "ävät", "ivat", "ivät")),
+        ("et", ("ab", "as"), ("avad", "asid")),
+    ],
+)
+def test_verbs_agree_with_pronouns_in_number(treebanks, language, singular, plural):
+    he, they = {"en": "he they", "de": "er sie", "fi": "hän he", "et": "ta nad"}[language].split()
+    seen = Counter()
+    for _, rows in treebanks[language]:
+        for word, relation, head in relations(rows):
+            if relation == "nsubj" and word in (he, they):
+                assert head.endswith(singular if word == he else plural), (word, head)
+                seen[word] += 1
+    assert min(seen[he], seen[they]) > 100
+
+
+@pytest.mark.parametrize(
+    ("language", "endings"),
+    [("fi", ("eissa", "eissä", "issa", "issä")), ("et", ("udes", "us"))],
+)
+def test_finnic_adjectives_take_case_and_number_of_their_nouns(treebanks, language, endings):
+    def ending(word):
+        return next(ending[:2] for ending in endings if word.endswith(ending))
+
+    seen = Counter()
+    for _, rows in treebanks[language]:
+        noun = {row[0]: row[1] for row in rows if row[7] == "obl"}
+        for row in rows:
+            if row[7] == "amod" and row[6] in noun:
+                assert ending(row[1]) == ending(noun[row[6]]), row
+                seen[ending(row[1])] += 1
+    assert len(seen) == 2 and min(seen.values()) > 50, "singular and plural"
+
+
+def test_german_verbs_stand_last_in_subordinate_clauses_and_second_elsewhere(treebanks):
+    for text, rows in treebanks["de"]:
+        comma = next((place for place, row in enumerate(rows) if row[1] == ","), None)
+        if comma is not None:
+            assert rows[-2][7] == "advcl", text
+        if rows[0][7] == "advmod":
+            assert rows[1][7] == "root", text
+
+
+def test_languages_order_verb_and_adverb_in_their_own_ways(treebanks):
+    """English puts the adverb behind the object, Finnish before it."""
+    for language, sign in (("en", 1), ("de", 1), ("fi", -1)):
+        for text, rows in treebanks[language]:
+            place = {row[7]: int(row[0]) for row in rows if row[6] == "2" or row[7] == "obj"}
+            if "advmod" in place and "obj" in place and len(rows) < 8 and place["advmod"] > 2:
+                assert sign * (place["advmod"] - place["obj"]) > 0, text
 
 
 @pytest.mark.parametrize(
@@ -189,3 +285,7 @@ def test_wrong_wishes_are_refused(tmp_path, change, message):
 def test_one_output_for_each_language_is_needed(tmp_path):
     with pytest.raises(UserError, match="2 languages but 1 output"):
         write_synthetic_text([tmp_path / "a"], ["en", "de"], pairs=5, seed=1)
+    both = [tmp_path / "a", tmp_path / "b"]
+    with pytest.raises(UserError, match="2 languages but 1 output"):
+        write_synthetic_text(both, ["en", "de"], pairs=5, seed=1, relations=both[:1])
+    assert list(tmp_path.iterdir()) == []

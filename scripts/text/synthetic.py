@@ -87,11 +87,11 @@ def write_synthetic_text(
 
 
 def _check(languages, pairs: int, seed: int, offset: int, domain: str) -> None:
-    unknown = [language for language in languages if language not in LANGUAGES]
+    unknown = ", ".join(set(languages) - set(LANGUAGES))
     if unknown or not languages:
-        named = ", ".join(unknown) or "nothing"
+        known = ", ".join(LANGUAGES)
         raise UserError(
-            f"languages: {named} is none of the artificial ones, {', '.join(LANGUAGES)}."
+            f"languages: {unknown or 'nothing'} is none of the artificial ones, {known}."
         )
     if domain not in DOMAINS:
         raise UserError(f"domain: {domain!r} is none of {', '.join(DOMAINS)}.")

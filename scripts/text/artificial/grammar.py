@@ -23,8 +23,7 @@ class Language:
     noun: Callable[[str, int], list]  # stem and gender to forms by number and case
     adjective: Callable[[str], list]  # stem to forms by determiner, gender, number and case
     verb: Callable[[str], list]  # stem to forms by tense (present, past) and number
-    adverb: str  # ending
-    time: str  # ending
+    endings: tuple[str, str]  # of adverbs and of times
     determiners: list  # definite, indefinite, this: forms by gender, number and case
     preposition: str
     pronouns: list[str]  # he, they
@@ -42,8 +41,9 @@ class Grammar:
         self.nouns = _table(map(language.noun, stems["noun"], concepts.gender))
         self.adjectives = _table(map(language.adjective, stems["adjective"]))
         self.verbs = _table(map(language.verb, stems["verb"]))
-        self.adverbs = _table(stem + language.adverb for stem in stems["adverb"])
-        self.times = _table(stem + language.time for stem in stems["time"])
+        of_adverb, of_time = language.endings
+        self.adverbs = _table(stem + of_adverb for stem in stems["adverb"])
+        self.times = _table(stem + of_time for stem in stems["time"])
         self.determiners = _table(language.determiners)
         self.prepositions = _table([language.preposition])
         self.pronouns = _table(language.pronouns)

@@ -9,23 +9,15 @@ import numpy as np
 class Slot(NamedTuple):
     """A place in the order of words, where each of many sentences has one word or none.
 
-    Attributes
-    ----------
-    name
-        Slots may share a name if no sentence has words in two of them.
-    words
-        (sentences,) Strings; empty where a sentence has no word here.
-    tag
-        Part of speech in Universal Dependencies. Punctuation (PUNCT) has no space before it.
-    relation, head
-        Relation in Universal Dependencies, and the name of the slot of its head; "" for the root.
+    Slots may share a name if no sentence has words in two of them. Tags and relations are those
+    of Universal Dependencies.
     """
 
     name: str
-    words: np.ndarray
+    words: np.ndarray  # (sentences,) strings, empty where a sentence has no word here
     tag: str
     relation: str
-    head: str
+    head: str  # name of the slot that the relation leads to; empty for the root
 
 
 def write_lines(slots: Sequence[Slot]) -> list[str]:
