@@ -35,7 +35,7 @@ def configuration():
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory, configuration):
     folder = tmp_path_factory.mktemp("tokens")
-    return write_tokens(folder, {"train": 3000, "valid": 100}, configuration.vocabulary.size)
+    return write_tokens(folder, {"train": 10000, "valid": 300}, configuration.vocabulary.size)
 
 
 @pytest.mark.parametrize("model", ["clm-en", "mlm-en", "mt-en-de"])

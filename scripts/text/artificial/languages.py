@@ -14,6 +14,7 @@ STRONG = ("er en em", "e e er", "es es em", "e e en")
 WEAK = ("e en en", "e e en", "e e en", "en en en")
 MIXED = ("er en en", "e e en", "es es en", "e e en")
 PLURALS = ("e e en", "en en en", "er er ern")  # of nouns, by gender
+INDEFINITE = [[["ein"] * 3, [""] * 3]] * 3
 NO_ARTICLE = [[[""] * 3] * 2]
 
 
@@ -50,11 +51,7 @@ LANGUAGES = {
         adjective=lambda stem: [_decline(f"{stem}ig", kind) for kind in (WEAK, MIXED, WEAK)],
         verb=lambda stem: _inflect(stem, "t en", "te ten"),
         endings=("lich", "tags"),
-        determiners=[
-            _decline("d", DEFINITE),
-            [[["ein"] * 3, [""] * 3]] * 3,
-            _decline("dies", STRONG),
-        ],
+        determiners=[_decline("d", DEFINITE), INDEFINITE, _decline("dies", STRONG)],
         preposition="in",
         pronouns=["er", "sie"],
         conjunctions=["weil", "obwohl", "wenn"],
