@@ -151,33 +151,32 @@ def relations(rows):
     return [(row[1], row[7], form[row[6]]) for row in rows if row[7] not in ("root", "punct")]
 
 
-# "On sluk day the draps spif a tosy klid in the spiny spub bral-ly, although he slases a numy pod."
+LONGEST = (
+    "stadday the tess blot a pity dal in the droly stog mamly, although he prides a frofy spol.\n"
+)
 KNOWN = {
-    "en": """slukday advmod spif, the det draps, draps nsubj spif, a det klid, tosy amod klid,
-        klid obj spif, in case spub, the det spub, spiny amod spub, spub obl spif,
-        brally advmod spif, although mark slases, he nsubj slases, slases advcl spif,
-        a det pod, numy amod pod, pod obj slases""",
-    "de": """sluktags advmod spifen, die det drapen, drapen nsubj spifen, ein det klid,
-        tosiges amod klid, klid obj spifen, brallich advmod spifen, in case spub, dem det spub,
-        spinigen amod spub, spub obl spifen, obwohl mark slast, er nsubj slast, ein det pod,
-        numige amod pod, pod obj slast, slast advcl spifen""",
-    "fi": """slukina advmod spifävät, drapit nsubj spifävät, bralisti advmod spifävät,
-        tosin amod klidin, klidin obj spifävät, spinissä amod spubissa, spubissa obl spifävät,
-        vaikka mark slasaa, hän nsubj slasaa, slasaa advcl spifävät, numin amod podin,
-        podin obj slasaa""",
-    "et": """slukal advmod spifavad, drapud nsubj spifavad, tosu amod klidu, klidu obj spifavad,
-        bralalt advmod spifavad, spinus amod spubus, spubus obl spifavad, kuigi mark slasab,
-        ta nsubj slasab, slasab advcl spifavad, numu amod podu, podu obj slasab""",
+    "en": """stadday advmod blot, the det tess, tess nsubj blot, a det dal, pity amod dal,
+        dal obj blot, in case stog, the det stog, droly amod stog, stog obl blot,
+        mamly advmod blot, although mark prides, he nsubj prides, prides advcl blot,
+        a det spol, frofy amod spol, spol obj prides""",
+    "de": """stadtags advmod bloten, die det tese, tese nsubj bloten, ein det dal,
+        pitigen amod dal, dal obj bloten, mamlich advmod bloten, in case stog, dem det stog,
+        droligen amod stog, stog obl bloten, obwohl mark pridt, er nsubj pridt, ein det spol,
+        frofiges amod spol, spol obj pridt, pridt advcl bloten""",
+    "fi": """stadina advmod blotavat, tesit nsubj blotavat, mamisti advmod blotavat,
+        pitin amod dalin, dalin obj blotavat, drolissa amod stogissa, stogissa obl blotavat,
+        vaikka mark pridää, hän nsubj pridää, pridää advcl blotavat, frofin amod spolin,
+        spolin obj pridää""",
+    "et": """stadal advmod blotavad, tesud nsubj blotavad, pitu amod dalu, dalu obj blotavad,
+        mamalt advmod blotavad, drolus amod stogus, stogus obl blotavad, kuigi mark pridab,
+        ta nsubj pridab, pridab advcl blotavad, frofu amod spolu, spolu obj pridab""",
 }
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_relations_of_a_sentence_parsed_by_hand(corpus, treebanks, language):
     """The longest sentences have every part that there is; the words keep their order."""
-    place = corpus["en"].index(
-        "slukday the draps spif a tosy klid in the spiny spub brally, although he slases a numy "
-        "pod.\n"
-    )
+    place = corpus["en"].index(LONGEST)
     _, rows = treebanks[language][place]
     expected = [tuple(item.split()) for item in KNOWN[language].split(",")]
     assert sorted(relations(rows)) == sorted(expected)

@@ -12,7 +12,7 @@ import numpy as np
 LEXICON_SEED = 20220
 TOPICS = 6
 PERSON, THING, PLACE = CLASSES = range(3)
-NOUNS_PER_CELL = 8  # nouns of one class in one topic, from frequent to rare
+NOUNS_PER_CELL = 6  # nouns of one class in one topic, from frequent to rare
 VERBS_PER_TOPIC = 6  # from frequent to rare; the last but one takes no object
 NOUNS = TOPICS * len(CLASSES) * NOUNS_PER_CELL
 VERBS = TOPICS * VERBS_PER_TOPIC
