@@ -7,7 +7,7 @@ import pytest
 import sentencepiece
 import torch
 
-from losschange_fairseq.training import Intervals, ResumableTraining
+from losschange_fairseq.training import DutyIntervals, ResumableTraining
 from running.models import parse_model
 from tiny_trainings import tiny_training, write_tokens
 from training.fairseq_arguments import fairseq_arguments
@@ -47,7 +47,7 @@ def train(name, tokens, folder):
     model = parse_model(name)
     training = tiny_training(model, total_updates=6)
     arguments = fairseq_arguments(model, training, tokens[0][model.objective], 1, "cpu")
-    run = ResumableTraining(arguments, folder / "state", Intervals(6, 6, 6))
+    run = ResumableTraining(arguments, folder / "state", DutyIntervals(6, 6, 6))
     run.run(lambda update, numbers: None, lambda: False)
     run.save_model(folder / "checkpoint.pt")
     return TrainedModel(folder / "checkpoint.pt", tokens[0][model.objective], max_tokens=200)

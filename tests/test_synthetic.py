@@ -136,7 +136,7 @@ def test_every_concept_has_a_stem_of_its_own():
 def treebanks():
     """Language to the same sentences as CoNLL-U, each its text and its rows of ten columns."""
     found = {language: [] for language in LANGUAGES}
-    for block in generate_slots(LANGUAGES, 2 * BLOCK, seed=1):
+    for block in generate_slots(LANGUAGES, BLOCK, seed=1):
         for language, slots in zip(LANGUAGES, block):
             for sentence in write_conllu(slots):
                 text, *rows = sentence.removesuffix("\n\n").split("\n")
@@ -185,7 +185,7 @@ def test_relations_of_a_sentence_parsed_by_hand(corpus, treebanks, language):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_treebanks_are_trees_over_the_words_of_the_text(corpus, treebanks, language):
     """One root, heads that exist and lead to it, and words that make up the line again."""
-    for line, (text, rows) in zip(corpus[language], treebanks[language], strict=True):
+    for line, (text, rows) in zip(corpus[language][:BLOCK], treebanks[language], strict=True):
         assert text == line.rstrip("\n")
         spaces = ["" if row[9] == "SpaceAfter=No" else " " for row in rows]
         assert "".join(row[1] + space for row, space in zip(rows, spaces)).rstrip() == text
