@@ -13,6 +13,7 @@ from running.files import UserError
 from text.artificial.languages import LANGUAGES
 from text.artificial.lexicon import NOUNS, make_stems
 from text.artificial.words import write_conllu, write_lines
+from text.preparation import prepare_corpus
 from text.synthetic import BLOCK, generate_slots, write_synthetic_text
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "generate_source.py"
@@ -263,6 +264,32 @@ def test_languages_order_verb_and_adverb_in_their_own_ways(treebanks):
             place = {row[7]: int(row[0]) for row in rows if row[6] == "2" or row[7] == "obj"}
             if "advmod" in place and "obj" in place and len(rows) < 8 and place["advmod"] > 2:
                 assert sign * (place["advmod"] - place["obj"]) > 0, text
+
+
+def test_relations_of_prepared_sentences_are_found_by_their_text(tmp_path):
+    """Cleaning leaves the text as it is, and shuffling changes training text alone."""
+    texts = [tmp_path / "text.de", tmp_path / "text.et"]
+    trees = [tmp_path / "tree.de", tmp_path / "tree.et"]
+    write_synthetic_text(texts, ["de", "et"], pairs=300, seed=1, relations=trees)
+    files = {"de": str(texts[0]), "et": str(texts[1])}
+    settings = {
+        "languages": ["de", "et"],
+        "sources": [{"name": "synthetic:300", "kind": "text", "files": files}],
+        "splits": {"train": "rest", "valid": 40, "test": 20},
+        "seed": 1,
+        "steps": [{"maximum_words": 250}, {"maximum_ratio": 9.0}, {"shuffle_words": 1.0}],
+    }
+    prepare_corpus("pair", settings, tmp_path / "corpus")
+    for language, tree in zip(("de", "et"), trees, strict=True):
+        rows = tree.read_text(encoding="utf-8").splitlines()
+        known = {row.removeprefix("# text = ") for row in rows if row.startswith("#")}
+
+        def lines(split, language=language):
+            text = (tmp_path / "corpus" / f"{split}.{language}").read_text(encoding="utf-8")
+            return text.splitlines()
+
+        assert set(lines("valid") + lines("test")) <= known
+        assert not set(lines("train")) <= known, "shuffled"
 
 
 @pytest.mark.parametrize(
