@@ -11,7 +11,7 @@ from pathlib import Path
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from text.synthetic import generate_blocks  # noqa: E402
+from text.synthetic import write_synthetic_text  # noqa: E402
 
 LANGUAGES = ("en", "de")
 SPLITS = {"train": "rest", "valid": 2500, "test": 2500}
@@ -52,10 +52,7 @@ def prepare_command(archive: Path, output: Path, processes: int) -> list:
 
 def generate_text(paths: tuple[Path, Path], pairs: int) -> None:
     """Write so many pairs of artificial text."""
-    with open(paths[0], "wb") as first, open(paths[1], "wb") as second:
-        for block in generate_blocks(LANGUAGES, pairs, seed=1):
-            first.writelines(block[0])
-            second.writelines(block[1])
+    write_synthetic_text(paths, LANGUAGES, pairs, seed=1)
 
 
 def _make_archive(archive: Path, pairs: int, texts: list[Path] | None) -> None:

@@ -112,6 +112,10 @@ rule generate_source:
     output:
         first=f"{RESULTS}/corpora/synthetic/{{corpus}}.{{number}}.first",
         second=f"{RESULTS}/corpora/synthetic/{{corpus}}.{{number}}.second",
+        # The relations between the words of the same sentences; each sentence has its text, by
+        # which it is found again in the prepared corpus.
+        first_relations=f"{RESULTS}/corpora/synthetic/{{corpus}}.{{number}}.first.conllu",
+        second_relations=f"{RESULTS}/corpora/synthetic/{{corpus}}.{{number}}.second.conllu",
     log:
         f"{RESULTS}/logs/generate_source/{{corpus}}.{{number}}.log",
     wildcard_constraints:
@@ -132,7 +136,8 @@ rule generate_source:
     shell:
         "{PYTHON} {SCRIPTS}/generate_source.py --languages {params.languages}"
         " --pairs {params.source[0]} --domain {params.source[1]} --seed {params.seed}"
-        " --offset {params.offset} --output {output.first} {output.second} > {log} 2>&1"
+        " --offset {params.offset} --output {output.first} {output.second}"
+        " --relations {output.first_relations} {output.second_relations} > {log} 2>&1"
 
 
 def source_files(corpus):

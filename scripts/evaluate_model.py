@@ -46,7 +46,9 @@ def measure(options: argparse.Namespace) -> None:
             )
             with open(reference, encoding="utf-8", newline="\n") as lines:
                 references = [line.rstrip("\n") for line in islice(lines, len(translations))]
-            quality["translation"][split] = translation_scores(translations, references)
+            quality["translation"][split] = translation_scores(
+                translations, references, trained.cfg.common.seed
+            )
     with replace_when_complete(options.output) as temporary:
         temporary.write_text(json.dumps(quality, indent=1, sort_keys=True) + "\n")
 

@@ -19,6 +19,9 @@ def main() -> None:
     parser.add_argument(
         "--output", nargs="+", required=True, type=Path, help="one file for each language"
     )
+    parser.add_argument(
+        "--relations", nargs="+", default=[], type=Path, help="the same sentences as CoNLL-U files"
+    )
     arguments = parser.parse_args()
     write_synthetic_text(
         arguments.output,
@@ -27,6 +30,7 @@ def main() -> None:
         arguments.seed,
         arguments.offset,
         arguments.domain,
+        arguments.relations,
     )
 
 

@@ -6,7 +6,7 @@ import yaml
 from snakemake.utils import update_config
 
 from losschange.cube.format import open_cube
-from losschange_fairseq.training import Intervals, ResumableTraining
+from losschange_fairseq.training import DutyIntervals, ResumableTraining
 from running.configuration_check import load_configuration
 from running.models import parse_model
 from tiny_trainings import ROOT, values, write_tokens
@@ -35,7 +35,7 @@ def configuration():
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory, configuration):
     folder = tmp_path_factory.mktemp("tokens")
-    return write_tokens(folder, {"train": 3000, "valid": 100}, configuration.vocabulary.size)
+    return write_tokens(folder, {"train": 10000, "valid": 300}, configuration.vocabulary.size)
 
 
 @pytest.mark.parametrize("model", ["clm-en", "mlm-en", "mt-en-de"])
@@ -51,7 +51,7 @@ def test_probes_sum_to_the_measured_loss_change(model, configuration, tokens, tm
     run = ResumableTraining(
         fairseq_arguments(model, training, tokens[model.objective], 1, "cpu", recording),
         tmp_path,
-        Intervals(training["total_updates"], 1000, 1000),
+        DutyIntervals(training["total_updates"], 1000, 1000),
     )
     assert run.run(lambda update, numbers: None, lambda: False)
     ((_, _, part),) = run.store.parts()

@@ -7,7 +7,7 @@ import pytest
 import sentencepiece
 import torch
 
-from losschange_fairseq.training import Intervals, ResumableTraining
+from losschange_fairseq.training import DutyIntervals, ResumableTraining
 from running.models import parse_model
 from tiny_trainings import tiny_training, write_tokens
 from training.fairseq_arguments import fairseq_arguments
@@ -39,7 +39,7 @@ def test_context_free_loss_is_the_entropy_of_the_token_given_what_is_shown(count
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokens")
-    return write_tokens(folder, {"train": 60, "valid": 20, "test": 8}), folder / "text"
+    return write_tokens(folder, {"train": 240, "valid": 80, "test": 8}), folder / "text"
 
 
 def train(name, tokens, folder):
@@ -47,7 +47,7 @@ def train(name, tokens, folder):
     model = parse_model(name)
     training = tiny_training(model, total_updates=6)
     arguments = fairseq_arguments(model, training, tokens[0][model.objective], 1, "cpu")
-    run = ResumableTraining(arguments, folder / "state", Intervals(6, 6, 6))
+    run = ResumableTraining(arguments, folder / "state", DutyIntervals(6, 6, 6))
     run.run(lambda update, numbers: None, lambda: False)
     run.save_model(folder / "checkpoint.pt")
     return TrainedModel(folder / "checkpoint.pt", tokens[0][model.objective], max_tokens=200)
@@ -104,7 +104,23 @@ def test_every_sentence_has_a_translation(tokens, tmp_path):
 
 def test_scores_of_perfect_and_of_useless_translations():
     lines = ["the house is small and very old .", "we vote today on the new budget ."]
-    perfect = translation_scores(lines, lines)
+    perfect = translation_scores(lines, lines, seed=1)
     assert perfect["bleu"] == pytest.approx(100) and perfect["chrf"] == pytest.approx(100)
     assert perfect["sentences"] == 2 and "version:" in perfect["bleu_signature"]
-    assert translation_scores(["x"] * 2, lines)["bleu"] < 1
+    assert translation_scores(["x"] * 2, lines, seed=1)["bleu"] < 1
+
+
+def test_bleu_with_shuffled_sources_is_that_of_other_sentences():
+    """Each translation meets another reference: nothing in common is nothing, all alike is all."""
+    lines = [f"{word} is seen by nobody at all ." for word in ("one", "two")]
+    exchanged = translation_scores(lines[::-1], lines, seed=1)
+    found = translation_scores(lines, lines, seed=1)
+    assert found["bleu_shuffled_sources"] == pytest.approx(exchanged["bleu"])
+    assert exchanged["bleu_shuffled_sources"] == pytest.approx(100)
+    apart = [" ".join(f"{word}{place}" for place in range(6)) for word in "abcdefgh"]
+    for seed in range(5):
+        scores = translation_scores(apart, apart, seed)
+        assert scores["bleu"] == pytest.approx(100) and scores["bleu_shuffled_sources"] < 1
+    same = translation_scores([lines[0]] * 3, lines[:1] * 3, seed=1)
+    assert same["bleu_shuffled_sources"] == pytest.approx(100), "a source that tells nothing"
+    assert translation_scores(lines[:1], lines[:1], seed=1)["bleu_shuffled_sources"] is None

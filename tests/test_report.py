@@ -99,7 +99,7 @@ def test_losses_stand_beside_the_unigram_entropy(page):
 
 def test_translations_have_their_signatures(page):
     table = page.after("Translations, compared with the references")
-    assert "mt-en-de test 5 21.5 44.4 mt-en-de newstest2018 5 3.2 44.4" in table
+    assert "mt-en-de test 5 21.5 2.1 44.4 mt-en-de newstest2018 5 3.2 0.3 44.4" in table
     assert "BLEU: nrefs:1|case:mixed|tok:13a" in table and "chrF: nrefs:1|nc:6" in table
 
 

@@ -75,7 +75,7 @@ def tiny_training(model, **changes) -> dict:
 def write_corpus(folder: Path, pairs: dict[str, int] | None = None) -> dict[str, Path]:
     """Aligned en-de text: name of a split to the path without its language suffix."""
     splits = {}
-    for offset, (split, count) in enumerate((pairs or {"train": 150, "valid": 20}).items()):
+    for offset, (split, count) in enumerate((pairs or {"train": 600, "valid": 80}).items()):
         splits[split] = folder / split
         outputs = [folder / f"{split}.{language}" for language in ("en", "de")]
         write_synthetic_text(outputs, ["en", "de"], count, seed=3, offset=1000 * offset)

@@ -140,7 +140,11 @@ def _measured(numbers: dict, objective: str) -> str:
 
 
 def translation_table(run: Run) -> tuple[Grid | None, list[tuple[str, str]]]:
-    """BLEU and chrF per test set, and the signatures with what they belong to."""
+    """BLEU and chrF per test set, and the signatures with what they belong to.
+
+    Beside BLEU stands that of the same translations of other sentences: what the model reaches
+    without its source.
+    """
     rows: list[list[str]] = []
     signatures: dict[str, str] = {}
     for model in run.models:
@@ -148,14 +152,14 @@ def translation_table(run: Run) -> tuple[Grid | None, list[tuple[str, str]]]:
         for name in _test_sets(translation):
             scores = translation[name]
             row = [model, name, count(scores.get("sentences"))]
-            for score in ("bleu", "chrf"):
+            for score in ("bleu", "bleu_shuffled_sources", "chrf"):
                 value = scores.get(score)
                 row.append(MISSING if value is None else f"{value:.1f}")
                 signature = scores.get(f"{score}_signature")
                 if signature:
                     signatures[signature] = {"bleu": "BLEU", "chrf": "chrF"}[score]
             rows.append(row)
-    columns = ["model", "test set", "sentences", "BLEU", "chrF"]
+    columns = ["model", "test set", "sentences", "BLEU", "BLEU, sources shuffled", "chrF"]
     named = sorted((name, signature) for signature, name in signatures.items())
     return (make_grid(columns, rows) if rows else None), named
 

@@ -169,11 +169,28 @@ class _First(BaseWrapperDataset):
         return order[order < self.sentences]
 
 
-def translation_scores(translations: Sequence[str], references: Sequence[str]) -> dict[str, object]:
-    """BLEU and chrF of translations, with the signatures that make them comparable."""
+def translation_scores(
+    translations: Sequence[str], references: Sequence[str], seed: int
+) -> dict[str, object]:
+    """BLEU and chrF of translations, with the signatures that make them comparable.
+
+    `bleu_shuffled_sources` is the BLEU of a model that is given each sentence's source from
+    another sentence, drawn by seed: what can be had without the source. A translation depends on
+    its source alone, so the translations are exchanged instead of being made anew. It is None
+    for a single sentence.
+    """
     bleu, chrf = sacrebleu.BLEU(), sacrebleu.CHRF()
+    shuffled = None
+    if len(translations) > 1:
+        order = np.random.default_rng(seed).permutation(len(translations))
+        exchanged = list(translations)
+        # The next one in a random order: no sentence keeps its own source.
+        for place, other in zip(order, np.roll(order, 1), strict=True):
+            exchanged[place] = translations[other]
+        shuffled = bleu.corpus_score(exchanged, [references]).score
     return {
         "bleu": bleu.corpus_score(translations, [references]).score,
+        "bleu_shuffled_sources": shuffled,
         "chrf": chrf.corpus_score(translations, [references]).score,
         "bleu_signature": str(bleu.get_signature()),
         "chrf_signature": str(chrf.get_signature()),
