@@ -89,7 +89,7 @@ def test_parts_already_written_stay_as_they_are(tmp_path, move):
     recorder = attach_to(model, optimizer, tmp_path, estimators=["probe"])
     train(model, optimizer, 5, recorder)
     recorder.save()
-    (part,) = tmp_path.iterdir()
+    (part,) = tmp_path.glob("part-*")
     before = part.read_bytes()
 
     def change(update):

@@ -12,7 +12,7 @@ from fairseq import utils
 from fairseq.data import indexed_dataset
 from torch import Tensor
 
-from losschange.recording.attachment import trainable_parameters
+from losschange.recording.parameters import trainable_parameters
 from losschange.recording.probe_integrator import Gradients
 from losschange.recording.side_effects import with_parameters, without_side_effects
 

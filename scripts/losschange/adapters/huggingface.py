@@ -19,7 +19,9 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from losschange.errors import RecordingError
-from losschange.recording.attachment import AttachedRecorder, attach, trainable_parameters
+from losschange.recording.attachment import attach
+from losschange.recording.following import AttachedRecorder
+from losschange.recording.parameters import trainable_parameters
 from losschange.recording.measures import FreshLoss, Loss
 from losschange.recording.partition import Schema
 

@@ -18,7 +18,9 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor
 
 from losschange.errors import RecordingError
-from losschange.recording.attachment import AttachedRecorder, attach, trainable_parameters
+from losschange.recording.attachment import attach
+from losschange.recording.following import AttachedRecorder
+from losschange.recording.parameters import trainable_parameters
 from losschange.recording.measures import FreshLoss, Loss
 from losschange.recording.partition import Schema
 

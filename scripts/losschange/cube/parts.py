@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from .folder_claim import FolderClaim
 from .format import (
     CELL_AXES,
     DETAILS,
@@ -84,11 +86,19 @@ class PartStore:
     Parameters
     ----------
     folder : path
-        Created when the first part is written.
+        Created when it is claimed, or when the first part is written.
+
+    Attributes
+    ----------
+    marks : dict
+        Attributes of the parts that are not the cube's: "run", which recording they belong to,
+        and "parameters", a fingerprint of the model at their end.
     """
 
     def __init__(self, folder: str | os.PathLike):
         self.folder = Path(folder)
+        self.marks: dict[str, str] = {}
+        self._claim: FolderClaim | None = None
 
     def parts(self) -> list[tuple[int, int, Path]]:
         """(first update, last update, path) of every complete part, ascending."""
@@ -124,14 +134,40 @@ class PartStore:
         valid_losses : list of (update, nats)
         attributes : mapping
         word_bins : WordBins, optional
+
+        Raises
+        ------
+        CubeError
+            If it cannot be written, or the folder is claimed and does not hold just the updates
+            before: another recording wrote to it then.
         """
+        if self._claim is None:
+            return self._write(
+                first, layout, series, records, valid_losses, attributes, word_bins
+            )
+        self._claim.check()
+        lent = not self._claim.held
+        if lent:
+            self._claim.take(resuming=False)
+        try:
+            self.check_complete(first - 1)
+            return self._write(
+                first, layout, series, records, valid_losses, attributes, word_bins
+            )
+        finally:
+            if lent:
+                self._claim.release()
+
+    def _write(
+        self, first, layout, series, records, valid_losses, attributes, word_bins
+    ) -> Path:
         steps = np.arange(first, first + len(records["batch"].values))
         path = self.folder / f"part-{steps[0]:09d}-{steps[-1]:09d}.nc"
         with CubeWriter(
             path,
             layout,
             steps,
-            attributes,
+            {**attributes, **self.marks},
             {name: found.steps for name, found in records.items()},
             valid_losses,
             {name: tuple(found.details) for name, found in records.items()},
@@ -169,7 +205,65 @@ class PartStore:
             name: join_records([old, records[name]]) if name in records else old
             for name, old in held.items()
         }
-        self.write(first, layout, series, joined, valid_losses, attributes, word_bins)
+        self._write(first, layout, series, joined, valid_losses, attributes, word_bins)
+
+    def claim(
+        self, layout: CubeLayout, updates: int, run: str | None = None, parameters: str = ""
+    ) -> None:
+        """Take the folder for one recording, from update `updates` + 1 on; drops what is later.
+
+        Parameters
+        ----------
+        layout : CubeLayout
+        updates : int
+        run : str, optional
+            The recording's name, as its state in the checkpoint has it.
+        parameters : str
+            Fingerprint of the model as it is now.
+
+        Raises
+        ------
+        CubeError
+            As `begin` does, if another recording holds the folder or nothing can be written to it,
+            or if the parts are of another recording or end with another state of the model.
+        """
+        self._claim = FolderClaim(self.folder)
+        self._claim.take(resuming=updates > 0)
+        try:
+            self._check_layout(layout, updates)
+            self._check_same_run(updates, run, parameters)
+            self.drop_after(updates)
+        except BaseException:
+            self._claim.release()
+            raise
+
+    def release(self) -> None:
+        """Give a claimed folder back; it is claimed again for as long as a part is written."""
+        if self._claim is not None and self._claim.held:
+            self._claim.release()
+
+    def check_held(self) -> None:
+        """Raise CubeError if a later recording has taken the folder over."""
+        if self._claim is not None:
+            self._claim.check()
+
+    def _check_same_run(self, updates: int, run: str | None, parameters: str) -> None:
+        marks: dict[str, str] = {}
+        for _, last, path in [part for part in self.parts() if part[1] <= updates][-1:]:
+            with open_cube(path) as cube:
+                marks = {name: str(cube.attrs.get(name, "")) for name in ("run", "parameters")}
+            if run and marks["run"] and run != marks["run"]:
+                raise CubeError(
+                    f"{path} is of another recording than the checkpoint's state; give the folder "
+                    "that the checkpoint was recorded into"
+                )
+            if last == updates and parameters and marks["parameters"] not in ("", parameters):
+                raise CubeError(
+                    f"{path} ends with another model than the one given: its parameters after "
+                    f"update {updates} were different. Load the checkpoint before attaching the "
+                    "recorder, and give the folder that it was recorded into"
+                )
+        self.marks = {"run": marks.get("run") or run or secrets.token_hex(8)}
 
     def begin(self, layout: CubeLayout, updates: int) -> None:
         """Make ready to record a model from update `updates` + 1 on; drops what is later.
@@ -180,6 +274,10 @@ class PartStore:
             If the folder holds parts of another training, model or schema, or lacks parts of the
             updates before.
         """
+        self._check_layout(layout, updates)
+        self.drop_after(updates)
+
+    def _check_layout(self, layout: CubeLayout, updates: int) -> None:
         parts = self.parts()
         if parts and not updates:
             raise CubeError(
@@ -194,7 +292,6 @@ class PartStore:
                     f"{path} was recorded of another model or under another schema: "
                     f"{difference}. Give an empty folder"
                 )
-        self.drop_after(updates)
 
     def last_record(self, estimator: str) -> int:
         """Update of an estimator's newest record, 0 if there is none."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import netCDF4
 import numpy as np
+
+from losschange.errors import RecordingError
 
 from .format import (
     CELL_AXES,
@@ -124,19 +127,35 @@ class CubeWriter:
             variable[start : start + len(block)] = self.layout.to_grid(block) if on_cells else block
 
     def __exit__(self, kind, error, trace) -> None:
-        if kind is not None:
-            self._abandon()
-            return
         try:
+            if kind is not None:
+                raise error
             self._file.close()
+            _reach_the_disk(self._temporary)
             os.replace(self._temporary, self.path)
-        except BaseException:
-            self._temporary.unlink(missing_ok=True)
-            raise
+        except BaseException as failure:
+            self._abandon()
+            # netCDF4 raises RuntimeError("NetCDF: HDF error") when the disk is full.
+            if not isinstance(failure, OSError | RuntimeError) or isinstance(
+                failure, RecordingError
+            ):
+                raise
+            raise CubeError(
+                f"{self.path} could not be written ({failure}); is there room for it, and may "
+                "you write there? What was to be written is kept: try again"
+            ) from failure
 
     def _abandon(self) -> None:
+        """Close and remove the unfinished file, even where closing fails for want of room."""
         try:
-            self._file.close()
+            if self._file.isopen():
+                self._file.close()
+        except RuntimeError:
+            # The library keeps the file open, and a file that is open holds its room on the disk
+            # after it was removed. What it still wants to write goes nowhere instead.
+            _lead_nowhere(self._temporary)
+            with suppress(RuntimeError):
+                self._file.close()
         finally:
             self._temporary.unlink(missing_ok=True)
 
@@ -247,3 +266,25 @@ class CubeWriter:
         variable = self._file.createVariable(name, "S1", (axis, width_axis))
         variable[:] = np.array(words, dtype=f"S{width}").view("S1").reshape(len(words), width)
         variable._Encoding = "utf-8"
+
+
+def _reach_the_disk(path: Path) -> None:
+    """Wait until a file is on the disk, so that a crash of the machine does not empty it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lead_nowhere(path: Path) -> None:
+    """Make this process's open descriptors of a file write to /dev/null from now on."""
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.is_dir():
+        return
+    for link in list(descriptors.iterdir()):
+        with suppress(OSError):
+            if os.path.samefile(link, path):
+                nowhere = os.open(os.devnull, os.O_RDWR)
+                os.dup2(nowhere, int(link.name))
+                os.close(nowhere)

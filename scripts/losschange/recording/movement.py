@@ -56,6 +56,14 @@ class MovementCheck:
         self._expected = self._before.sub_(step)
         self._count += 1
 
+    def moved(self, parameters: Tensor) -> str | None:
+        """Name of a parameter that the row of theta (length,) shows to have moved since `after`."""
+        if self._expected is None:
+            return None
+        difference = (parameters[self._places] - self._expected).abs_()
+        found = torch.any((difference > self._allowed).view(-1, SAMPLES), dim=1).nonzero()
+        return self._names[int(found[0])] if len(found) else None
+
     def check(self, first: int) -> None:
         """Raise RecordingError if a parameter moved before one of the updates from `first` on."""
         found = np.argwhere(self._moved[: self._count].cpu().numpy())

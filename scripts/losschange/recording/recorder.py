@@ -17,7 +17,14 @@ from losschange.cube.word_bins import WordBins
 from losschange.errors import RecordingError
 
 from .allocation import CellSum, ExtraReductions, FlatVector
-from .checks import check_estimators, check_finite, check_shapes, check_word_bins
+from .checks import (
+    check_estimators,
+    check_finite,
+    check_gradients,
+    check_shapes,
+    check_word_bins,
+)
+from .finite import FiniteWatch
 from .movement import MovementCheck
 from .partition import Partition
 from .probe_integrator import LOSSES, Gradients, Measure
@@ -56,10 +63,11 @@ class Recorder:
         Some of "positive", "helped" and "vocabulary", to stand beside its records.
     word_bins : WordBins, optional
         Needed for "vocabulary".
-    simpson_tolerance : float, optional
+    simpson_tolerance : float or "adaptive", optional
         Nats. Simpson's rule splits an interval, up to `probe_integrator.MOST_PIECES` pieces, until
         its allocations miss the measured change of the loss by no more (Lan et al. 2019 split to
-        0.001). Costs one wait for the device per record. None: never split.
+        0.001); "adaptive": by no more than 1 % of it. Costs one wait for the device per record.
+        None: never split.
 
     Raises
     ------
@@ -82,7 +90,7 @@ class Recorder:
         fresh: Callable[[int], Gradients] | None = None,
         details: Mapping[str, Sequence[str]] | None = None,
         word_bins: WordBins | None = None,
-        simpson_tolerance: float | None = None,
+        simpson_tolerance: float | str | None = None,
     ):
         self.partition = partition
         self.store = store
@@ -116,6 +124,7 @@ class Recorder:
         self._fresh = fresh
         self._fresh_gradient: Gradients | None = None
         self._movement = MovementCheck(partition, device)
+        self._finite = FiniteWatch(device)
         self._blocks: dict[str, list[Records]] = {name: [] for name in self.strides}
         self._series = Series()
         self._valid_losses: list[tuple[int, float]] = []
@@ -162,6 +171,7 @@ class Recorder:
         """
         if not self._pending:
             raise RecordingError(f"update {self.updates + 1}: after_update without before_update")
+        check_gradients(self.partition, gradients, self.updates + 1)
         self._pending = False
         self.updates += 1
         self._row.subtract(parameters)
@@ -175,7 +185,7 @@ class Recorder:
         # Last: the gradient is multiplied into the step itself.
         self._row.multiply(gradients)
         self._add("batch", self._row, scale)
-        if self._rings["batch"].full:
+        if self._rings["batch"].full or self._finite.lost():
             self._drain()
 
     def describe_update(self, **series: float | Tensor) -> None:
@@ -190,28 +200,43 @@ class Recorder:
     def close(self, parameters: Sequence[Tensor]) -> None:
         """End the intervals that are open after the last update, so that nothing is left out."""
         begun = [intervals for intervals in self._intervals if intervals.start is not None]
-        self._end([one for one in begun if one.start < self.updates], parameters)
+        open_now = [one for one in begun if one.start < self.updates]
+        if not open_now:
+            return
+        self._refuse_after_failure()
+        moved = self._movement.moved(FlatVector(self.partition, self._device).copy(parameters).flat)
+        if moved is not None:
+            raise RecordingError(
+                f"{moved!r} was moved after update {self.updates}, outside the optimizer's step, "
+                "so the open intervals cannot be ended. Put the parameters back to what the last "
+                "update made of them, and end the recording again"
+            )
+        self._end(open_now, parameters)
 
     def flush(self) -> None:
-        """Write everything recorded since the last flush as one part."""
+        """Write everything recorded since the last flush as one part.
+
+        What was recorded is kept until it is written, so after an error it can be called again.
+        """
         self._drain()
         records = {name: join_records(b) for name, b in self._blocks.items() if b}
-        self._blocks = {name: [] for name in self.strides}
-        if not len(records["batch"].steps):
+        if len(records["batch"].steps):
+            self.store.write(
+                self.updates - len(records["batch"].steps) + 1,
+                self.partition.layout,
+                self._series.columns(),
+                records,
+                self._valid_losses,
+                self.attributes,
+                self._word_bins,
+            )
+        else:
             late = {name: found for name, found in records.items() if len(found.steps)}
-            if late or (self.updates and self._valid_losses):
-                self.store.append(self.partition.layout, late, self._valid_losses)
-                self._valid_losses = []
-            return
-        self.store.write(
-            self.updates - len(records["batch"].steps) + 1,
-            self.partition.layout,
-            self._series.take(),
-            records,
-            self._valid_losses,
-            self.attributes,
-            self._word_bins,
-        )
+            if not late and not (self.updates and self._valid_losses):
+                return
+            self.store.append(self.partition.layout, late, self._valid_losses)
+        self._blocks = {name: [] for name in self.strides}
+        self._series.clear()
         self._valid_losses = []
 
     def state_dict(self) -> dict[str, dict]:
@@ -254,6 +279,7 @@ class Recorder:
     def _add(self, name: str, products: FlatVector, scale: float | Tensor = 1.0) -> None:
         """Add the record of a row of negative allocations, which is overwritten."""
         cells = self._cell_sum(products.flat).mul_(-1.0).mul_(scale)
+        self._finite.add(cells)
         extra = self._details[name]
         columns = [c if n == "helped" else c * scale for n, c in zip(extra.names, extra(products))]
         self._rings[name].add(self.updates, [cells, *columns])

@@ -1,0 +1,99 @@
+"""The right to write parts into a folder: one recording at a time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from filelock import FileLock, Timeout
+
+from .format import CubeError
+
+LOCK_NAME = ".recording.lock"
+_TRIAL_BYTES = 4096
+
+# Recordings of this process by the folder they hold.
+_HOLDERS: WeakValueDictionary[str, FolderClaim] = WeakValueDictionary()
+
+
+class FolderClaim:
+    """Holds a folder from `take` to `release`, or until the process ends.
+
+    Parameters
+    ----------
+    folder : path
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+        self.taken_over = False
+        self._lock = FileLock(self.folder / LOCK_NAME, timeout=0, thread_local=False)
+
+    @property
+    def held(self) -> bool:
+        """Whether the folder is this recording's now."""
+        return self._lock.is_locked
+
+    def take(self, resuming: bool) -> None:
+        """Take the folder, and write to it to see whether that is possible.
+
+        Parameters
+        ----------
+        resuming : bool
+            Whether a training goes on. Then an earlier recording of this same process, which was
+            interrupted and never ended, gives the folder up.
+
+        Raises
+        ------
+        CubeError
+            If another recording holds it, or nothing can be written there.
+        """
+        key = str(self.folder.absolute())
+        earlier = _HOLDERS.get(key)
+        if resuming and earlier is not None and earlier is not self:
+            earlier.taken_over = True
+            earlier.release()
+        made = not self.folder.exists()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            self._try_writing()
+        except Timeout:
+            raise CubeError(
+                f"another recording writes to {self.folder}; finish or detach it, or give another "
+                "folder"
+            ) from None
+        except OSError as error:
+            self.release()
+            if made and self.folder.is_dir() and not any(self.folder.iterdir()):
+                self.folder.rmdir()
+            raise CubeError(
+                f"nothing can be written to {self.folder} ({error.strerror or error}); make room "
+                "there, or give another folder"
+            ) from None
+        self.taken_over = False
+        _HOLDERS[key] = self
+
+    def check(self) -> None:
+        """Raise CubeError if a later recording of this process has taken the folder over."""
+        if self.taken_over:
+            raise CubeError(
+                f"a later recording goes on in {self.folder}; this one has ended, and nothing "
+                "more of it is written"
+            )
+
+    def release(self) -> None:
+        """Give the folder back."""
+        self._lock.release()
+        (self.folder / LOCK_NAME).unlink(missing_ok=True)
+
+    def _try_writing(self) -> None:
+        trial = self.folder / f".trial.{os.getpid()}.tmp"
+        try:
+            with trial.open("wb") as file:
+                file.write(bytes(_TRIAL_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            trial.unlink(missing_ok=True)
