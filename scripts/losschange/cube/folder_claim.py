@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -66,8 +67,10 @@ class FolderClaim:
             ) from None
         except OSError as error:
             self.release()
-            if made and self.folder.is_dir() and not any(self.folder.iterdir()):
-                self.folder.rmdir()
+            if made:
+                with suppress(OSError):
+                    (self.folder / LOCK_NAME).unlink(missing_ok=True)
+                    self.folder.rmdir()
             raise CubeError(
                 f"nothing can be written to {self.folder} ({error.strerror or error}); make room "
                 "there, or give another folder"
@@ -86,7 +89,6 @@ class FolderClaim:
     def release(self) -> None:
         """Give the folder back."""
         self._lock.release()
-        (self.folder / LOCK_NAME).unlink(missing_ok=True)
 
     def _try_writing(self) -> None:
         trial = self.folder / f".trial.{os.getpid()}.tmp"

@@ -227,11 +227,13 @@ class PartStore:
             As `begin` does, if another recording holds the folder or nothing can be written to it,
             or if the parts are of another recording or end with another state of the model.
         """
+        self._check_layout(layout, updates)
+        self._check_same_run(updates, run, parameters)
+        self._check([part for part in self.parts() if part[1] <= updates], updates)
+        # Only a recording that will go on takes the folder from one that was interrupted.
         self._claim = FolderClaim(self.folder)
         self._claim.take(resuming=updates > 0)
         try:
-            self._check_layout(layout, updates)
-            self._check_same_run(updates, run, parameters)
             self.drop_after(updates)
         except BaseException:
             self._claim.release()

@@ -6,11 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import netCDF4
 import numpy as np
-
-from losschange.errors import RecordingError
 
 from .format import (
     CELL_AXES,
@@ -26,6 +25,10 @@ from .format import (
     detail_variable,
 )
 from .word_bins import WordBins
+
+
+# Tries to close a file that cannot be written.
+MOST_CLOSES = 20
 
 
 class CubeWriter:
@@ -76,18 +79,18 @@ class CubeWriter:
         self.word_bins = word_bins
         if np.any(np.diff(self.steps) <= 0):
             raise CubeError(f"{self.path}: the steps of a cube must ascend")
+        self._file: netCDF4.Dataset | None = None
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
 
     def __enter__(self) -> CubeWriter:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = netCDF4.Dataset(self._temporary, "w", format="NETCDF4")
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = netCDF4.Dataset(self._temporary, "w", format="NETCDF4")
             self._write_static()
             self._write_word_bins()
             self._create_variables()
-        except BaseException:
-            self._abandon()
-            raise
+        except BaseException as failure:
+            self._give_up(failure)
         return self
 
     def write(
@@ -134,30 +137,32 @@ class CubeWriter:
             _reach_the_disk(self._temporary)
             os.replace(self._temporary, self.path)
         except BaseException as failure:
-            self._abandon()
-            # netCDF4 raises RuntimeError("NetCDF: HDF error") when the disk is full.
-            if not isinstance(failure, OSError | RuntimeError) or isinstance(
-                failure, RecordingError
-            ):
-                raise
-            raise CubeError(
-                f"{self.path} could not be written ({failure}); is there room for it, and may "
-                "you write there? What was to be written is kept: try again"
-            ) from failure
+            self._give_up(failure)
+
+    def _give_up(self, failure: BaseException) -> NoReturn:
+        """Remove the unfinished file and raise the failure, that of the disk as a sentence."""
+        self._abandon()
+        # netCDF4 raises RuntimeError("NetCDF: HDF error") when the disk is full.
+        if not isinstance(failure, OSError) and type(failure) is not RuntimeError:
+            raise failure
+        raise CubeError(
+            f"{self.path} could not be written ({failure}); is there room for it, and may you "
+            "write there? What was to be written is kept: try again"
+        ) from failure
 
     def _abandon(self) -> None:
         """Close and remove the unfinished file, even where closing fails for want of room."""
-        try:
-            if self._file.isopen():
+        tries = 0
+        while self._file is not None and self._file.isopen() and tries < MOST_CLOSES:
+            tries += 1
+            try:
                 self._file.close()
-        except RuntimeError:
-            # The library keeps the file open, and a file that is open holds its room on the disk
-            # after it was removed. What it still wants to write goes nowhere instead.
-            _lead_nowhere(self._temporary)
-            with suppress(RuntimeError):
-                self._file.close()
-        finally:
-            self._temporary.unlink(missing_ok=True)
+            except RuntimeError:
+                # The library keeps the file open, and a file that is open holds its room on the
+                # disk after it was removed. What it still wants to write goes nowhere instead; it
+                # may take several tries until it has forgotten all of it.
+                _lead_nowhere(self._temporary)
+        self._temporary.unlink(missing_ok=True)
 
     def _write_static(self) -> None:
         out = self._file

@@ -46,6 +46,13 @@ class Rule:
     depth: int
     heads: str | None = None
 
+    def __post_init__(self):
+        if self.heads not in (None, "rows", "columns"):
+            raise PartitionError(
+                f"the rule {self.pattern!r} has heads={self.heads!r}; it must be "
+                '"rows", "columns" or None'
+            )
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -169,7 +176,15 @@ def _claim(name: str, schema: Schema) -> tuple[Rule, int]:
         patterns = ", ".join(repr(rule.pattern) for rule, _ in matches)
         raise PartitionError(f"more than one rule claims the parameter {name!r}: {patterns}")
     rule, match = matches[0]
-    return rule, rule.depth + int(match.groupdict().get("layer") or 0)
+    layer = int(match.groupdict().get("layer") or 0)
+    depth, stacks = rule.depth + layer, schema.stacks
+    # A layer that the schema lacks would count to what follows.
+    if layer and (depth >= len(stacks) or stacks[depth] != stacks[rule.depth]):
+        raise PartitionError(
+            f"{name!r} is in layer {layer} (counted from 0), but the schema has only "
+            f"{stacks[rule.depth :].count(stacks[rule.depth])} layers there"
+        )
+    return rule, depth
 
 
 def _runs(
