@@ -127,7 +127,9 @@ def recorded(request, tmp_path_factory):
     optimizer = make_optimizer(model)
     strides = STRIDES[request.param]
     details = dict.fromkeys(("batch", "fresh", "probe", "simpson"), ("positive", "helped"))
-    recorder = attach_to(model, optimizer, folder / "parts", estimators=strides, details=details)
+    recorder = attach_to(
+        model, optimizer, folder / "parts", estimators=strides, details=details, quadrature="fixed"
+    )
     reference = Reference(model)
     optimizer.register_step_post_hook(lambda *_: reference.path.append(reference.snapshot(model)))
     train(model, optimizer, UPDATES, recorder)

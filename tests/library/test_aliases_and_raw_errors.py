@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from library_reference import Reference, batch_loss, gradients_in_float64
 from losschange.cube.format import open_cube
 from losschange.errors import RecordingError
 from losschange.recording.attachment import attach
-from reference import Reference, batch_loss, gradients_in_float64
 from small_models import (
     MLP_SCHEMA,
     PROBES,
@@ -195,9 +195,7 @@ def test_a_probe_that_changes_the_model_is_refused(tmp_path):
         return PROBES["train"](model)
 
     optimizer = make_optimizer(model)
-    attach_to(
-        model, optimizer, tmp_path / "parts", estimators=["probe"], probes={"train": probe}
-    )
+    attach_to(model, optimizer, tmp_path / "parts", estimators=["probe"], probes={"train": probe})
     with pytest.raises(RecordingError, match=r"changed a parameter of shape \(12,\)"):
         train(model, optimizer, 1)
 
@@ -248,7 +246,8 @@ def test_a_model_converted_after_attaching_is_refused_in_words(tmp_path):
     train(model, optimizer, 1)
     model.bfloat16()
     with pytest.raises(
-        RecordingError, match=r"update 2: 'embedding\.weight' is now torch\.bfloat16 .* was torch\.f"
+        RecordingError,
+        match=r"update 2: 'embedding\.weight' is now torch\.bfloat16 .* was torch\.f",
     ):
         train(model, optimizer, range(2, 3))
 
@@ -358,7 +357,9 @@ def test_parameters_moved_before_the_end_do_not_end_an_interval(tmp_path):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(0.5)
-    with pytest.raises(RecordingError, match="was moved after update 3, .* Put the parameters back"):
+    with pytest.raises(
+        RecordingError, match="was moved after update 3, .* Put the parameters back"
+    ):
         recorder.finish(tmp_path / "cube.nc")
     model.load_state_dict(kept)
     recorder.finish(tmp_path / "cube.nc")
@@ -373,7 +374,8 @@ from losschange.errors import RecordingError
 from losschange.recording.attachment import attach
 from small_models import MLP_SCHEMA, Mlp
 
-dist.init_process_group("gloo", store=dist.FileStore(sys.argv[1] + "/store", 1), rank=0, world_size=1)
+store = dist.FileStore(sys.argv[1] + "/store", 1)
+dist.init_process_group("gloo", store=store, rank=0, world_size=1)
 if sys.argv[2] == "1":
     from torch.distributed.fsdp import FullyShardedDataParallel
     model = FullyShardedDataParallel(Mlp(), device_id=torch.device("cpu"))
@@ -394,7 +396,10 @@ def test_sharded_models_are_refused_in_words(tmp_path, version):
     here = Path(__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "-c", SHARDED, str(tmp_path), version],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent / "scripts")])},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(here), str(here.parent / "scripts")]),
+        },
         capture_output=True,
         text=True,
     )

@@ -193,8 +193,7 @@ def compare(cube_path, model, found, loss=True):
                         float(products[name].sum())
                         for name in products
                         if any(
-                            rule.component == component
-                            and re.fullmatch(rule.pattern, name)
+                            rule.component == component and re.fullmatch(rule.pattern, name)
                             for rule in schema.rules
                         )
                     )

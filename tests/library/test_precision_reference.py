@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from library_reference import Reference, batch_loss, gradients_in_float64, values_in_float64
 from losschange.cube.format import open_cube
-from reference import Reference, batch_loss, gradients_in_float64, values_in_float64
 from small_models import PROBES, attach_to, make_transformer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -137,9 +137,7 @@ def test_probes_inside_cached_parametrizations_see_the_parameters_as_they_are(tm
     schema = transformer_schema()
     rule = Rule(r"layers\.0\.first\.parametrizations\.weight\.original\d", "W1", 1)
     schema = type(schema)(schema.stacks, schema.heads, (*schema.rules, rule))
-    recorder = attach_to(
-        model, optimizer, tmp_path / "parts", estimators=["probe"], schema=schema
-    )
+    recorder = attach_to(model, optimizer, tmp_path / "parts", estimators=["probe"], schema=schema)
     losses = [PROBES["train"](model).item()]
     for update in range(1, 4):
         with torch.nn.utils.parametrize.cached():

@@ -57,7 +57,10 @@ def recorded(folder, fail_at=()):
         if first in fail_at:
             parts = PartStore(folder / "parts").parts()
             for most in (1, 700, 3000, 20000):
-                with no_room(most), pytest.raises(CubeError, match="could not be written .*try again"):
+                with (
+                    no_room(most),
+                    pytest.raises(CubeError, match="could not be written .*try again"),
+                ):
                     recorder.save()
             assert PartStore(folder / "parts").parts() == parts
             assert not list((folder / "parts").glob(".part*"))

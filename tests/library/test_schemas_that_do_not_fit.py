@@ -78,7 +78,9 @@ def test_key_heads_are_held_against_the_querys_where_no_module_says_their_number
     )
     rules = (Rule("q.weight", "query", 1, "rows"), Rule("k.weight", "key", 1, "rows"))
     schema = Schema(("embedding", "decoder", "output"), 4, rules)
-    refuse(model, schema, r"a head 4 numbers of the query \('q.weight', 4 heads\), but 2 of the key")
+    refuse(
+        model, schema, r"a head 4 numbers of the query \('q.weight', 4 heads\), but 2 of the key"
+    )
 
 
 def test_values_are_held_against_the_output_projection():
@@ -87,7 +89,9 @@ def test_values_are_held_against_the_output_projection():
     )
     rules = (Rule("v.weight", "value", 1, "rows"), Rule("o.weight", "out", 1, "columns"))
     schema = Schema(("embedding", "decoder", "output"), 4, rules)
-    refuse(model, schema, r"a head 4 numbers of the out \('o.weight', 4 heads\), but 2 of the value")
+    refuse(
+        model, schema, r"a head 4 numbers of the out \('o.weight', 4 heads\), but 2 of the value"
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@
 
 Gradients are those of the loss that the Trainer minimises, before they are clipped: its mean over
 all target tokens of an update, in however many batches and processes they came. Models that divide
-each batch by its own number of targets, such as BART, T5 and Marian, minimise the mean over batches.
+each batch by its own number of targets, such as BART, T5 and Marian, minimise the mean over
+batches.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from losschange.errors import RecordingError
 from losschange.recording.attachment import attach
 from losschange.recording.following import AttachedRecorder
-from losschange.recording.parameters import trainable_parameters
 from losschange.recording.measures import FreshLoss, Loss
+from losschange.recording.parameters import trainable_parameters
 from losschange.recording.partition import Schema
 
 from .gradients import ClippingWatch, gradient_norm
@@ -193,9 +194,7 @@ def _as_loss(probe, model: torch.nn.Module) -> Loss:
     if callable(probe):
         return probe
     device = next(model.parameters()).device
-    batch = {
-        n: v.to(device, copy=True) if isinstance(v, Tensor) else v for n, v in probe.items()
-    }
+    batch = {n: v.to(device, copy=True) if isinstance(v, Tensor) else v for n, v in probe.items()}
     return lambda model: model(**batch)["loss"]
 
 

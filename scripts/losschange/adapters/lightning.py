@@ -20,8 +20,8 @@ from torch import Tensor
 from losschange.errors import RecordingError
 from losschange.recording.attachment import attach
 from losschange.recording.following import AttachedRecorder
-from losschange.recording.parameters import trainable_parameters
 from losschange.recording.measures import FreshLoss, Loss
+from losschange.recording.parameters import trainable_parameters
 from losschange.recording.partition import Schema
 
 from .gradients import ClippingWatch, gradient_norm

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 from filelock import FileLock, Timeout
 
-from .format import CubeError
+from .format import CubeError, open_cube
 
 LOCK_NAME = ".recording.lock"
 _TRIAL_BYTES = 4096
@@ -78,6 +80,19 @@ class FolderClaim:
         self.taken_over = False
         _HOLDERS[key] = self
 
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """Hold the folder while a part is written, also after it was released."""
+        self.check()
+        released = not self.held
+        if released:
+            self.take(resuming=False)
+        try:
+            yield
+        finally:
+            if released:
+                self.release()
+
     def check(self) -> None:
         """Raise CubeError if a later recording of this process has taken the folder over."""
         if self.taken_over:
@@ -99,3 +114,41 @@ class FolderClaim:
                 os.fsync(file.fileno())
         finally:
             trial.unlink(missing_ok=True)
+
+
+def marks_of_run(
+    parts: Sequence[tuple[int, int, Path]], updates: int, run: str | None, parameters: str
+) -> dict[str, str]:
+    """The attribute "run" of the parts of a recording that begins or goes on.
+
+    Parameters
+    ----------
+    parts : sequence of (first update, last update, path)
+    updates : int
+        Updates made before.
+    run : str or None
+        The recording's name, as its state in the checkpoint has it.
+    parameters : str
+        Fingerprint of the model as it is now.
+
+    Raises
+    ------
+    CubeError
+        If the parts are of another recording, or end with another state of the model.
+    """
+    marks: dict[str, str] = {}
+    for _, last, path in [part for part in parts if part[1] <= updates][-1:]:
+        with open_cube(path) as cube:
+            marks = {name: str(cube.attrs.get(name, "")) for name in ("run", "parameters")}
+        if run and marks["run"] and run != marks["run"]:
+            raise CubeError(
+                f"{path} is of another recording than the checkpoint's state; give the folder "
+                "that the checkpoint was recorded into"
+            )
+        if last == updates and parameters and marks["parameters"] not in ("", parameters):
+            raise CubeError(
+                f"{path} ends with another model than the one given: its parameters after update "
+                f"{updates} were different. Load the checkpoint before attaching the recorder, "
+                "and give the folder that it was recorded into"
+            )
+    return {"run": marks.get("run") or run or secrets.token_hex(8)}

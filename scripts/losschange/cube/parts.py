@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from .folder_claim import FolderClaim
+from .folder_claim import FolderClaim, marks_of_run
 from .format import (
     CELL_AXES,
     DETAILS,
@@ -141,26 +141,12 @@ class PartStore:
             If it cannot be written, or the folder is claimed and does not hold just the updates
             before: another recording wrote to it then.
         """
-        if self._claim is None:
-            return self._write(
-                first, layout, series, records, valid_losses, attributes, word_bins
-            )
-        self._claim.check()
-        lent = not self._claim.held
-        if lent:
-            self._claim.take(resuming=False)
-        try:
-            self.check_complete(first - 1)
-            return self._write(
-                first, layout, series, records, valid_losses, attributes, word_bins
-            )
-        finally:
-            if lent:
-                self._claim.release()
+        with nullcontext() if self._claim is None else self._claim.borrowed():
+            if self._claim is not None:
+                self.check_complete(first - 1)
+            return self._write(first, layout, series, records, valid_losses, attributes, word_bins)
 
-    def _write(
-        self, first, layout, series, records, valid_losses, attributes, word_bins
-    ) -> Path:
+    def _write(self, first, layout, series, records, valid_losses, attributes, word_bins) -> Path:
         steps = np.arange(first, first + len(records["batch"].values))
         path = self.folder / f"part-{steps[0]:09d}-{steps[-1]:09d}.nc"
         with CubeWriter(
@@ -216,19 +202,16 @@ class PartStore:
         ----------
         layout : CubeLayout
         updates : int
-        run : str, optional
-            The recording's name, as its state in the checkpoint has it.
-        parameters : str
-            Fingerprint of the model as it is now.
+        run, parameters : str
+            As `marks_of_run` takes them.
 
         Raises
         ------
         CubeError
-            As `begin` does, if another recording holds the folder or nothing can be written to it,
-            or if the parts are of another recording or end with another state of the model.
+            As `begin`, `marks_of_run` and `FolderClaim.take` do.
         """
         self._check_layout(layout, updates)
-        self._check_same_run(updates, run, parameters)
+        self.marks = marks_of_run(self.parts(), updates, run, parameters)
         self._check([part for part in self.parts() if part[1] <= updates], updates)
         # Only a recording that will go on takes the folder from one that was interrupted.
         self._claim = FolderClaim(self.folder)
@@ -248,24 +231,6 @@ class PartStore:
         """Raise CubeError if a later recording has taken the folder over."""
         if self._claim is not None:
             self._claim.check()
-
-    def _check_same_run(self, updates: int, run: str | None, parameters: str) -> None:
-        marks: dict[str, str] = {}
-        for _, last, path in [part for part in self.parts() if part[1] <= updates][-1:]:
-            with open_cube(path) as cube:
-                marks = {name: str(cube.attrs.get(name, "")) for name in ("run", "parameters")}
-            if run and marks["run"] and run != marks["run"]:
-                raise CubeError(
-                    f"{path} is of another recording than the checkpoint's state; give the folder "
-                    "that the checkpoint was recorded into"
-                )
-            if last == updates and parameters and marks["parameters"] not in ("", parameters):
-                raise CubeError(
-                    f"{path} ends with another model than the one given: its parameters after "
-                    f"update {updates} were different. Load the checkpoint before attaching the "
-                    "recorder, and give the folder that it was recorded into"
-                )
-        self.marks = {"run": marks.get("run") or run or secrets.token_hex(8)}
 
     def begin(self, layout: CubeLayout, updates: int) -> None:
         """Make ready to record a model from update `updates` + 1 on; drops what is later.

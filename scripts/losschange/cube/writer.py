@@ -26,7 +26,6 @@ from .format import (
 )
 from .word_bins import WordBins
 
-
 # Tries to close a file that cannot be written.
 MOST_CLOSES = 20
 

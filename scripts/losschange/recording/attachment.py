@@ -27,6 +27,7 @@ from .optimizers import check_optimizers, stepping_optimizer
 from .parameters import check_recordable, fingerprint, trainable_parameters, unwrap_model
 from .partition import Schema, partition_parameters
 from .recorder import Recorder
+from .watching import Watcher
 
 
 def attach(
@@ -45,6 +46,7 @@ def attach(
     state: Mapping[str, Mapping] | None = None,
     attributes: Mapping[str, object] | None = None,
     gradient_scale: float | Callable[[], float | Tensor] = 1.0,
+    watchers: Sequence[Watcher] = (),
 ) -> AttachedRecorder:
     """Record every step of an optimizer from now on.
 
@@ -86,6 +88,9 @@ def attach(
     gradient_scale : float or callable
         What gradients must be multiplied by to be those of the mean loss, if it is not 1; a
         function is called when the optimizer is given them. GradScaler's factor is not part of it.
+    watchers : sequence of Watcher
+        Shown sums per layer and component while the training runs, such as those of
+        losschange.adapters.tensorboard and losschange.adapters.weights_and_biases.
 
     Raises
     ------
@@ -105,9 +110,9 @@ def attach(
     model = unwrap_model(model)
     named = trainable_parameters(model)
     check_recordable(model, named)
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        if torch.distributed.get_rank() != 0:
-            return AttachedRecorder(named, optimizers, None, gradient_scale)
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if distributed and torch.distributed.get_rank() != 0:
+        return AttachedRecorder(named, optimizers, None, gradient_scale)
     check_optimizers(named, optimizers)
     check_attributes(attributes or {})
     tolerance = check_quadrature(quadrature, simpson_tolerance)
@@ -129,7 +134,7 @@ def attach(
         word_bins,
         tolerance,
     )
-    attached = AttachedRecorder(named, optimizers, recorder, gradient_scale)
+    attached = AttachedRecorder(named, optimizers, recorder, gradient_scale, watchers)
     try:
         # Last, for it drops parts: nothing is lost when something above is refused.
         run = ((state or {}).get("run") or {}).get("id")

@@ -160,9 +160,7 @@ def check_gradients(partition: Partition, gradients: Sequence[Tensor | None], up
         raise RecordingError(
             f"update {update}: {len(gradients)} gradients of {len(partition.shapes)} parameters"
         )
-    for name, expected, gradient in zip(
-        partition.names, partition.shapes, gradients, strict=True
-    ):
+    for name, expected, gradient in zip(partition.names, partition.shapes, gradients, strict=True):
         if gradient is not None and gradient.shape != expected:
             raise RecordingError(
                 f"update {update}: the gradient of {name!r} has shape {tuple(gradient.shape)}, "

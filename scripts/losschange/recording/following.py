@@ -19,6 +19,7 @@ from .optimizers import StepWatch, held_parameters
 from .parameters import fingerprint
 from .recorder import Recorder
 from .reliability import ReliabilityWatch
+from .watching import LayerSums, Watcher
 
 # A number, or a function called when the gradients are there that returns one.
 GradientScale = float | Tensor | Callable[[], float | Tensor]
@@ -39,6 +40,7 @@ class AttachedRecorder:
     recorder : Recorder or None
         None in a data-parallel process that does not write.
     gradient_scale : float or callable
+    watchers : sequence of Watcher
 
     Attributes
     ----------
@@ -51,6 +53,7 @@ class AttachedRecorder:
         optimizers: Sequence[Any],
         recorder: Recorder | None,
         gradient_scale: GradientScale,
+        watchers: Sequence[Watcher] = (),
     ):
         self.recorder = recorder
         self._named, self._optimizers = list(named), list(optimizers)
@@ -70,6 +73,8 @@ class AttachedRecorder:
         self._gradients = FlatVector(recorder.partition, device)
         self._scale: float | Tensor = 1.0
         self._reliability = ReliabilityWatch()
+        self._sums = LayerSums(recorder.partition.layout, watchers)
+        recorder.on_records = self._sums.add
         self._watches = [
             StepWatch(
                 optimizer,
@@ -152,6 +157,8 @@ class AttachedRecorder:
             about = {**self.recorder.attributes, **(attributes or {})}
             about |= self._reliability.attributes(store)
             assemble_cube(store, cube, self.recorder.updates, about)
+            self._sums.show(self.recorder.updates, last=True)
+            self._sums.close()
         self.detach()
 
     def detach(self) -> None:
@@ -219,6 +226,9 @@ class AttachedRecorder:
         self._stepped = []
         self.recorder.after_update(self._parameters, self._gradients.views, self._scale)
         self.recorder.describe_update(**self._described)
+        if self._sums.due(self.recorder.updates):
+            self.recorder.drain()
+            self._sums.show(self.recorder.updates)
 
     def _check_parameters(self) -> None:
         """Raise RecordingError if what is trained is no longer what the recorder was made for."""
@@ -230,18 +240,12 @@ class AttachedRecorder:
                     f"update {update}: the optimizer was given a parameter of shape "
                     f"{tuple(parameter.shape)} (number {position}) in mid-training; {again}"
                 )
-            if (
-                parameter.requires_grad
-                and id(parameter) not in self._trained
-                and parameter.numel()
-            ):
+            if parameter.requires_grad and id(parameter) not in self._trained and parameter.numel():
                 raise RecordingError(
                     f"update {update}: a parameter of shape {tuple(parameter.shape)} (number "
                     f"{position} of the optimizer), frozen before, is trained now; {again}"
                 )
-        for (name, parameter), (dtype, device, shape) in zip(
-            self._named, self._kinds, strict=True
-        ):
+        for (name, parameter), (dtype, device, shape) in zip(self._named, self._kinds, strict=True):
             if not parameter.requires_grad:
                 raise RecordingError(
                     f"update {update}: {name!r} was frozen in mid-training; {again}"

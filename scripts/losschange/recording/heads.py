@@ -95,7 +95,9 @@ def _declared(name: str, modules: Mapping[str, torch.nn.Module], component: str)
     while place:
         place = place.rpartition(".")[0]
         module = modules.get(place)
-        sources = [source for source in (module, getattr(module, "config", None)) if source is not None]
+        sources = [
+            source for source in (module, getattr(module, "config", None)) if source is not None
+        ]
         heads, key_heads = (
             {
                 value

@@ -17,13 +17,7 @@ from losschange.cube.word_bins import WordBins
 from losschange.errors import RecordingError
 
 from .allocation import CellSum, ExtraReductions, FlatVector
-from .checks import (
-    check_estimators,
-    check_finite,
-    check_gradients,
-    check_shapes,
-    check_word_bins,
-)
+from .checks import check_estimators, check_finite, check_gradients, check_shapes, check_word_bins
 from .finite import FiniteWatch
 from .movement import MovementCheck
 from .partition import Partition
@@ -68,6 +62,11 @@ class Recorder:
         its allocations miss the measured change of the loss by no more (Lan et al. 2019 split to
         0.001); "adaptive": by no more than 1 % of it. Costs one wait for the device per record.
         None: never split.
+
+    Attributes
+    ----------
+    on_records : callable (mapping of estimator to Records) or None
+        Called with all records once, when they come to the host.
 
     Raises
     ------
@@ -131,6 +130,7 @@ class Recorder:
         self._pending = False
         self._checked: list[int] = []
         self._failure: RecordingError | None = None
+        self.on_records: Callable[[Mapping[str, Records]], None] | None = None
 
     @torch.no_grad()
     def before_update(self, parameters: Sequence[Tensor]) -> None:
@@ -186,7 +186,7 @@ class Recorder:
         self._row.multiply(gradients)
         self._add("batch", self._row, scale)
         if self._rings["batch"].full or self._finite.lost():
-            self._drain()
+            self.drain()
 
     def describe_update(self, **series: float | Tensor) -> None:
         """Add the per-step numbers (names of losschange.cube.format.SERIES) of the last update."""
@@ -204,13 +204,8 @@ class Recorder:
         if not open_now:
             return
         self._refuse_after_failure()
-        moved = self._movement.moved(FlatVector(self.partition, self._device).copy(parameters).flat)
-        if moved is not None:
-            raise RecordingError(
-                f"{moved!r} was moved after update {self.updates}, outside the optimizer's step, "
-                "so the open intervals cannot be ended. Put the parameters back to what the last "
-                "update made of them, and end the recording again"
-            )
+        row = FlatVector(self.partition, self._device).copy(parameters).flat
+        self._movement.check_still(row, self.updates)
         self._end(open_now, parameters)
 
     def flush(self) -> None:
@@ -218,7 +213,7 @@ class Recorder:
 
         What was recorded is kept until it is written, so after an error it can be called again.
         """
-        self._drain()
+        self.drain()
         records = {name: join_records(b) for name, b in self._blocks.items() if b}
         if len(records["batch"].steps):
             self.store.write(
@@ -284,7 +279,8 @@ class Recorder:
         columns = [c if n == "helped" else c * scale for n, c in zip(extra.names, extra(products))]
         self._rings[name].add(self.updates, [cells, *columns])
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Bring what was recorded from the device to the host, and hand it to `on_records`."""
         self._refuse_after_failure()
         first = self.updates + 1 - len(self._rings["batch"])
         try:
@@ -296,6 +292,8 @@ class Recorder:
             raise
         for name, records in drained.items():
             self._blocks[name].append(records)
+        if self.on_records is not None:
+            self.on_records(drained)
 
     def _refuse_after_failure(self) -> None:
         if self._failure is not None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import math
+from pathlib import Path
 
 import numpy as np
-import xarray as xr
 
 from losschange.cube.format import (
     ESTIMATORS,
     PROBES,
     detail_variable,
-    estimators_of,
     open_cube,
     steps_of,
 )
@@ -32,85 +31,83 @@ class ReliabilityWatch:
     def __init__(self) -> None:
         self._told: set[str] = set()
         self._seen = 0  # parts
-        self._totals = np.zeros(2)
+        self._evidence = Evidence()
 
     def look(self, store: PartStore) -> None:
-        """Log a warning if one of the parts written since the last look misleads."""
+        """Log a warning if the parts written so far mislead and that was not said before."""
         parts = store.parts()
-        for reason, text in misleading(store, self._seen, self._totals).items():
+        for _, _, path in parts[self._seen :]:
+            self._evidence.add(path)
+        self._seen = len(parts)
+        for reason, text in self._evidence.warnings().items():
             if reason not in self._told:
                 self._told.add(reason)
                 _log.warning(text)
-        self._seen = len(parts)
 
     def attributes(self, store: PartStore) -> dict[str, str]:
         """The attribute "warnings" of the cube of all parts; {} if there is nothing to say."""
-        found = misleading(store)
+        evidence = Evidence()
+        for _, _, path in store.parts():
+            evidence.add(path)
+        found = evidence.warnings()
         return {"warnings": " ".join(found.values())} if found else {}
 
 
-def misleading(
-    store: PartStore, first: int = 0, totals: np.ndarray | None = None
-) -> dict[str, str]:
-    """What misleads in the parts of a training, each as a sentence.
+class Evidence:
+    """What the parts of a training say about their own reliability."""
 
-    Parameters
-    ----------
-    store : PartStore
-    first : int
-        Position of the first part to look at.
-    totals : array (2,), optional
-        LCA of the batches and loss change of the training text in the parts before; what the parts
-        looked at hold is added to it.
+    def __init__(self) -> None:
+        self._poor: tuple[int, int, str, float, float] | None = None
+        self._batch: list[float] = []
+        self._ends: dict[str, tuple[float, float]] = {}
 
-    Returns
-    -------
-    mapping of reason to str
-        "error": an interval whose LCA misses the measured loss change by more than
-        `LARGEST_ERROR` of it. "batch": LCA of the training batches that is more than
-        `LARGEST_RATIO` times the loss change of the training text.
-    """
-    found: dict[str, str] = {}
-    totals = np.zeros(2) if totals is None else totals
-    for _, _, path in store.parts()[first:]:
+    def add(self, path: Path) -> None:
+        """Look at the next part."""
         with open_cube(path) as cube:
-            for name, step, error, change in _poor_intervals(cube):
-                found.setdefault(
-                    "error",
-                    f"At update {step} the cells of {name!r} sum to {change + error:.3g} nats, "
-                    f"but the loss changed by {change:.3g}: look at it more often, or record "
-                    '"simpson" with quadrature="adaptive".',
+            axes = cube["lca"].dims[1:]
+            self._batch += cube["lca"].astype("f8").sum(axes).values.tolist()
+            for order, name in enumerate(PROBES):
+                if ESTIMATORS[name][0] not in cube or not len(steps_of(cube, name)):
+                    continue
+                before, loss, error = (
+                    cube[detail_variable(detail, name)].values
+                    for detail in ("loss_before", "loss", "error")
+                )
+                first = self._ends.get(name, (float(before[0]), 0.0))[0]
+                self._ends[name] = first, float(loss[-1])
+                change = loss - before
+                least = np.maximum(np.abs(change), LEAST_CHANGE * np.abs(loss))
+                for place in np.flatnonzero(np.abs(error) > LARGEST_ERROR * least)[:1]:
+                    step = int(steps_of(cube, name)[place])
+                    poor = step, order, name, float(error[place]), float(change[place])
+                    self._poor = poor if self._poor is None else min(self._poor, poor)
+
+    def warnings(self) -> dict[str, str]:
+        """What misleads, each as a sentence.
+
+        Returns
+        -------
+        mapping of reason to str
+            "error": an interval whose LCA misses the measured loss change by more than
+            `LARGEST_ERROR` of it; the first one is told. "batch": LCA of the training batches that
+            sums to more than `LARGEST_RATIO` times the loss change of the training text.
+        """
+        found = {}
+        if self._poor is not None:
+            step, _, name, error, change = self._poor
+            found["error"] = (
+                f"At update {step} the cells of {name!r} sum to {change + error:.3g} nats, but the "
+                f'loss changed by {change:.3g}: look at it more often, or record "simpson" with '
+                'quadrature="adaptive".'
+            )
+        # The exact sum: it must not depend on where parts end.
+        batch = math.fsum(self._batch)
+        for name, (before, after) in self._ends.items():
+            if PROBES[name] == "train" and abs(batch) > LARGEST_RATIO * abs(after - before) > 0:
+                found["batch"] = (
+                    f'"batch" sums to {batch:.3g} nats, but the loss of the training text changed '
+                    f"by {after - before:.3g}: a batch's own gradient counts too much what the "
+                    "update did to it. Compare cells by a probe."
                 )
                 break
-            totals += _batch_and_probe(cube)
-    batch, probe = totals
-    if abs(batch) > LARGEST_RATIO * abs(probe) > 0:
-        found["batch"] = (
-            f"\"batch\" sums to {batch:.3g} nats, but the loss of the training text changed by "
-            f"{probe:.3g}: a batch's own gradient counts too much what the update did to it. "
-            "Compare cells by a probe."
-        )
-    return found
-
-
-def _poor_intervals(cube: xr.Dataset) -> Iterator[tuple[str, int, float, float]]:
-    """(estimator, update, error, loss change) of intervals that miss the change, ascending."""
-    for name in estimators_of(cube):
-        if name not in PROBES:
-            continue
-        loss = cube[detail_variable("loss", name)].values
-        change = loss - cube[detail_variable("loss_before", name)].values
-        error = cube[detail_variable("error", name)].values
-        allowed = LARGEST_ERROR * np.maximum(np.abs(change), LEAST_CHANGE * np.abs(loss))
-        for place in np.flatnonzero(np.abs(error) > allowed):
-            yield name, int(steps_of(cube, name)[place]), float(error[place]), float(change[place])
-
-
-def _batch_and_probe(cube: xr.Dataset) -> np.ndarray:
-    """Sum of the batch's LCA, and the change of the training text's loss; zeros without both."""
-    for name, split in PROBES.items():
-        if split == "train" and ESTIMATORS[name][0] in cube and cube[ESTIMATORS[name][0]].shape[0]:
-            before = cube[detail_variable("loss_before", name)].values[0]
-            after = cube[detail_variable("loss", name)].values[-1]
-            return np.array([np.nansum(cube["lca"].values.astype("f8")), after - before])
-    return np.zeros(2)
+        return found
