@@ -103,6 +103,9 @@ class FolderClaim:
 
     def release(self) -> None:
         """Give the folder back."""
+        if self.held:
+            # Before it is free: whoever waits for it sees that the file is gone, and makes its own.
+            (self.folder / LOCK_NAME).unlink(missing_ok=True)
         self._lock.release()
 
     def _try_writing(self) -> None:

@@ -81,12 +81,7 @@ _NAME = re.compile(r"part-(\d{9})-(\d{9})\.nc")
 
 
 class PartStore:
-    """The folder of parts of one training run.
-
-    Parameters
-    ----------
-    folder : path
-        Created when it is claimed, or when the first part is written.
+    """The folder of parts of one training run, created when it is claimed or first written to.
 
     Attributes
     ----------
@@ -138,8 +133,7 @@ class PartStore:
         Raises
         ------
         CubeError
-            If it cannot be written, or the folder is claimed and does not hold just the updates
-            before: another recording wrote to it then.
+            If it cannot be written, or a claimed folder does not hold just the updates before.
         """
         with nullcontext() if self._claim is None else self._claim.borrowed():
             if self._claim is not None:
@@ -213,7 +207,6 @@ class PartStore:
         self._check_layout(layout, updates)
         self.marks = marks_of_run(self.parts(), updates, run, parameters)
         self._check([part for part in self.parts() if part[1] <= updates], updates)
-        # Only a recording that will go on takes the folder from one that was interrupted.
         self._claim = FolderClaim(self.folder)
         self._claim.take(resuming=updates > 0)
         try:

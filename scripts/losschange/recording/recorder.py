@@ -40,8 +40,7 @@ class Recorder:
     store : PartStore
         Where `flush` writes what was recorded since the last flush.
     device : torch device
-        Where the parameters live. One float32 copy of them is kept there for `batch`, at most
-        three with probes.
+        Where the parameters live, and one float32 copy of them for `batch`, three with probes.
     updates : int
         Updates made before this recorder was attached (0, or those of the checkpoint).
     attributes : mapping
