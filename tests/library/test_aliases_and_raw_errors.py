@@ -391,6 +391,7 @@ dist.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["1", "2"])
 def test_sharded_models_are_refused_in_words(tmp_path, version):
     here = Path(__file__).parents[1]

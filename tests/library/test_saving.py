@@ -108,6 +108,7 @@ def test_two_recordings_do_not_share_a_folder(tmp_path):
         assert cube.sizes["step"] == 2
 
 
+@pytest.mark.slow
 def test_a_folder_is_locked_against_other_processes_and_free_after_their_death(tmp_path):
     program = textwrap.dedent(
         """
