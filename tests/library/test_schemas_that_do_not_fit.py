@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from losschange.recording.heads import check_heads
+from losschange.recording.heads import check_declared_heads
 from losschange.recording.partition import PartitionError, Rule, Schema
 from losschange.schemas import gpt2_schema, llama_schema, transformer_encoder_schema
 from offline_transformers import HEADS, WIDTH, WORDS, import_transformers, make_gpt2
@@ -25,7 +25,7 @@ def make_llama(key_value_heads):
 
 def refuse(model, schema, message):
     with pytest.raises(PartitionError, match=message):
-        check_heads(model, partition_of(model, schema))
+        check_declared_heads(model, partition_of(model, schema))
 
 
 def test_schemas_that_fit_are_taken():
@@ -36,7 +36,7 @@ def test_schemas_that_fit_are_taken():
         (make_llama(2), llama_schema(2, 4, 2)),
         (make_llama(1), llama_schema(2, 4, 1)),
     ):
-        check_heads(model, partition_of(model, schema))
+        check_declared_heads(model, partition_of(model, schema))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from losschange.cube.word_bins import WordBins
 
 from .checks import check_attributes, check_quadrature
 from .following import AttachedRecorder
-from .heads import check_heads
+from .heads import check_declared_heads
 from .measures import FreshGradient, FreshLoss, Loss, ProbeLoss
 from .optimizers import check_optimizers, stepping_optimizer
 from .parameters import check_recordable, fingerprint, trainable_parameters, unwrap_model
@@ -119,7 +119,7 @@ def attach(
     strides = dict(estimators) if isinstance(estimators, Mapping) else dict.fromkeys(estimators, 1)
     store = PartStore(folder)
     partition = partition_parameters(((name, p.shape) for name, p in named), schema)
-    check_heads(model, partition)
+    check_declared_heads(model, partition)
     parameters = [parameter for _, parameter in named]
     recorder = Recorder(
         partition,

@@ -29,7 +29,7 @@ _EQUAL = (
 )
 
 
-def check_heads(model: torch.nn.Module, partition: Partition) -> None:
+def check_declared_heads(model: torch.nn.Module, partition: Partition) -> None:
     """Raise PartitionError, naming the parameter, if its heads cannot be those of the model.
 
     Parameters
