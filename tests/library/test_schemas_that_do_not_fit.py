@@ -68,7 +68,7 @@ def test_a_layer_of_the_encoder_is_not_counted_to_the_decoder():
 
 
 def test_key_heads_that_the_model_does_not_have_are_refused():
-    message = r"(key|value) of .*k_proj\.weight' into 4 heads, but .* says that it has 2"
+    message = r"a head 4 numbers of the query \(.*q_proj\.weight', 4 heads\), but 2 of the key"
     refuse(make_llama(2), llama_schema(2, 4), message)
 
 

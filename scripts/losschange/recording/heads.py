@@ -108,5 +108,7 @@ def _declared(name: str, modules: Mapping[str, torch.nn.Module], component: str)
             for keys in (_QUERY_HEADS, _KEY_HEADS)
         )
         if heads:
-            return key_heads if key_heads and component in _OF_KEY else heads
+            # A configuration may name a number of key heads that its model does not use; keys that
+            # are given the query's number are held against the query's width.
+            return heads | key_heads if component in _OF_KEY else heads
     return set()
