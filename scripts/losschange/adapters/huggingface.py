@@ -61,7 +61,7 @@ class LossChangeCallback(TrainerCallback):
         cannot be measured.
     options
         Of losschange.attach: estimators, details, word_bins, quadrature, simpson_tolerance,
-        attributes.
+        attributes, watchers.
     """
 
     def __init__(

@@ -51,7 +51,8 @@ class LossChangeCallback(Callback):
     tokens : callable (batch) -> int or Tensor, optional
         Number of target tokens of a batch.
     options
-        Of losschange.attach: estimators, details, word_bins, simpson_tolerance, attributes.
+        Of losschange.attach: estimators, details, word_bins, quadrature, simpson_tolerance,
+        attributes, watchers.
     """
 
     def __init__(
