@@ -99,6 +99,7 @@ def test_weights_and_biases_offline_shows_the_sums(tmp_path, monkeypatch):
     cube = recorded(tmp_path, WandbWatcher(run, every=EVERY))
     run.log({"mine": 1.0})
     run.finish()
+    wandb.teardown()  # waits until the process that writes the file has ended
     (path,) = tmp_path.rglob("*.wandb")
     points = {}
     for data in records_of(path.read_bytes()):
