@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from losschange.analysis.summaries import SummaryError, summarise_cube, write_summary
-from losschange.cube.format import CubeError
+from losschange.cube.layout import CubeError
 from running.files import UserError, replace_when_complete, run_script
 
 

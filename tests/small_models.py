@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-from losschange.recording.attachment import AttachedRecorder, attach
+from losschange.recording.attachment import attach
+from losschange.recording.following import AttachedRecorder
 from losschange.recording.partition import Partition, Rule, Schema, partition_parameters
 
 VOCABULARY = 23

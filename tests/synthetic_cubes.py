@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from losschange.cube.estimators import parse_estimator
-from losschange.cube.format import STEPS_PER_CHUNK, Cell, CubeLayout
+from losschange.cube.format import STEPS_PER_CHUNK
+from losschange.cube.layout import Cell, CubeLayout
 from losschange.cube.writer import CubeWriter
 
 LANGUAGES = ("en", "de", "fi", "et")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import xarray as xr
 
-from losschange.cube.format import COMPONENTS
+from losschange.cube.layout import COMPONENTS
 from synthetic_cubes import model_attributes
 
 BINS, BLOCKS, HEADS, LAYERS = 200, 50, 4, 12

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.cube.format import Cell
+from losschange.cube.layout import Cell
 from losschange.recording.allocation import (
     BRANCHES,
     CellSum,

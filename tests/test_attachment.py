@@ -5,7 +5,8 @@ import pytest
 
 from estimator_names import ESTIMATORS, PROBES
 from losschange.cube.estimators import parse_estimator
-from losschange.cube.format import Cell, open_cube
+from losschange.cube.format import open_cube
+from losschange.cube.layout import Cell
 from losschange.cube.parts import PartStore
 from small_models import (
     PROBES as PROBE_LOSSES,

@@ -176,7 +176,7 @@ def test_what_is_not_there_is_told_in_a_sentence(recorded, tmp_path, capsys):
 
 def test_a_damaged_part_is_named(recorded, tmp_path, capsys):
     shutil.copytree(recorded / "state" / "parts", tmp_path / "parts")
-    *_, last = sorted((tmp_path / "parts").iterdir())
+    *_, last = sorted((tmp_path / "parts").glob("part-*"))
     last.write_bytes(last.read_bytes()[:2000])
     status, _, error = show(capsys, tmp_path)
     assert status == 1 and last.name in error and "Traceback" not in error
@@ -185,7 +185,7 @@ def test_a_damaged_part_is_named(recorded, tmp_path, capsys):
 def test_parts_that_vanish_and_appear_while_they_are_read(recorded, tmp_path, monkeypatch):
     folder = tmp_path / "parts"
     shutil.copytree(recorded / "state" / "parts", folder)
-    parts, opened = sorted(folder.iterdir()), []
+    parts, opened = sorted(folder.glob("part-*")), []
 
     def open_and_train_on(path):
         # The training is started again from update 20 as soon as the first part is read.
@@ -205,7 +205,7 @@ def test_parts_that_vanish_and_appear_while_they_are_read(recorded, tmp_path, mo
 
 def test_a_hole_in_the_parts_ends_the_reading(recorded, tmp_path):
     shutil.copytree(recorded / "state" / "parts", tmp_path / "parts")
-    sorted((tmp_path / "parts").iterdir())[1].unlink()
+    sorted((tmp_path / "parts").glob("part-*"))[1].unlink()
     assert read_status(tmp_path).updates == 10
 
 

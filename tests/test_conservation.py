@@ -6,7 +6,8 @@ import torch
 
 from losschange.analysis.conservation import MEASURES, reference_measure
 from losschange.analysis.summaries import open_summary, summarise_cube, write_summary
-from losschange.cube.format import CubeError, open_cube
+from losschange.cube.format import open_cube
+from losschange.cube.layout import CubeError
 from losschange.cube.writer import CubeWriter
 from losschange.recording.attachment import attach
 from losschange.recording.partition import Rule, Schema

@@ -6,18 +6,15 @@ import pytest
 import xarray as xr
 
 from losschange.cube.format import (
-    COMPONENTS,
     SERIES,
     STEPS_PER_CHUNK,
-    Cell,
-    CubeError,
-    CubeLayout,
     details_of,
     estimators_of,
     iterate_blocks,
     layout_of,
     open_cube,
 )
+from losschange.cube.layout import COMPONENTS, Cell, CubeError, CubeLayout
 from losschange.cube.word_bins import bin_words
 from losschange.cube.writer import CubeWriter
 

@@ -9,7 +9,8 @@ import torch
 
 from estimator_names import ESTIMATORS, PROBES
 from losschange.cube.estimators import parse_estimator
-from losschange.cube.format import COMPONENTS, open_cube, steps_of
+from losschange.cube.format import open_cube, steps_of
+from losschange.cube.layout import COMPONENTS
 from losschange.recording.partition import Rule, Schema
 from small_models import PROBES as PROBE_LOSSES
 from small_models import (
@@ -129,7 +130,9 @@ def recorded(request, tmp_path_factory):
     optimizer = make_optimizer(model)
     strides = STRIDES[request.param]
     details = dict.fromkeys(("batch", "fresh", "probe", "simpson"), ("positive", "helped"))
-    recorder = attach_to(model, optimizer, folder / "parts", estimators=strides, details=details)
+    recorder = attach_to(
+        model, optimizer, folder / "parts", estimators=strides, details=details, quadrature="fixed"
+    )
     reference = Reference(model)
     optimizer.register_step_post_hook(lambda *_: reference.path.append(reference.snapshot(model)))
     train(model, optimizer, UPDATES, recorder)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from losschange.cube.format import CubeError, open_cube
+from losschange.cube.format import open_cube
+from losschange.cube.layout import CubeError
 from losschange.cube.parts import PartStore
 from running.models import parse_model
 from tiny_trainings import tiny_training

@@ -8,7 +8,7 @@ from fairseq import options, tasks
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
 import losschange_fairseq  # noqa: F401  (registers the tasks)
-from losschange.cube.format import Cell
+from losschange.cube.layout import Cell
 from losschange.recording.partition import PartitionError, Rule, Schema, partition_parameters
 from objectives import OBJECTIVES
 from running.models import parse_model

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from losschange.cube.assembly import assemble_cube
-from losschange.cube.format import SERIES, STEPS_PER_CHUNK, Cell, CubeError, CubeLayout, open_cube
+from losschange.cube.format import SERIES, STEPS_PER_CHUNK, open_cube
+from losschange.cube.layout import Cell, CubeError, CubeLayout
 from losschange.cube.parts import PartStore, Records
 
 LAYOUT = CubeLayout(

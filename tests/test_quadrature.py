@@ -105,8 +105,9 @@ def test_splitting_brings_simpson_below_its_tolerance(tmp_path):
         optimizer = make_optimizer(model, rate=0.03)
         folder = tmp_path / str(tolerance)
         recorder = attach_to(
-            model, optimizer, folder, estimators={"simpson": 1}, simpson_tolerance=tolerance
-        )
+            model, optimizer, folder, estimators={"simpson": 1}, simpson_tolerance=tolerance,
+            quadrature="adaptive" if tolerance else "fixed",
+        )  # fmt: skip
         train(model, optimizer, 6, recorder)
         recorder.finish(tmp_path / "cube.nc")
         with open_cube(tmp_path / "cube.nc") as cube:

@@ -174,12 +174,12 @@ def test_after_such_an_error_nothing_is_written_under_wrong_numbers(tmp_path):
     model = Mlp()
     recorder = recorder_for(tmp_path)(model)
     parameters = [p.detach() for _, p in named(model)]
-    for value in (float("inf"), 1.0):
+    recorder.before_update(parameters)
+    gradients = [torch.full_like(p, float("inf")) for p in parameters]
+    with pytest.raises(RecordingError, match="update 1: "):
+        recorder.after_update([p + 1 for p in parameters], gradients)
+    with pytest.raises(RecordingError, match="update 1: "):
         recorder.before_update(parameters)
-        gradients = [torch.full_like(p, value) for p in parameters]
-        after = [p + 1 for p in parameters]
-        recorder.after_update(after, gradients)
-        parameters = after
     for _ in range(2):
         with pytest.raises(RecordingError, match="update 1: "):
             recorder.flush()

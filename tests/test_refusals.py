@@ -1,9 +1,12 @@
 """What cannot be recorded is a clear error that names it, and parts already written stay."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from losschange.cube.format import CubeError
+from losschange.cube.folder_claim import LOCK_NAME
+from losschange.cube.layout import CubeError
 from losschange.errors import RecordingError
 from losschange.recording.attachment import attach
 from losschange.recording.partition import PartitionError, Rule, Schema
@@ -61,7 +64,7 @@ def test_what_goes_wrong_in_mid_training_is_named_and_parts_stay(tmp_path, harm,
     recorder = attach_to(model, optimizer, folder, estimators={"probe": 4, "fresh": 1})
     train(model, optimizer, 5, recorder)
     recorder.save()
-    (part,) = folder.iterdir()
+    (part,) = folder.glob("part-*")
     before = part.read_bytes()
     with pytest.raises(RecordingError, match=message):
         train(
@@ -72,7 +75,8 @@ def test_what_goes_wrong_in_mid_training_is_named_and_parts_stay(tmp_path, harm,
             change=lambda update: harm(model, optimizer) if update == 7 else None,
         )
         recorder.finish(tmp_path / "cube.nc")
-    assert list(tmp_path.rglob("*")) == [folder, part] and part.read_bytes() == before
+    assert set(tmp_path.rglob("*")) == {folder, part, folder / LOCK_NAME}
+    assert part.read_bytes() == before
 
 
 def without_output(model):
@@ -115,8 +119,13 @@ def without_output(model):
         ),
         (
             {"schema": transformer_schema(layers=1, heads=2)},
+            PartitionError,
+            r"query of 'layers\.0\.query\.weight' into 2 heads, but .* says that it has 3",
+        ),
+        (
+            {"schema": replace(transformer_schema(1), stacks=("embedding", "encoder", "output"))},
             CubeError,
-            "another model or under another schema: 4 heads with none instead of 3",
+            "another model or under another schema: stacks embedding, decoder, output instead of",
         ),
         ({"updates": 0}, CubeError, "parts holds the parts of another training"),
         ({"updates": 9}, CubeError, "holds the updates up to 5, but 9 were made"),
@@ -146,7 +155,7 @@ def test_parts_of_another_model_are_refused_and_stay(tmp_path):
     recorder = attach_to(model, optimizer, tmp_path)
     train(model, optimizer, 3, recorder)
     recorder.save()
-    (part,) = tmp_path.iterdir()
+    (part,) = tmp_path.glob("part-*")
     before = part.read_bytes()
     other = make_transformer(layers=1, unused=True)
     message = r"part-000000001-000000003\.nc was recorded of another model .*'norm'.* has 0 param"
@@ -173,4 +182,4 @@ def test_the_optimizer_must_hold_what_is_trained_and_nothing_else(tmp_path):
     # A frozen parameter may be left out.
     model.output.weight.requires_grad_(False)
     attach(model, torch.optim.SGD(without_output(model), lr=0.1), **options)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("part-*")) == []

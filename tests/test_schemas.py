@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from losschange.cube.format import Cell
+from losschange.cube.layout import Cell
 from losschange.recording.partition import partition_parameters
 from losschange.schemas import gpt2_schema, llama_schema, transformer_encoder_schema
 from offline_transformers import HEADS, LENGTH, WIDTH, WORDS, import_transformers, make_gpt2

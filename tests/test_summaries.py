@@ -6,7 +6,8 @@ import pytest
 import summarise_cube
 from losschange.analysis.summaries import SummaryError, open_summary
 from losschange.analysis.summaries import summarise_cube as summarise
-from losschange.cube.format import Cell, CubeError, CubeLayout, open_cube
+from losschange.cube.format import open_cube
+from losschange.cube.layout import Cell, CubeError, CubeLayout
 from losschange.cube.writer import CubeWriter
 from running.files import UserError
 from synthetic_cubes import make_layout, model_attributes, write_cube

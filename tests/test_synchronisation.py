@@ -58,7 +58,7 @@ def start(folder, strides, **options):
     ids=["batch", "probe", "all", "all strided"],
 )
 def test_no_update_waits_for_the_device(tmp_path, no_waiting, strides):
-    model, optimizer, recorder = start(tmp_path, strides)
+    model, optimizer, recorder = start(tmp_path, strides, quadrature="fixed")
     with no_waiting():
         train(model, optimizer, range(4, 16), recorder)
     assert recorder.recorder.updates == 15

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from losschange.cube.format import CubeError, open_cube
+from losschange.cube.format import open_cube
+from losschange.cube.layout import CubeError
 from losschange.cube.parts import PartStore
 from losschange.cube.word_bins import bin_words, bins_of
 from losschange.errors import RecordingError

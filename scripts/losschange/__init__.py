@@ -21,7 +21,7 @@ RECORDING_VERSION = 2
 # above for every command, and PyTorch takes seconds to load.
 _PLACES = {
     "AttachedRecorder": "recording.attachment",
-    "CubeError": "cube.format",
+    "CubeError": "cube.layout",
     "PartitionError": "recording.partition",
     "RecordingError": "errors",
     "Rule": "recording.partition",

@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 
 from .analysis.profiles import layer_profile
-from .cube.format import Cell, CubeError
+from .cube.layout import Cell, CubeError
 from .cube.run_status import RunStatus, StatusError, read_status
 from .errors import CheckpointError, RecordingError
 from .recording.partition import PartitionError

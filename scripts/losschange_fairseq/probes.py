@@ -15,7 +15,7 @@ from torch import Tensor
 
 from losschange.cube.estimators import TRAIN, VALID
 from losschange.errors import RecordingError
-from losschange.recording.attachment import trainable_parameters
+from losschange.recording.parameters import trainable_parameters
 from losschange.recording.probe_integrator import Gradients
 from losschange.recording.side_effects import with_parameters, without_side_effects
 

@@ -13,7 +13,7 @@ from fairseq.tasks import TASK_DATACLASS_REGISTRY, TASK_REGISTRY, register_task
 from torch.distributed import get_rank, is_initialized
 
 from losschange.cube.parts import PartStore
-from losschange.recording.attachment import trainable_parameters
+from losschange.recording.parameters import trainable_parameters
 from losschange.recording.partition import partition_parameters
 from losschange.recording.recorder import Recorder
 from objectives import OBJECTIVES, Objective
@@ -130,7 +130,7 @@ class RecordingTask:
         ------
         losschange.recording.partition.PartitionError
             Naming a trainable parameter that the schema of the architecture does not claim.
-        losschange.cube.format.CubeError
+        losschange.cube.layout.CubeError
             If the folder holds the parts of another training, or lacks parts of the updates
             before.
         """

@@ -16,7 +16,7 @@ import torch
 
 from losschange import RECORDING_VERSION
 from losschange.cube.assembly import assemble_cube
-from losschange.cube.format import CubeError
+from losschange.cube.layout import CubeError
 from losschange.errors import RecordingError
 from losschange.recording.partition import PartitionError
 from losschange_fairseq.training import DutyIntervals, ResumableTraining, TrainingError

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from losschange.cube.format import COMPONENTS, Cell
+from losschange.cube.layout import COMPONENTS, Cell
 from losschange.recording.partition import PartitionError, Rule, Schema, partition_parameters
 from losschange.schemas import check_heads, gpt2_schema, schema_for
 from offline_transformers import import_transformers

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from losschange.cube.format import Cell
+from losschange.cube.layout import Cell
 from losschange.recording.partition import PartitionError, partition_parameters
 from losschange.schemas import check_heads, schema_for
 

@@ -4,7 +4,9 @@
     Trainer(..., callbacks=[callback]).train()
 
 Gradients are those of the loss that the Trainer minimises, before they are clipped: its mean over
-all target tokens of an update, in however many batches and processes they came.
+all target tokens of an update, in however many batches and processes they came. Models that divide
+each batch by its own number of targets, such as BART, T5 and Marian, minimise the mean over
+batches.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from losschange.errors import RecordingError
-from losschange.recording.attachment import AttachedRecorder, attach, trainable_parameters
+from losschange.recording.attachment import attach
+from losschange.recording.following import AttachedRecorder
 from losschange.recording.measures import FreshLoss, Loss
+from losschange.recording.parameters import trainable_parameters
 from losschange.recording.partition import Schema
 
 from .gradients import ClippingWatch, gradient_norm
@@ -34,8 +38,9 @@ class LossChangeCallback(TrainerCallback):
 
     The recorder's state is kept in every checkpoint's folder as `losschange.pt`, so training can
     go on with `resume_from_checkpoint` as usual. float32 and bf16 are recorded; fp16 is refused.
-    Of a loss that the model does not compute itself (compute_loss_func, label smoothing) the
-    allocation is recorded, the series `loss` is not.
+    What gradients must be multiplied by is measured. Of a loss that the model does not compute
+    itself (label smoothing, compute_loss_func) it can be if that is a cross entropy of the logits,
+    and the series `loss` is not recorded.
 
     Parameters
     ----------
@@ -51,8 +56,12 @@ class LossChangeCallback(TrainerCallback):
         Loss of a batch newly drawn for that update, in nats per target token.
     valid_loss : str
         Name of the validation loss among the metrics of an evaluation.
+    gradient_scale : float or callable, optional
+        What gradients must be multiplied by to be those of the mean loss, for a loss of which it
+        cannot be measured.
     options
-        Of losschange.attach: estimators, details, word_bins, simpson_tolerance, attributes.
+        Of losschange.attach: estimators, details, word_bins, quadrature, simpson_tolerance,
+        attributes, watchers.
     """
 
     def __init__(
@@ -63,6 +72,7 @@ class LossChangeCallback(TrainerCallback):
         probes: Mapping[str, Mapping[str, Tensor] | Loss] | None = None,
         fresh: FreshLoss | None = None,
         valid_loss: str = "eval_loss",
+        gradient_scale: float | Callable[[], float | Tensor] | None = None,
         **options,
     ):
         self._schema = schema
@@ -72,15 +82,15 @@ class LossChangeCallback(TrainerCallback):
         self._probes = dict(probes or {})
         self._fresh = fresh
         self._valid_loss = valid_loss
+        self._given_scale = gradient_scale
         self._attached: AttachedRecorder | None = None
         self._undo: list[Callable[[], None]] = []
 
     def on_train_begin(self, args, state, control, model=None, optimizer=None, **others):
         self._let_go()
         _refuse(args, model, optimizer)
-        while not _steps_itself(optimizer):
-            optimizer = optimizer.optimizer
-        self._loss = UpdateLoss(model, args.world_size if args.average_tokens_across_devices else 1)
+        self._loss = UpdateLoss(model, args.world_size)
+        self._optimizer = optimizer
         self._undo = [self._loss.remove]
         self._attached = attach(
             model,
@@ -101,7 +111,7 @@ class LossChangeCallback(TrainerCallback):
             self._undo.append(self._clipping.after_every_backward())
 
     def on_pre_optimizer_step(self, args, state, control, **others):
-        series, factor = self._loss.take()
+        series, factor = self._take()
         if self._recording:
             self._scale = self._clipping.undo() * factor
             norm = gradient_norm(self._parameters) * self._scale
@@ -136,9 +146,21 @@ class LossChangeCallback(TrainerCallback):
     def _recording(self) -> bool:
         return self._attached is not None and self._attached.recorder is not None
 
+    def _take(self) -> tuple[dict[str, Tensor], float | Tensor]:
+        """Series of the update, and what its gradients must be multiplied by before clipping."""
+        if self._given_scale is None:
+            return self._loss.take()
+        self._loss.forget()
+        scale = self._given_scale
+        return {}, scale() if callable(scale) else scale
+
     def _close(self) -> None:
         """End the intervals that are open; the model is what the last update made of it."""
-        self._attached.recorder.close([parameter.detach() for parameter in self._parameters])
+        # An evaluation leaves a schedule-free optimizer with averages in place of the parameters.
+        back = getattr(self._optimizer, "train", None)
+        if back is not None:
+            back()
+        self._attached.close()
 
     def _let_go(self) -> None:
         for undo in self._undo:
@@ -168,16 +190,11 @@ def _refuse(args, model, optimizer) -> None:
         )
 
 
-def _steps_itself(optimizer) -> bool:
-    """Whether this is PyTorch's optimizer and not a wrapper around one, such as accelerate's."""
-    return not isinstance(getattr(optimizer, "optimizer", None), torch.optim.Optimizer)
-
-
 def _as_loss(probe, model: torch.nn.Module) -> Loss:
     if callable(probe):
         return probe
     device = next(model.parameters()).device
-    batch = {n: v.to(device) if isinstance(v, Tensor) else v for n, v in probe.items()}
+    batch = {n: v.to(device, copy=True) if isinstance(v, Tensor) else v for n, v in probe.items()}
     return lambda model: model(**batch)["loss"]
 
 

@@ -1,17 +1,25 @@
 """The loss of one update of Hugging Face's Trainer, in nats per target token.
 
-The Trainer divides the summed nats of all batches and processes by the number of labels. Of some
-causal models it counts the first label of every row, which no position predicts: GPT-2 is one. Its
-gradients are then those of the mean over labels, and must be multiplied by labels per target.
+The gradient that the optimizer gets is a weighted sum of the gradients of all target tokens' nats.
+What the weights add up to differs: many models divide by the number of labels in all batches of an
+update, encoder-decoder models by that of each batch alone while the Trainer counts on the former,
+label smoothing is computed by the Trainer, and of some causal models the first label of every row
+is counted though no position predicts it. So nothing is assumed: the weights are measured where
+the gradient passes, and divided out, so that they add up to 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
-from transformers.loss.loss_utils import ForCausalLMLoss
+
+from losschange.errors import RecordingError
+from losschange.recording.side_effects import without_side_effects
+
+from .logit_weights import LogitWeights
 
 
 class UpdateLoss:
@@ -21,15 +29,17 @@ class UpdateLoss:
     ----------
     model : transformers.PreTrainedModel
     workers : int
-        Processes over which the Trainer averages by tokens, 1 where it does not.
+        Processes over which gradients are averaged.
     """
 
     def __init__(self, model: torch.nn.Module, workers: int):
-        causal = getattr(model, "loss_function", None) is ForCausalLMLoss
+        function = getattr(model, "loss_function", None)
         config = getattr(model, "config", None)
+        causal = getattr(function, "__name__", "") == "ForCausalLMLoss"
         self._shifts = causal and not getattr(config, "is_encoder_decoder", False)
         self._workers = workers
         self._paused = False
+        self._divides: bool | None = None  # whether the model divides by the number it is given
         self._clear()
         self._hook = model.register_forward_hook(self._look, with_kwargs=True)
 
@@ -37,15 +47,15 @@ class UpdateLoss:
         """Look no more."""
         self._hook.remove()
 
-    def unseen(self, function):
+    def unseen(self, function: Callable) -> Callable:
         """A function whose own use of the model in training mode is not counted."""
 
         def apart(*arguments):
-            self._paused = True
+            self._paused, before = True, self._paused
             try:
                 return function(*arguments)
             finally:
-                self._paused = False
+                self._paused = before
 
         return apart
 
@@ -57,40 +67,108 @@ class UpdateLoss:
         Returns
         -------
         (series, factor)
-            `loss`, and where the Trainer counts tokens `tokens` and `sample_size`; what gradients
-            must be multiplied by to be those of the mean over target tokens.
+            `loss`, `tokens` and `sample_size`, as far as they can be seen; what gradients must be
+            multiplied by to be those of the mean over target tokens, or, where each batch is
+            divided by its own number of them, of the mean over batches.
+
+        Raises
+        ------
+        RecordingError
+            If the loss that was trained passed neither through the model's own loss nor, as a
+            cross entropy, through its logits.
         """
-        batches, loss, labels, targets = self._batches, self._loss, self._labels, self._targets
+        batches, weight, loss, targets = self._batches, self._weight, self._loss, self._targets
+        seen, expected = self._seen, self._expected
+        for measured in self._logits:
+            share, found = measured.result()
+            weight, targets = weight + share, targets + found
         self._clear()
         if not batches:
             return {}, 1.0
-        if labels is None:
-            return {"loss": loss / batches}, 1.0
+        if seen < expected:
+            raise RecordingError(
+                "the loss that is trained is not the one that the model returns, so it cannot be "
+                "seen what its gradients must be multiplied by; give the callback gradient_scale"
+            )
+        sums = torch.stack([torch.as_tensor(one).double() for one in (weight, loss, targets)])
         if self._workers > 1:
-            sums = torch.stack([loss, targets.to(loss.dtype)])
             torch.distributed.all_reduce(sums)
-            loss, targets = sums
-        factor = labels / targets
-        return {"loss": loss * factor, "tokens": targets, "sample_size": targets}, factor
+            sums[:2] /= self._workers
+        weight, loss, targets = sums
+        factor = 1.0 / weight
+        series = {"tokens": targets, "sample_size": targets}
+        if expected:
+            series["loss"] = loss * factor
+        return series, factor
+
+    def forget(self) -> None:
+        """Begin anew, whatever was seen."""
+        self._clear()
 
     def _clear(self) -> None:
-        self._batches, self._loss, self._labels, self._targets = 0, 0.0, None, 0
+        self._batches, self._expected, self._seen = 0, 0, 0
+        self._weight: Tensor | float = 0.0
+        self._loss: Tensor | float = 0.0
+        self._targets: Tensor | float = 0.0
+        self._logits: list[LogitWeights] = []
 
     def _look(self, module, arguments, options, output) -> None:
         if self._paused or not module.training or not torch.is_grad_enabled():
             return
-        loss = output.get("loss") if isinstance(output, Mapping) else None
-        if loss is None:
-            return
         self._batches += 1
-        self._loss = self._loss + loss.detach()
-        self._labels = options.get("num_items_in_batch")
-        if self._labels is not None:
-            self._targets = self._targets + self._count(options)
+        loss = _loss_of(output, options)
+        if loss is not None and loss.requires_grad:
+            self._expected += 1
+            self._follow_loss(module, arguments, options, loss)
+            return
+        logits = output.get("logits") if isinstance(output, Mapping) else output[0]
+        if isinstance(logits, Tensor) and logits.requires_grad:
+            self._logits.append(LogitWeights(logits))
 
-    def _count(self, options: Mapping[str, Tensor]) -> Tensor:
+    def _follow_loss(self, module, arguments, options, loss: Tensor) -> None:
+        """See by what the trainer multiplies a loss of the model."""
+        labels = options.get("num_items_in_batch")
+        targets = self._count(options)
+        share: Tensor | float = 1.0
+        if labels is not None and targets is not None and self._divided(module, arguments, options):
+            share = targets / labels
+        self._targets = self._targets + (0 if targets is None else targets)
+        value = loss.detach().clone()
+
+        def arrived(gradient: Tensor) -> None:
+            self._seen += 1
+            self._weight = self._weight + gradient.detach() * share
+            self._loss = self._loss + gradient.detach() * value
+
+        # Before the trainer multiplies it: its hook gets the derivative by this very number.
+        loss.register_hook(arrived)
+
+    def _divided(self, module, arguments, options: Mapping[str, object]) -> bool:
+        """Whether the model's loss shrinks with the number of labels that it is given.
+
+        Tried out once, with the first batch that has a target.
+        """
+        if self._divides is None:
+            losses = []
+            for times in (1, 2):
+                changed = {**options, "num_items_in_batch": options["num_items_in_batch"] * times}
+                with without_side_effects(module), torch.no_grad():
+                    losses.append(float(_loss_of(module.forward(*arguments, **changed), options)))
+            if losses[0] == 0 or not math.isfinite(losses[0]):
+                return True  # a batch without any target, which tells nothing
+            self._divides = abs(losses[0] - losses[1]) > 0.1 * abs(losses[0])
+        return self._divides
+
+    def _count(self, options: Mapping[str, Tensor]) -> Tensor | None:
         """Labels of a batch that the model predicts."""
         labels = options.get("shift_labels")
-        if labels is None:
+        if labels is None and options.get("labels") is not None:
             labels = options["labels"][..., 1:] if self._shifts else options["labels"]
-        return labels.ne(-100).sum()
+        return None if labels is None else labels.ne(-100).sum()
+
+
+def _loss_of(output: Mapping | Sequence, options: Mapping[str, object]) -> Tensor | None:
+    """The loss among what a model returns, if it was given labels."""
+    if isinstance(output, Mapping):
+        return output.get("loss")
+    return output[0] if options.get("labels") is not None else None

@@ -18,8 +18,10 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor
 
 from losschange.errors import RecordingError
-from losschange.recording.attachment import AttachedRecorder, attach, trainable_parameters
+from losschange.recording.attachment import attach
+from losschange.recording.following import AttachedRecorder
 from losschange.recording.measures import FreshLoss, Loss
+from losschange.recording.parameters import trainable_parameters
 from losschange.recording.partition import Schema
 
 from .gradients import ClippingWatch, gradient_norm
@@ -49,7 +51,8 @@ class LossChangeCallback(Callback):
     tokens : callable (batch) -> int or Tensor, optional
         Number of target tokens of a batch.
     options
-        Of losschange.attach: estimators, details, word_bins, simpson_tolerance, attributes.
+        Of losschange.attach: estimators, details, word_bins, quadrature, simpson_tolerance,
+        attributes, watchers.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import xarray as xr
 
-from losschange.cube.format import NO_HEAD
+from losschange.cube.layout import NO_HEAD
 
 INNER_STACKS = ("encoder", "decoder")
 LAYER_COMPONENTS = ("key", "query", "value", "out", "W1", "W2")

@@ -13,7 +13,8 @@ import numpy as np
 import xarray as xr
 
 from losschange.cube.estimators import parse_estimator
-from losschange.cube.format import CubeError, CubeLayout, iterate_blocks, steps_of
+from losschange.cube.format import iterate_blocks, steps_of
+from losschange.cube.layout import CubeError, CubeLayout
 
 WINDOW_STEPS = 1000
 MAXIMUM_POINTS = 500

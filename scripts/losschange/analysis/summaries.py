@@ -13,13 +13,8 @@ import numpy as np
 import xarray as xr
 
 from losschange.cube.estimators import parse_estimator
-from losschange.cube.format import (
-    CubeError,
-    CubeLayout,
-    estimators_of,
-    layout_of,
-    open_cube,
-)
+from losschange.cube.format import estimators_of, layout_of, open_cube
+from losschange.cube.layout import CubeError, CubeLayout
 
 from .conservation import add_conservation, add_losses, measures_of
 from .streaming import UNIT_CONVENTIONS, Plan, StreamedEstimator, plan_for, stream_estimator

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from losschange.cube.format import CubeError, CubeLayout, layout_difference, layout_of, open_cube
+from losschange.cube.format import layout_of, open_cube
+from losschange.cube.layout import CubeError, CubeLayout, layout_difference
 from losschange.cube.parts import PartStore
 from losschange.cube.writer import CubeWriter
 from losschange.errors import CheckpointError

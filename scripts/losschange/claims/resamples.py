@@ -14,7 +14,7 @@ import xarray as xr
 
 from losschange.analysis.profiles import INNER_STACKS
 from losschange.analysis.resampling import local_draw
-from losschange.cube.format import NO_HEAD
+from losschange.cube.layout import NO_HEAD
 
 SEGMENTS = 50  # of curves that are compared between trainings of unequal length
 

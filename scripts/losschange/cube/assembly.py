@@ -12,15 +12,14 @@ from .estimators import parse_estimator
 from .format import (
     SERIES,
     STEPS_PER_CHUNK,
-    CubeError,
     detail_variable,
     details_of,
     estimators_of,
-    layout_difference,
     layout_of,
     open_cube,
     steps_of,
 )
+from .layout import CubeError, layout_difference
 from .parts import PartStore, read_records
 from .word_bins import bins_of
 from .writer import CubeWriter

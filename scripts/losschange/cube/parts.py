@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,20 +18,19 @@ import numpy as np
 import xarray as xr
 
 from .estimators import parse_estimator
+from .folder_claim import FolderClaim, marks_of_run
 from .format import (
     CELL_AXES,
     DETAILS,
     SERIES,
-    CubeError,
-    CubeLayout,
     detail_variable,
     details_of,
     estimators_of,
-    layout_difference,
     layout_of,
     open_cube,
     steps_of,
 )
+from .layout import CubeError, CubeLayout, layout_difference
 from .word_bins import WordBins, bins_of
 from .writer import CubeWriter
 
@@ -79,16 +79,19 @@ _NAME = re.compile(r"part-(\d{9})-(\d{9})\.nc")
 
 
 class PartStore:
-    """The folder of parts of one training run.
+    """The folder of parts of one training run, created when it is claimed or first written to.
 
-    Parameters
+    Attributes
     ----------
-    folder : path
-        Created when the first part is written.
+    marks : dict
+        Attributes of the parts that are not the cube's: "run", which recording they belong to,
+        and "parameters", a fingerprint of the model at their end.
     """
 
     def __init__(self, folder: str | os.PathLike[str]):
         self.folder = Path(folder)
+        self.marks: dict[str, str] = {}
+        self._claim: FolderClaim | None = None
 
     def parts(self) -> list[tuple[int, int, Path]]:
         """(first update, last update, path) of every complete part, ascending."""
@@ -124,14 +127,25 @@ class PartStore:
         valid_losses : list of (update, nats)
         attributes : mapping
         word_bins : WordBins, optional
+
+        Raises
+        ------
+        CubeError
+            If it cannot be written, or a claimed folder does not hold just the updates before.
         """
+        with nullcontext() if self._claim is None else self._claim.borrowed():
+            if self._claim is not None:
+                self.check_complete(first - 1)
+            return self._write(first, layout, series, records, valid_losses, attributes, word_bins)
+
+    def _write(self, first, layout, series, records, valid_losses, attributes, word_bins) -> Path:
         steps = np.arange(first, first + len(records["batch"].values))
         path = self.path(steps[0], steps[-1])
         with CubeWriter(
             path,
             layout,
             steps,
-            attributes,
+            {**attributes, **self.marks},
             {name: found.steps for name, found in records.items()},
             valid_losses,
             {name: tuple(found.details) for name, found in records.items()},
@@ -169,7 +183,45 @@ class PartStore:
             name: join_records([old, records[name]]) if name in records else old
             for name, old in held.items()
         }
-        self.write(first, layout, series, joined, valid_losses, attributes, word_bins)
+        self._write(first, layout, series, joined, valid_losses, attributes, word_bins)
+
+    def claim(
+        self, layout: CubeLayout, updates: int, run: str | None = None, parameters: str = ""
+    ) -> None:
+        """Take the folder for one recording, from update `updates` + 1 on; drops what is later.
+
+        Parameters
+        ----------
+        layout : CubeLayout
+        updates : int
+        run, parameters : str
+            As `marks_of_run` takes them.
+
+        Raises
+        ------
+        CubeError
+            As `begin`, `marks_of_run` and `FolderClaim.take` do.
+        """
+        self._check_layout(layout, updates)
+        self.marks = marks_of_run(self.parts(), updates, run, parameters)
+        self._check([part for part in self.parts() if part[1] <= updates], updates)
+        self._claim = FolderClaim(self.folder)
+        self._claim.take(resuming=updates > 0)
+        try:
+            self.drop_after(updates)
+        except BaseException:
+            self._claim.release()
+            raise
+
+    def release(self) -> None:
+        """Give a claimed folder back; it is claimed again for as long as a part is written."""
+        if self._claim is not None and self._claim.held:
+            self._claim.release()
+
+    def check_held(self) -> None:
+        """Raise CubeError if a later recording has taken the folder over."""
+        if self._claim is not None:
+            self._claim.check()
 
     def begin(self, layout: CubeLayout, updates: int) -> None:
         """Make ready to record a model from update `updates` + 1 on; drops what is later.
@@ -180,6 +232,10 @@ class PartStore:
             If the folder holds parts of another training, model or schema, or lacks parts of the
             updates before.
         """
+        self._check_layout(layout, updates)
+        self.drop_after(updates)
+
+    def _check_layout(self, layout: CubeLayout, updates: int) -> None:
         parts = self.parts()
         if parts and not updates:
             raise CubeError(
@@ -194,7 +250,6 @@ class PartStore:
                     f"{path} was recorded of another model or under another schema: "
                     f"{difference}. Give an empty folder"
                 )
-        self.drop_after(updates)
 
     def last_record(self, estimator: str) -> int:
         """Update of an estimator's newest record, 0 if there is none."""

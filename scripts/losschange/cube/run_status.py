@@ -16,17 +16,8 @@ import numpy as np
 import xarray as xr
 
 from .estimators import parse_estimator
-from .format import (
-    Cell,
-    CubeError,
-    CubeLayout,
-    detail_variable,
-    estimators_of,
-    iterate_blocks,
-    layout_of,
-    open_cube,
-    steps_of,
-)
+from .format import detail_variable, estimators_of, iterate_blocks, layout_of, open_cube, steps_of
+from .layout import Cell, CubeError, CubeLayout
 from .parts import PartStore
 
 LOSS_WINDOW = 100

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from .format import CubeError
+from .layout import CubeError
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
 import netCDF4
 import numpy as np
@@ -19,11 +21,13 @@ from .format import (
     NATS,
     SERIES,
     STEPS_PER_CHUNK,
-    CubeError,
-    CubeLayout,
     detail_variable,
 )
+from .layout import CubeError, CubeLayout
 from .word_bins import WordBins
+
+# Tries to close a file that cannot be written.
+MOST_CLOSES = 20
 
 
 class CubeWriter:
@@ -76,18 +80,18 @@ class CubeWriter:
         self.word_bins = word_bins
         if np.any(np.diff(self.steps) <= 0):
             raise CubeError(f"{self.path}: the steps of a cube must ascend")
+        self._file: netCDF4.Dataset | None = None
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
 
     def __enter__(self) -> CubeWriter:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = netCDF4.Dataset(self._temporary, "w", format="NETCDF4")
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = netCDF4.Dataset(self._temporary, "w", format="NETCDF4")
             self._write_static()
             self._write_word_bins()
             self._create_variables()
-        except BaseException:
-            self._abandon()
-            raise
+        except BaseException as failure:
+            self._give_up(failure)
         return self
 
     def write(
@@ -132,21 +136,39 @@ class CubeWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None:
-            self._abandon()
-            return
         try:
+            if error is not None:
+                raise error
             self._file.close()
+            _reach_the_disk(self._temporary)
             os.replace(self._temporary, self.path)
-        except BaseException:
-            self._temporary.unlink(missing_ok=True)
-            raise
+        except BaseException as failure:
+            self._give_up(failure)
+
+    def _give_up(self, failure: BaseException) -> NoReturn:
+        """Remove the unfinished file and raise the failure, that of the disk as a sentence."""
+        self._abandon()
+        # netCDF4 raises RuntimeError("NetCDF: HDF error") when the disk is full.
+        if not isinstance(failure, OSError) and type(failure) is not RuntimeError:
+            raise failure
+        raise CubeError(
+            f"{self.path} could not be written ({failure}); is there room for it, and may you "
+            "write there? What was to be written is kept: try again"
+        ) from failure
 
     def _abandon(self) -> None:
-        try:
-            self._file.close()
-        finally:
-            self._temporary.unlink(missing_ok=True)
+        """Close and remove the unfinished file, even where closing fails for want of room."""
+        tries = 0
+        while self._file is not None and self._file.isopen() and tries < MOST_CLOSES:
+            tries += 1
+            try:
+                self._file.close()
+            except RuntimeError:
+                # The library keeps the file open, and a file that is open holds its room on the
+                # disk after it was removed. What it still wants to write goes nowhere instead; it
+                # may take several tries until it has forgotten all of it.
+                _lead_nowhere(self._temporary)
+        self._temporary.unlink(missing_ok=True)
 
     def _write_static(self) -> None:
         out = self._file
@@ -266,3 +288,25 @@ class CubeWriter:
         variable[:] = np.array(words, dtype=f"S{width}").view("S1").reshape(len(words), width)
         if encoded:
             variable._Encoding = "utf-8"
+
+
+def _reach_the_disk(path: Path) -> None:
+    """Wait until a file is on the disk, so that a crash of the machine does not empty it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lead_nowhere(path: Path) -> None:
+    """Make this process's open descriptors of a file write to /dev/null from now on."""
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.is_dir():
+        return
+    for link in list(descriptors.iterdir()):
+        with suppress(OSError):
+            if os.path.samefile(link, path):
+                nowhere = os.open(os.devnull, os.O_RDWR)
+                os.dup2(nowhere, int(link.name))
+                os.close(nowhere)

@@ -11,143 +11,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from losschange.cube.assembly import assemble_cube
 from losschange.cube.estimators import TRAIN
 from losschange.cube.parts import PartStore
 from losschange.cube.word_bins import WordBins
-from losschange.errors import RecordingError
 
+from .checks import check_attributes, check_quadrature
+from .following import AttachedRecorder
+from .heads import check_declared_heads
 from .measures import FreshGradient, FreshLoss, Loss, ProbeLoss
+from .optimizers import check_optimizers, stepping_optimizer
+from .parameters import check_recordable, fingerprint, trainable_parameters, unwrap_model
 from .partition import Schema, partition_parameters
 from .recorder import Recorder
-
-
-class AttachedRecorder:
-    """A recorder that follows an optimizer; made by `attach`.
-
-    Attributes
-    ----------
-    recorder : Recorder or None
-        None in a data-parallel process that does not write.
-    """
-
-    def __init__(self, model, optimizer, recorder: Recorder | None, gradient_scale):
-        self.recorder = recorder
-        self._optimizer = optimizer
-        self._gradient_scale = gradient_scale
-        self._series: dict[str, float | Tensor] = {}
-        if recorder is None:
-            self._named, self._hooks = [], []
-            return
-        self._named = trainable_parameters(model)
-        self._trained = {id(parameter) for _, parameter in self._named}
-        self._known = {id(parameter) for parameter in _parameters_of(optimizer)}
-        self._hooks = [
-            optimizer.register_step_pre_hook(self._before),
-            optimizer.register_step_post_hook(self._after),
-        ]
-
-    def describe(self, **series: float | Tensor) -> None:
-        """Numbers of the update about to be made, such as loss and tokens.
-
-        Names are those of losschange.cube.format.SERIES; the learning rate is added by itself.
-        Tensors stay on their device until the next `save`.
-        """
-        self._series |= {
-            name: value.detach() if isinstance(value, Tensor) else value
-            for name, value in series.items()
-        }
-
-    def add_valid_loss(self, loss: float) -> None:
-        """Add a validation loss, nats per target token, measured after the last update."""
-        if self.recorder is not None:
-            self.recorder.add_valid_loss(loss)
-
-    def save(self) -> dict:
-        """Write what was recorded so far; call it with every checkpoint.
-
-        Returns
-        -------
-        dict
-            State to keep in the checkpoint and to give to `attach` when training goes on.
-        """
-        if self.recorder is None:
-            return {}
-        self.recorder.flush()
-        return self.recorder.state_dict()
-
-    def finish(
-        self, cube: str | os.PathLike, attributes: Mapping[str, object] | None = None
-    ) -> None:
-        """End the recording, let go of the optimizer, and write the cube.
-
-        Parameters
-        ----------
-        cube : path
-        attributes : mapping, optional
-            Further global attributes of the cube.
-        """
-        self.detach()
-        if self.recorder is None:
-            return
-        self.recorder.close([parameter for _, parameter in self._named])
-        self.recorder.flush()
-        about = {**self.recorder.attributes, **(attributes or {})}
-        assemble_cube(self.recorder.store, cube, self.recorder.updates, about)
-
-    def detach(self) -> None:
-        """Let go of the optimizer; what was recorded stays."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
-
-    def _before(self, optimizer, arguments, options) -> None:
-        self._check_parameters()
-        self.recorder.before_update([parameter for _, parameter in self._named])
-
-    def _after(self, optimizer, arguments, options) -> None:
-        scale = self._gradient_scale
-        self.recorder.after_update(
-            [parameter for _, parameter in self._named],
-            [parameter.grad for _, parameter in self._named],
-            scale() if callable(scale) else scale,
-        )
-        rate = optimizer.param_groups[0]["lr"]
-        self.recorder.describe_update(**{"lr": rate, **self._series})
-        self._series = {}
-
-    def _check_parameters(self) -> None:
-        """Raise RecordingError if what is trained is no longer what the recorder was made for."""
-        update = self.recorder.updates + 1
-        held = _parameters_of(self._optimizer)
-        for position, parameter in enumerate(held):
-            if id(parameter) not in self._known:
-                raise RecordingError(
-                    f"update {update}: the optimizer was given a parameter of shape "
-                    f"{tuple(parameter.shape)} (number {position}) in mid-training; attach a new "
-                    "recorder to a new folder when parameters come or go"
-                )
-            if parameter.requires_grad and id(parameter) not in self._trained:
-                raise RecordingError(
-                    f"update {update}: a parameter of shape {tuple(parameter.shape)} (number "
-                    f"{position} of the optimizer), frozen before, is trained now; attach a new "
-                    "recorder to a new folder when parameters come or go"
-                )
-        for name, parameter in self._named:
-            if not parameter.requires_grad:
-                raise RecordingError(
-                    f"update {update}: {name!r} was frozen in mid-training; attach a new recorder "
-                    "to a new folder when parameters come or go"
-                )
+from .watching import Watcher
 
 
 def attach(
     model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Any,
     schema: Schema,
     folder: str | os.PathLike,
     estimators: Mapping[str, int] | Iterable[str] = ("batch",),
@@ -155,21 +41,26 @@ def attach(
     fresh: FreshLoss | Mapping[str, FreshLoss] | None = None,
     details: Mapping[str, Sequence[str]] | None = None,
     word_bins: WordBins | None = None,
+    quadrature: str = "adaptive",
     simpson_tolerance: float | None = None,
     updates: int = 0,
     state: Mapping[str, Mapping] | None = None,
     attributes: Mapping[str, object] | None = None,
     gradient_scale: float | Callable[[], float | Tensor] = 1.0,
+    watchers: Sequence[Watcher] = (),
 ) -> AttachedRecorder:
     """Record every step of an optimizer from now on.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Its trainable parameters are recorded, tied ones once. With data parallelism, the wrapped
-        module or the wrapper: only the process of rank 0 records.
-    optimizer : torch.optim.Optimizer
-        Moves float32 parameters of the model.
+        Its trainable parameters are recorded, tied ones once; all float32 and on one device. The
+        module itself, or torch.compile's or DistributedDataParallel's wrapper of it: with data
+        parallelism, only the process of rank 0 records.
+    optimizer : torch.optim.Optimizer, or a sequence of them
+        Moves the parameters with one gradient a step. Anything with `step` and `param_groups`
+        will do, and accelerate's wrapper. Several, such as Muon for matrices and AdamW for the
+        rest, step one after the other for the same loss; together they make an update.
     schema : Schema
         Which parameter belongs to which cell.
     folder : path
@@ -185,33 +76,48 @@ def attach(
     details : mapping of estimator to sequence of str
         Some of "positive", "helped", "vocabulary".
     word_bins : WordBins, optional
+    quadrature : {"adaptive", "fixed"}
+        Whether intervals are split for Simpson's rule until its error is small: at most 1 % of the
+        interval's loss change, or `simpson_tolerance`.
     simpson_tolerance : float, optional
-        Nats: intervals are split for Simpson's rule until their error is at most this.
+        Nats.
     updates : int
         Updates made before (those of the checkpoint that training goes on from).
     state : mapping, optional
         What `AttachedRecorder.save` returned at that checkpoint.
     attributes : mapping, optional
-        Global attributes of the cube, such as {"model": ..., "objective": ...}.
+        Global attributes of the cube, texts or numbers, such as {"model": ..., "objective": ...}.
     gradient_scale : float or callable
-        What gradients must be multiplied by to be those of the mean loss, if it is not 1.
+        What gradients must be multiplied by to be those of the mean loss, if it is not 1; a
+        function is called when the optimizer is given them. GradScaler's factor is not part of it.
+    watchers : sequence of Watcher
+        Shown sums per layer and component while the training runs, such as those of
+        losschange.adapters.tensorboard and losschange.adapters.weights_and_biases.
 
     Raises
     ------
     RecordingError
-        If a trainable parameter is not float32, the optimizer does not hold it or holds one that
-        the model does not have, or an estimator is unknown or lacks its probe.
+        If a trainable parameter is not float32 or is sharded, no optimizer holds it or one holds
+        what the model does not have, an optimizer needs several gradients a step, an estimator is
+        unknown or lacks its probe, or an attribute is no text or number.
     CubeError
-        If the folder holds another training, model or schema.
+        If the folder holds another training, model or schema, another recording writes to it, or
+        nothing can be written there.
     PartitionError
-        Naming a parameter that the schema does not claim, or claims twice.
+        Naming a parameter that the schema does not claim, or claims twice, or whose heads are not
+        those of the model.
     """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        model = getattr(model, "module", model)
-        if torch.distributed.get_rank() != 0:
-            return AttachedRecorder(model, optimizer, None, gradient_scale)
+    optimizers = [*optimizer] if isinstance(optimizer, list | tuple) else [optimizer]
+    optimizers = [stepping_optimizer(one) for one in optimizers]
+    model = unwrap_model(model)
     named = trainable_parameters(model)
-    _check_optimizer(named, optimizer)
+    check_recordable(model, named)
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if distributed and torch.distributed.get_rank() != 0:
+        return AttachedRecorder(named, optimizers, None, gradient_scale)
+    check_optimizers(named, optimizers)
+    check_attributes(attributes or {})
+    tolerance = check_quadrature(quadrature, simpson_tolerance)
     strides = dict(estimators) if isinstance(estimators, Mapping) else dict.fromkeys(estimators, 1)
     if fresh is None or isinstance(fresh, Mapping):
         fresh_losses = dict(fresh or {})
@@ -219,6 +125,7 @@ def attach(
         fresh_losses = {TRAIN: fresh}
     store = PartStore(folder)
     partition = partition_parameters(((name, p.shape) for name, p in named), schema)
+    check_declared_heads(model, partition)
     parameters = [parameter for _, parameter in named]
     recorder = Recorder(
         partition,
@@ -231,39 +138,15 @@ def attach(
         {text: FreshGradient(model, parameters, loss) for text, loss in fresh_losses.items()},
         details,
         word_bins,
-        simpson_tolerance,
+        tolerance,
     )
-    # Last, for it drops parts: nothing is lost when something above is refused.
-    store.begin(partition.layout, updates)
-    recorder.load_state_dict(state or {})
-    return AttachedRecorder(model, optimizer, recorder, gradient_scale)
-
-
-def trainable_parameters(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
-    """Names and parameters that require a gradient, tied ones once."""
-    return [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-
-
-def _parameters_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
-def _check_optimizer(named, optimizer: torch.optim.Optimizer) -> None:
-    held = {id(parameter): parameter for parameter in _parameters_of(optimizer)}
-    for name, parameter in named:
-        if parameter.dtype != torch.float32:
-            raise RecordingError(
-                f"{name!r} is {parameter.dtype}, whose steps are rounded away; train float32 "
-                "parameters, with torch.autocast for speed"
-            )
-        if held.pop(id(parameter), None) is None:
-            raise RecordingError(
-                f"the optimizer does not hold the trainable parameter {name!r}; give it to the "
-                "optimizer, or freeze it with requires_grad_(False)"
-            )
-    for parameter in held.values():
-        if parameter.requires_grad:
-            raise RecordingError(
-                f"the optimizer moves a parameter of shape {tuple(parameter.shape)} that the "
-                "model does not have; attach the recorder to the whole model"
-            )
+    attached = AttachedRecorder(named, optimizers, recorder, gradient_scale, watchers)
+    try:
+        # Last, for it drops parts: nothing is lost when something above is refused.
+        run = ((state or {}).get("run") or {}).get("id")
+        store.claim(partition.layout, updates, run, fingerprint(parameters))
+        recorder.load_state_dict(state or {})
+    except BaseException:
+        attached.detach()
+        raise
+    return attached

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+from torch import Tensor
 
 from losschange.cube.estimators import EstimatorError, parse_estimator
+from losschange.cube.format import SERIES
 from losschange.cube.parts import Records
 from losschange.cube.word_bins import WordBins
 from losschange.errors import RecordingError
@@ -78,6 +80,66 @@ def check_word_bins(
             )
 
 
+def check_attributes(attributes: Mapping[str, object]) -> None:
+    """Raise RecordingError unless global attributes of a cube are texts or numbers."""
+    for name, value in attributes.items():
+        numbers = value.dtype.kind in "iuf" if isinstance(value, np.ndarray | np.generic) else None
+        if isinstance(value, list | tuple):
+            numbers = bool(value) and all(type(one) in (int, float) for one in value)
+        if numbers is None:
+            numbers = isinstance(value, str) or type(value) in (int, float)
+        if not isinstance(name, str) or not name or not numbers:
+            raise RecordingError(
+                f"the attribute {name!r} is {value!r}, of type {type(value).__name__}; a cube "
+                "keeps texts and numbers: give str(...) of it, or leave it out"
+            )
+        if name in ("Conventions", "cube_format"):
+            raise RecordingError(f"the attribute {name!r} is the cube's own; use another name")
+
+
+def check_series(series: Mapping[str, object]) -> dict[str, float | Tensor]:
+    """Copies of the numbers of an update.
+
+    A tensor that the loop goes on writing to, such as a running sum, must not change what was
+    recorded.
+
+    Raises
+    ------
+    RecordingError
+        If a name is not in losschange.cube.format.SERIES or a value is not one number.
+    """
+    copies: dict[str, float | Tensor] = {}
+    for name, value in series.items():
+        _refuse_unknown("series", name, SERIES)
+        if isinstance(value, Tensor):
+            if value.numel() != 1:
+                raise RecordingError(
+                    f"the series {name!r} was given a tensor of shape {tuple(value.shape)}; "
+                    "it takes one number per update"
+                )
+            copies[name] = value.detach().clone()
+            continue
+        try:
+            copies[name] = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            raise RecordingError(
+                f"the series {name!r} was given {value!r}; it takes one number per update"
+            ) from None
+    return copies
+
+
+def check_quadrature(quadrature: str, tolerance: float | None) -> float | str | None:
+    """What ProbeIntegrator takes as tolerance; RecordingError if it is no sensible choice."""
+    _refuse_unknown("quadrature", quadrature, ("adaptive", "fixed"))
+    if tolerance is None:
+        return "adaptive" if quadrature == "adaptive" else None
+    if quadrature == "fixed":
+        raise RecordingError('simpson_tolerance needs quadrature="adaptive"')
+    if not tolerance > 0:
+        raise RecordingError(f"simpson_tolerance is {tolerance!r}; it must be above 0 nats")
+    return float(tolerance)
+
+
 def check_finite(records: Mapping[str, Records], partition: Partition) -> None:
     """Raise RecordingError if a record holds a value that is not finite, naming update and cell.
 
@@ -101,6 +163,20 @@ def check_finite(records: Mapping[str, Records], partition: Partition) -> None:
         )
 
 
+def check_gradients(partition: Partition, gradients: Sequence[Tensor | None], update: int) -> None:
+    """Raise RecordingError unless there is a gradient, or None, of each parameter's shape."""
+    if len(gradients) != len(partition.shapes):
+        raise RecordingError(
+            f"update {update}: {len(gradients)} gradients of {len(partition.shapes)} parameters"
+        )
+    for name, expected, gradient in zip(partition.names, partition.shapes, gradients, strict=True):
+        if gradient is not None and gradient.shape != expected:
+            raise RecordingError(
+                f"update {update}: the gradient of {name!r} has shape {tuple(gradient.shape)}, "
+                f"expected {expected}"
+            )
+
+
 def check_shapes(partition: Partition, shapes: Sequence[tuple[int, ...]], update: int) -> None:
     """Raise RecordingError unless the parameters handed over are those of the partition."""
     if len(shapes) != len(partition.shapes):
@@ -113,3 +189,8 @@ def check_shapes(partition: Partition, shapes: Sequence[tuple[int, ...]], update
             raise RecordingError(
                 f"update {update}: {name!r} has shape {found}, expected {expected}"
             )
+
+
+def _refuse_unknown(what: str, name: str, allowed: Collection[str]) -> None:
+    if name not in allowed:
+        raise RecordingError(f"unknown {what} {name!r}; allowed: {', '.join(allowed)}")

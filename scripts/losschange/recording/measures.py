@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from losschange.errors import RecordingError
+
 from .probe_integrator import Gradients
 from .side_effects import with_parameters, without_side_effects
 
@@ -23,11 +25,21 @@ class ProbeLoss:
         self._model, self._parameters, self._loss = model, list(parameters), loss
 
     def __call__(self, at: Sequence[Tensor] | None = None) -> tuple[Tensor, Gradients]:
-        """Loss (nats per target token) and gradients, without dropout."""
+        """Loss (nats per target token) and gradients, without dropout.
+
+        Raises
+        ------
+        RecordingError
+            If it is not one number that depends on the model's trained parameters, or measuring it
+            changed one of them.
+        """
         with with_parameters(self._parameters, at), without_side_effects(self._model):
+            versions = [parameter._version for parameter in self._parameters]
             loss = self._loss(self._model)
-            gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
-        return loss.detach(), gradients
+            gradients = _gradients("a probe's loss", loss, self._parameters)
+            _refuse_moved(self._parameters, versions)
+        # A copy: the loss may be a tensor that its function writes to again.
+        return loss.detach().reshape(()).clone(), gradients
 
 
 class FreshGradient:
@@ -37,7 +49,42 @@ class FreshGradient:
         self._model, self._parameters, self._loss = model, list(parameters), loss
 
     def __call__(self, update: int) -> Gradients:
-        """Gradients at the model's present parameters; the update's number seeds the dropout."""
+        """Gradients at the model's present parameters; the update's number seeds the dropout.
+
+        Raises
+        ------
+        RecordingError
+            As `ProbeLoss` does.
+        """
         with without_side_effects(self._model, training=True, seed=update):
+            versions = [parameter._version for parameter in self._parameters]
             loss = self._loss(self._model, update)
-            return torch.autograd.grad(loss, self._parameters, allow_unused=True)
+            gradients = _gradients("the loss of a fresh batch", loss, self._parameters)
+            _refuse_moved(self._parameters, versions)
+        return gradients
+
+
+def _gradients(what: str, loss: Tensor, parameters: Sequence[Tensor]) -> Gradients:
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        found = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
+        raise RecordingError(
+            f"{what} is {found}; it must be one number, the mean over all target tokens in nats"
+        )
+    gradients: Gradients = [None]
+    if loss.requires_grad:
+        gradients = torch.autograd.grad(loss.reshape(()), parameters, allow_unused=True)
+    if all(gradient is None for gradient in gradients):
+        raise RecordingError(
+            f"{what} does not depend on any trained parameter of the model; compute it with the "
+            "model that the function is given, and without torch.no_grad()"
+        )
+    return [g.to_dense() if g is not None and g.is_sparse else g for g in gradients]
+
+
+def _refuse_moved(parameters: Sequence[Tensor], versions: Sequence[int]) -> None:
+    for parameter, version in zip(parameters, versions, strict=True):
+        if parameter._version != version:
+            raise RecordingError(
+                f"measuring a probe changed a parameter of shape {tuple(parameter.shape)}; a "
+                "function that measures a loss must leave the model as it is"
+            )

@@ -57,6 +57,26 @@ class MovementCheck:
         self._expected = self._before.sub_(step)
         self._count += 1
 
+    def check_still(self, parameters: Tensor, update: int) -> None:
+        """Raise RecordingError unless the row of theta (length,) is that after the last update.
+
+        Parameters
+        ----------
+        parameters : Tensor
+        update : int
+            Number of the last update.
+        """
+        if self._expected is None:
+            return
+        difference = (parameters[self._places] - self._expected).abs_()
+        found = torch.any((difference > self._allowed).view(-1, SAMPLES), dim=1).nonzero()
+        if len(found):
+            raise RecordingError(
+                f"{self._names[int(found[0])]!r} was moved after update {update}, outside the "
+                "optimizer's step, so the open intervals cannot be ended. Put the parameters back "
+                "to what the last update made of them, and end the recording again"
+            )
+
     def check(self, first: int) -> None:
         """Raise RecordingError if a parameter moved before one of the updates from `first` on."""
         found = np.argwhere(self._moved[: self._count].cpu().numpy())

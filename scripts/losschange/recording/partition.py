@@ -13,7 +13,7 @@ from math import gcd, prod
 
 import numpy as np
 
-from losschange.cube.format import COMPONENTS, Cell, CubeLayout
+from losschange.cube.layout import COMPONENTS, Cell, CubeLayout
 
 from .proposals import propose_rules
 
@@ -57,6 +57,13 @@ class Rule:
     heads: str | None = None
     n_heads: int | tuple[int, ...] | None = None
     order: str = "components"
+
+    def __post_init__(self):
+        if self.heads not in (None, "rows", "columns"):
+            raise PartitionError(
+                f"the rule {self.pattern!r} has heads={self.heads!r}; it must be "
+                '"rows", "columns" or None'
+            )
 
 
 @dataclass(frozen=True)

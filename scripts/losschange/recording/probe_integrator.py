@@ -24,6 +24,9 @@ Evaluation = tuple[Tensor, FlatVector]
 
 LOSSES = ("loss_before", "loss", "error")
 MOST_PIECES = 16
+# What "adaptive" allows: a share of the interval's loss change, and, for intervals in which the
+# loss hardly changes, what rounding in float32 leaves of the loss.
+ADAPTIVE_ERROR, ROUNDING = 0.01, 1e-6
 
 
 class ProbeIntegrator:
@@ -36,8 +39,9 @@ class ProbeIntegrator:
     measure : Measure
     trapezoid, simpson : str or None
         Names of the estimators to record.
-    tolerance : float or None
-        Nats: Simpson's rule splits an interval until its error is at most this; None = never.
+    tolerance : float, "adaptive" or None
+        Nats: Simpson's rule splits an interval until its error is at most this, or under
+        "adaptive" at most `ADAPTIVE_ERROR` of the loss change; None = never.
     details : mapping of estimator to ExtraReductions
     device : torch device
     on_host : bool
@@ -51,7 +55,7 @@ class ProbeIntegrator:
         measure: Measure,
         trapezoid: str | None,
         simpson: str | None,
-        tolerance: float | None,
+        tolerance: float | str | None,
         details: Mapping[str, ExtraReductions],
         device: torch.device | str,
         on_host: bool,
@@ -161,11 +165,18 @@ class ProbeIntegrator:
             if self._tolerance is None or pieces == MOST_PIECES:
                 return products
             error = self._cell_sum.allocations(products).sum() - change
-            if abs(float(error)) <= self._tolerance:
+            if abs(float(error)) <= self._allowed(change):
                 return products
             # The midpoints of this grid are inner points of the next, finer one.
             even.flat.add_(odd.flat)
             pieces *= 2
+
+    def _allowed(self, change: Tensor) -> float:
+        """Nats by which the allocations may miss the measured change of the loss."""
+        assert self._tolerance is not None and self._loss is not None
+        if self._tolerance != "adaptive":
+            return float(self._tolerance)
+        return max(ADAPTIVE_ERROR * abs(float(change)), ROUNDING * abs(float(self._loss)))
 
     def _start(self) -> Evaluation:
         """Loss and gradient where the open interval began."""

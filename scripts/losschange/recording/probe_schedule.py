@@ -124,7 +124,7 @@ def make_schedules(
     cell_sum: CellSum,
     strides: Mapping[str, int],
     probes: Mapping[str, Measure],
-    tolerance: float | None,
+    tolerance: float | str | None,
     details: Mapping[str, ExtraReductions],
     device: torch.device | str,
 ) -> list[ProbeSchedule]:

@@ -18,7 +18,8 @@ from losschange.cube.word_bins import WordBins
 from losschange.errors import RecordingError
 
 from .allocation import CellSum, ExtraReductions, FlatVector
-from .checks import check_estimators, check_finite, check_shapes, check_word_bins
+from .checks import check_estimators, check_finite, check_gradients, check_shapes, check_word_bins
+from .finite import FiniteWatch
 from .movement import MovementCheck
 from .partition import Partition
 from .probe_integrator import LOSSES, Evaluation, Gradients, Measure
@@ -40,8 +41,7 @@ class Recorder:
     store : PartStore
         Where `flush` writes what was recorded since the last flush.
     device : torch device
-        Where the parameters live. One float32 copy of them is kept there for `batch`, at most
-        three with probes.
+        Where the parameters live, and one float32 copy of them for `batch`, three with probes.
     updates : int
         Updates made before this recorder was attached (0, or those of the checkpoint).
     attributes : mapping
@@ -58,10 +58,16 @@ class Recorder:
         Some of "positive", "helped" and "vocabulary", to stand beside its records.
     word_bins : WordBins, optional
         Needed for "vocabulary".
-    simpson_tolerance : float, optional
+    simpson_tolerance : float or "adaptive", optional
         Nats. Simpson's rule splits an interval, up to `probe_integrator.MOST_PIECES` pieces, until
         its allocations miss the measured change of the loss by no more (Lan et al. 2019 split to
-        0.001). Costs one wait for the device per record. None: never split.
+        0.001); "adaptive": by no more than 1 % of it. Costs one wait for the device per record.
+        None: never split.
+
+    Attributes
+    ----------
+    on_records : callable (mapping of estimator to Records) or None
+        Called with all records once, when they come to the host.
 
     Raises
     ------
@@ -84,7 +90,7 @@ class Recorder:
         fresh: Mapping[str, Callable[[int], Gradients]] | None = None,
         details: Mapping[str, Sequence[str]] | None = None,
         word_bins: WordBins | None = None,
-        simpson_tolerance: float | None = None,
+        simpson_tolerance: float | str | None = None,
     ):
         self.partition = partition
         self.store = store
@@ -123,12 +129,14 @@ class Recorder:
         }
         self._fresh_gradients: dict[str, Gradients] = {}
         self._movement = MovementCheck(partition, device)
+        self._finite = FiniteWatch(device)
         self._blocks: dict[str, list[Records]] = {name: [] for name in self.strides}
         self._series = Series()
         self._valid_losses: list[tuple[int, float]] = []
         self._pending = False
         self._checked: list[int] = []
         self._failure: RecordingError | None = None
+        self.on_records: Callable[[Mapping[str, Records]], None] | None = None
 
     @torch.no_grad()
     def before_update(self, parameters: Sequence[Tensor]) -> None:
@@ -170,6 +178,7 @@ class Recorder:
         """
         if not self._pending:
             raise RecordingError(f"update {self.updates + 1}: after_update without before_update")
+        check_gradients(self.partition, gradients, self.updates + 1)
         self._pending = False
         self.updates += 1
         self._vector.subtract(parameters)
@@ -183,8 +192,8 @@ class Recorder:
         # Last, because it overwrites the step with its product.
         self._vector.multiply(gradients)
         self._add("batch", self._vector, scale)
-        if self._buffers["batch"].full:
-            self._drain()
+        if self._buffers["batch"].full or self._finite.lost():
+            self.drain()
 
     def describe_update(self, **series: float | Tensor) -> None:
         """Add the per-step numbers (names of losschange.cube.format.SERIES) of the last update."""
@@ -202,28 +211,37 @@ class Recorder:
             for schedule in self._schedules
             if schedule.start is not None and schedule.start < self.updates
         ]
+        if not open_now:
+            return
+        self._refuse_after_failure()
+        vector = FlatVector(self.partition, self._device).copy(parameters).flat
+        self._movement.check_still(vector, self.updates)
         self._end(open_now, parameters)
 
     def flush(self) -> None:
-        """Write everything recorded since the last flush as one part."""
-        self._drain()
+        """Write everything recorded since the last flush as one part.
+
+        What was recorded is kept until it is written, so after an error it can be called again.
+        """
+        self.drain()
         records = {name: join_records(b) for name, b in self._blocks.items() if b}
-        self._blocks = {name: [] for name in self.strides}
-        if not len(records["batch"].steps):
+        if len(records["batch"].steps):
+            self.store.write(
+                self.updates - len(records["batch"].steps) + 1,
+                self.partition.layout,
+                self._series.columns(),
+                records,
+                self._valid_losses,
+                self.attributes,
+                self._word_bins,
+            )
+        else:
             late = {name: found for name, found in records.items() if len(found.steps)}
-            if late or (self.updates and self._valid_losses):
-                self.store.append(self.partition.layout, late, self._valid_losses)
-                self._valid_losses = []
-            return
-        self.store.write(
-            self.updates - len(records["batch"].steps) + 1,
-            self.partition.layout,
-            self._series.take(),
-            records,
-            self._valid_losses,
-            self.attributes,
-            self._word_bins,
-        )
+            if not late and not (self.updates and self._valid_losses):
+                return
+            self.store.append(self.partition.layout, late, self._valid_losses)
+        self._blocks = {name: [] for name in self.strides}
+        self._series.clear()
         self._valid_losses = []
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
@@ -268,11 +286,13 @@ class Recorder:
     def _add(self, name: str, products: FlatVector, scale: float | Tensor = 1.0) -> None:
         """Add the record of −LCA of every parameter, which is overwritten."""
         cells = self._cell_sum.allocations(products).mul_(scale)
+        self._finite.add(cells)
         extra = self._details[name]
         columns = [c if n == "helped" else c * scale for n, c in zip(extra.names, extra(products))]
         self._buffers[name].add(self.updates, [cells, *columns])
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Bring what was recorded from the device to the host, and hand it to `on_records`."""
         self._refuse_after_failure()
         first = self.updates + 1 - len(self._buffers["batch"])
         try:
@@ -284,6 +304,8 @@ class Recorder:
             raise
         for name, records in drained.items():
             self._blocks[name].append(records)
+        if self.on_records is not None:
+            self.on_records(drained)
 
     def _refuse_after_failure(self) -> None:
         if self._failure is not None:

@@ -22,11 +22,13 @@ class Series:
         for name, column in self._columns.items():
             column.append(numbers.get(name, float("nan")))
 
-    def take(self) -> dict[str, np.ndarray]:
-        """The columns so far as float32 (n,); the series is empty afterwards."""
-        columns = {name: _on_host(column) for name, column in self._columns.items()}
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns so far as float32 (n,)."""
+        return {name: _on_host(column) for name, column in self._columns.items()}
+
+    def clear(self) -> None:
+        """Begin anew."""
         self._columns = {name: [] for name in SERIES}
-        return columns
 
 
 def _on_host(column: list[float | Tensor]) -> np.ndarray:

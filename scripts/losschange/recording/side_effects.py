@@ -13,6 +13,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.nn.utils import parametrize
 
 
 @contextmanager
@@ -30,12 +32,12 @@ def without_side_effects(
         Of the random numbers drawn inside (dropout masks).
     """
     modes = [(module, module.training) for module in model.modules()]
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()] if training else []
+    buffers = [(buffer, buffer._version, buffer.clone()) for buffer in model.buffers()]
     numpy_state, python_state = np.random.get_state(), random.getstate()
     # manual_seed seeds every GPU, so the state of every GPU is saved.
     started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     devices = range(torch.cuda.device_count() if started else 0)
-    with torch.random.fork_rng(list(devices)), torch.enable_grad():
+    with torch.random.fork_rng(list(devices)), torch.enable_grad(), _without_caches():
         torch.manual_seed(seed)
         try:
             model.train(training)
@@ -44,8 +46,9 @@ def without_side_effects(
             for module, mode in modes:
                 module.training = mode
             with torch.no_grad():
-                for buffer, saved in buffers:
-                    buffer.copy_(saved)
+                for buffer, version, saved in buffers:
+                    if training or buffer._version != version:
+                        buffer.copy_(saved)
             np.random.set_state(numpy_state)
             random.setstate(python_state)
 
@@ -72,3 +75,37 @@ def with_parameters(
         yield
     finally:
         torch._foreach_copy_(parameters, saved)
+
+
+@contextmanager
+def _without_caches() -> Iterator[None]:
+    """Compute with the parameters as they are now.
+
+    torch.autocast keeps its low-precision copies of the parameters until its outermost block ends,
+    and parametrize.cached() what it computed of them. A training may make its step inside of such
+    a block; what was kept then is of the parameters before the step. Nothing is taken from these
+    caches here, and nothing is left in them for the training.
+    """
+    hooks = []
+    enabled = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)
+    if _inside_autocast():
+        # A torch.autocast object made earlier brings the cache back when it is entered inside.
+        hooks.append(
+            register_module_forward_pre_hook(
+                lambda module, arguments: torch.set_autocast_cache_enabled(False)
+            )
+        )
+    kept = parametrize._cache_enabled, parametrize._cache
+    parametrize._cache_enabled, parametrize._cache = 0, {}
+    try:
+        yield
+    finally:
+        parametrize._cache_enabled, parametrize._cache = kept
+        for hook in hooks:
+            hook.remove()
+        torch.set_autocast_cache_enabled(enabled)
+
+
+def _inside_autocast() -> bool:
+    return any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))

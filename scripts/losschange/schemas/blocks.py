@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from losschange.cube.format import COMPONENTS
+from losschange.cube.layout import COMPONENTS
 from losschange.recording.partition import Rule, Schema
 
 from .attention import Attention, find_attentions

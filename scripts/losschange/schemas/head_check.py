@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from losschange.cube.format import Cell
+from losschange.cube.layout import Cell
 from losschange.recording.partition import Partition, PartitionError, Schema, partition_parameters
 from losschange.recording.side_effects import with_parameters, without_side_effects
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from losschange.cube.format import COMPONENTS
+from losschange.cube.layout import COMPONENTS
 from losschange.recording.partition import Rule, Schema
 
 from .parts import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from losschange.cube.format import COMPONENTS
+from losschange.cube.layout import COMPONENTS
 from losschange.recording.partition import Rule
 
 QKV = ("query", "key", "value")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from losschange.cube.format import CubeLayout
+from losschange.cube.layout import CubeLayout
 
 
 def layout_table(layout: CubeLayout) -> Iterator[str]:

@@ -1,0 +1,49 @@
+"""Watching a recording in Weights & Biases while the training runs.
+
+    run = wandb.init(mode="offline")
+    attach(..., watchers=[WandbWatcher(run, every=100)])
+
+Needs the package wandb.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from .checking import check_every
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+UPDATE = "losschange/update"
+
+
+class WandbWatcher:
+    """Logs sums per layer and component, nats since the last point.
+
+    They are called "losschange/<estimator>/<layer>/<component>", such as
+    "losschange/batch/dec.1/key", and drawn over "losschange/update". So they do not depend on how
+    often the training logs something else.
+
+    Parameters
+    ----------
+    run : wandb.Run
+        What wandb.init returned, online or offline. It is the training's: the watcher leaves it
+        open.
+    every : int
+        Updates between two points.
+    """
+
+    def __init__(self, run: Run, every: int = 100):
+        self.every = check_every(every)
+        self._run = run
+        run.define_metric(UPDATE)
+        run.define_metric("losschange/*", step_metric=UPDATE)
+
+    def write(self, update: int, sums: Mapping[str, float]) -> None:
+        """Add a point to every line."""
+        self._run.log({UPDATE: update, **{f"losschange/{n}": v for n, v in sums.items()}})
+
+    def close(self) -> None:
+        """Nothing is left to do; the run goes on."""

@@ -1,0 +1,42 @@
+"""Noticing soon that a number is not finite, without waiting for the device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class FiniteWatch:
+    """Whether all numbers added so far were finite, told as soon as it is known.
+
+    On the CPU that is at once. On a GPU the answer travels to the host while the training goes on,
+    and is there an update or two later.
+
+    Parameters
+    ----------
+    device : torch device
+    """
+
+    def __init__(self, device: torch.device | str):
+        self._all_finite = torch.ones((), dtype=torch.bool, device=device)
+        self._on_host = self._all_finite
+        self._travels = self._all_finite.is_cuda
+        self._arrived: torch.cuda.Event | None = None
+        if self._travels:
+            self._on_host = torch.ones((), dtype=torch.bool, pin_memory=True)
+        # The same memory, which is read without asking PyTorch and so without waiting.
+        self._answer = self._on_host.numpy()
+
+    def add(self, numbers: Tensor) -> None:
+        """Look at the numbers of a record."""
+        self._all_finite.logical_and_(numbers.isfinite().all())
+
+    def lost(self) -> bool:
+        """Whether a number is known not to have been finite."""
+        if self._travels and (self._arrived is None or self._arrived.query()):
+            lost = not self._answer
+            self._on_host.copy_(self._all_finite, non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+            return bool(lost)
+        return not self._travels and not self._answer

@@ -1,0 +1,259 @@
+"""A recorder that follows one or several optimizers through a training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from losschange.cube.assembly import assemble_cube
+from losschange.errors import RecordingError
+
+from .allocation import FlatVector
+from .checks import check_attributes, check_series
+from .optimizers import StepWatch, held_parameters
+from .parameters import fingerprint
+from .recorder import Recorder
+from .reliability import ReliabilityWatch
+from .watching import LayerSums, Watcher
+
+# A number, or a function called when the gradients are there that returns one.
+GradientScale = float | Tensor | Callable[[], float | Tensor]
+
+
+class AttachedRecorder:
+    """A recorder that follows optimizers; made by `attach`.
+
+    With several optimizers, an update is made when each of them has stepped once. If one steps
+    again before, the others made no step in that update.
+
+    Parameters
+    ----------
+    named : sequence of (name, parameter)
+        Those that are trained.
+    optimizers : sequence
+        Those that move them.
+    recorder : Recorder or None
+        None in a data-parallel process that does not write.
+    gradient_scale : float or callable
+    watchers : sequence of Watcher
+
+    Attributes
+    ----------
+    recorder : Recorder or None
+    """
+
+    def __init__(
+        self,
+        named: Sequence[tuple[str, torch.nn.Parameter]],
+        optimizers: Sequence[Any],
+        recorder: Recorder | None,
+        gradient_scale: GradientScale,
+        watchers: Sequence[Watcher] = (),
+    ):
+        self.recorder = recorder
+        self._named, self._optimizers = list(named), list(optimizers)
+        self._gradient_scale = gradient_scale
+        self._series: dict[str, float | Tensor] = {}
+        self._described: dict[str, float | Tensor] = {}
+        self._stepped: list[int] = []  # which optimizers made their step of this update
+        self._watches: list[StepWatch] = []
+        if recorder is None:
+            return
+        self._parameters = [parameter for _, parameter in self._named]
+        self._kinds = [(p.dtype, p.device, p.shape) for p in self._parameters]
+        self._trained = {id(parameter) for parameter in self._parameters}
+        self._known = {id(parameter) for held in self._held() for parameter in held}
+        self._owned = [{id(parameter) for parameter in held} for held in self._held()]
+        device = self._parameters[0].device
+        self._gradients = FlatVector(recorder.partition, device)
+        self._scale: float | Tensor = 1.0
+        self._reliability = ReliabilityWatch()
+        self._sums = LayerSums(recorder.partition.layout, watchers)
+        recorder.on_records = self._sums.add
+        self._watches = [
+            StepWatch(
+                optimizer,
+                partial(self._begin, number),
+                partial(self._given, number),
+                partial(self._end, number),
+            )
+            for number, optimizer in enumerate(self._optimizers)
+        ]
+
+    def describe(self, **series: float | Tensor) -> None:
+        """Numbers of the update about to be made, such as loss and tokens.
+
+        Names are those of losschange.cube.format.SERIES; the learning rate is added by itself.
+        Tensors are copied at once, and their copies stay on their device until the next `save`.
+
+        Raises
+        ------
+        RecordingError
+            If a name is unknown or a value is not one number.
+        """
+        self._series |= check_series(series)
+
+    def add_valid_loss(self, loss: float) -> None:
+        """Add a validation loss, nats per target token, measured after the last update."""
+        if self.recorder is not None:
+            self._end_update()
+            self.recorder.add_valid_loss(loss)
+
+    def save(self) -> dict:
+        """Write what was recorded so far; call it with every checkpoint.
+
+        Nothing is let go before it is on disk: after an error, such as a full disk, call it again.
+
+        Returns
+        -------
+        dict
+            State to keep in the checkpoint and to give to `attach` when training goes on.
+        """
+        if self.recorder is None:
+            return {}
+        self._end_update()
+        store = self.recorder.store
+        store.marks["parameters"] = fingerprint(self._parameters)
+        self.recorder.flush()
+        self._reliability.look(store)
+        return {"run": {"id": store.marks.get("run", "")}, **self.recorder.state_dict()}
+
+    def close(self) -> None:
+        """End the intervals that are still open, at the model's present parameters.
+
+        Raises
+        ------
+        RecordingError
+            If the parameters were moved after the last update, by swapping in averages or the
+            best checkpoint, say. Put them back and call it again.
+        """
+        if self.recorder is not None:
+            self._end_update()
+            self.recorder.close([parameter.detach() for parameter in self._parameters])
+
+    def finish(
+        self, cube: str | os.PathLike, attributes: Mapping[str, object] | None = None
+    ) -> None:
+        """End the recording, let go of the optimizer, and write the cube.
+
+        After an error, such as a full disk, it can be called again: nothing is lost.
+
+        Parameters
+        ----------
+        cube : path
+        attributes : mapping, optional
+            Further global attributes of the cube, texts or numbers.
+        """
+        check_attributes(attributes or {})
+        if self.recorder is not None:
+            self.close()
+            self.save()
+            store = self.recorder.store
+            about = {**self.recorder.attributes, **(attributes or {})}
+            about |= self._reliability.attributes(store)
+            assemble_cube(store, cube, self.recorder.updates, about)
+            self._sums.show(self.recorder.updates, last=True)
+            self._sums.close()
+        self.detach()
+
+    def detach(self) -> None:
+        """Let go of the optimizer and the folder; what was recorded stays and can be saved."""
+        for watch in self._watches:
+            watch.remove()
+        self._watches = []
+        if self.recorder is not None:
+            self._end_update()
+            self.recorder.store.release()
+
+    def _held(self) -> list[list[Tensor]]:
+        return [held_parameters(optimizer) for optimizer in self._optimizers]
+
+    def _begin(self, number: int) -> None:
+        """An optimizer is about to step."""
+        if number in self._stepped:
+            self._end_update()
+        if self._stepped:
+            return
+        self.recorder.store.check_held()
+        self._check_parameters()
+        self.recorder.before_update(self._parameters)
+
+    def _given(self, number: int, factor: float | Tensor) -> None:
+        """An optimizer has the gradients that it uses."""
+        if not self._stepped:
+            scale = self._gradient_scale
+            scale = scale() if callable(scale) else scale
+            self._scale = scale.detach().clone() if isinstance(scale, Tensor) else scale
+        given, views = [], []
+        for view, (name, parameter) in zip(self._gradients.views, self._named, strict=True):
+            gradient = parameter.grad
+            if gradient is None or id(parameter) not in self._owned[number]:
+                continue
+            if gradient.shape != view.shape:
+                raise RecordingError(
+                    f"update {self.recorder.updates + 1}: the gradient of {name!r} has shape "
+                    f"{tuple(gradient.shape)}, expected {tuple(view.shape)}"
+                )
+            given.append(gradient.to_dense() if gradient.is_sparse else gradient)
+            views.append(view)
+        if len(views) < len(self._named) and not self._stepped:
+            self._gradients.flat.zero_()
+        with torch.no_grad():
+            torch._foreach_copy_(views, given)
+            if isinstance(factor, Tensor) or factor != 1:
+                torch._foreach_mul_(views, factor)
+
+    def _end(self, number: int) -> None:
+        """An optimizer has stepped."""
+        if not self._stepped:
+            rate = self._optimizers[number].param_groups[0].get("lr")
+            self._described = {} if rate is None else check_series({"lr": rate})
+        self._stepped.append(number)
+        self._described |= self._series
+        self._series = {}
+        if len(self._stepped) == len(self._optimizers):
+            self._end_update()
+
+    def _end_update(self) -> None:
+        """Record the update whose steps were made, if there is one."""
+        if not self._stepped:
+            return
+        self._stepped = []
+        self.recorder.after_update(self._parameters, self._gradients.views, self._scale)
+        self.recorder.describe_update(**self._described)
+        if self._sums.due(self.recorder.updates):
+            self.recorder.drain()
+            self._sums.show(self.recorder.updates)
+
+    def _check_parameters(self) -> None:
+        """Raise RecordingError if what is trained is no longer what the recorder was made for."""
+        update = self.recorder.updates + 1
+        again = "attach a new recorder to a new folder when parameters come or go"
+        for position, parameter in enumerate(p for held in self._held() for p in held):
+            if id(parameter) not in self._known:
+                raise RecordingError(
+                    f"update {update}: the optimizer was given a parameter of shape "
+                    f"{tuple(parameter.shape)} (number {position}) in mid-training; {again}"
+                )
+            if parameter.requires_grad and id(parameter) not in self._trained and parameter.numel():
+                raise RecordingError(
+                    f"update {update}: a parameter of shape {tuple(parameter.shape)} (number "
+                    f"{position} of the optimizer), frozen before, is trained now; {again}"
+                )
+        for (name, parameter), (dtype, device, shape) in zip(self._named, self._kinds, strict=True):
+            if not parameter.requires_grad:
+                raise RecordingError(
+                    f"update {update}: {name!r} was frozen in mid-training; {again}"
+                )
+            if (parameter.dtype, parameter.device, parameter.shape) != (dtype, device, shape):
+                raise RecordingError(
+                    f"update {update}: {name!r} is now {parameter.dtype} of shape "
+                    f"{tuple(parameter.shape)} on {parameter.device}, and was {dtype} of shape "
+                    f"{tuple(shape)} on {device} when the recorder was attached. Convert and move "
+                    "the model before"
+                )

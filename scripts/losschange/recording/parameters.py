@@ -1,0 +1,109 @@
+"""Which parameters of a model are trained, and which of them can be recorded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from losschange.errors import RecordingError
+
+# What torch.compile puts into the names of parameters.
+_COMPILED = "_orig_mod."
+# Scalars of every parameter that tell one state of a model from another.
+_SAMPLES = 16
+
+
+def unwrap_model(model: torch.nn.Module) -> torch.nn.Module:
+    """The model inside of torch.compile's and data parallelism's wrappers."""
+    while True:
+        if isinstance(model, torch.nn.parallel.DistributedDataParallel | torch.nn.DataParallel):
+            model = model.module
+        elif isinstance(getattr(model, "_orig_mod", None), torch.nn.Module):
+            model = model._orig_mod
+        else:
+            return model
+
+
+def trainable_parameters(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
+    """Names and parameters that require a gradient, tied ones once and empty ones not at all.
+
+    Names are those of the model as it was written, without torch.compile's additions.
+
+    Raises
+    ------
+    RecordingError
+        If a lazy module has not made its parameters yet.
+    """
+    found = []
+    for name, parameter in unwrap_model(model).named_parameters():
+        if isinstance(parameter, torch.nn.parameter.UninitializedParameter):
+            raise RecordingError(
+                f"{name!r} has no shape yet; run a batch through the model before recording"
+            )
+        if parameter.requires_grad and parameter.numel():
+            found.append((name.replace(_COMPILED, ""), parameter))
+    return found
+
+
+def check_recordable(model: torch.nn.Module, named: Sequence[tuple[str, Tensor]]) -> None:
+    """Raise RecordingError, naming the parameter or module, for what cannot be recorded.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    named : sequence of (name, parameter)
+        Those that are trained.
+    """
+    for name, parameter in named:
+        refuse_sharded(name, parameter)
+        if parameter.dtype == torch.float64:
+            raise RecordingError(
+                f"{name!r} is torch.float64; the recorder keeps its copies in float32, in which "
+                "small steps of float64 parameters are lost: train model.float()"
+            )
+        if parameter.dtype != torch.float32:
+            raise RecordingError(
+                f"{name!r} is {parameter.dtype}, whose steps are rounded away; train float32 "
+                "parameters, with torch.autocast for speed"
+            )
+    devices = sorted({str(parameter.device) for _, parameter in named})
+    if len(devices) > 1:
+        raise RecordingError(
+            f"the trainable parameters lie on {', '.join(devices)}; the recorder needs them all "
+            "on one device"
+        )
+    for name, module in model.named_modules():
+        if getattr(module, "max_norm", None) is not None and isinstance(
+            module, torch.nn.Embedding | torch.nn.EmbeddingBag
+        ):
+            raise RecordingError(
+                f"the embedding {name!r} has max_norm={module.max_norm}: every look at the model "
+                "would shrink its rows, outside of the optimizer's step. Train without max_norm"
+            )
+
+
+def refuse_sharded(name: str, parameter: Tensor) -> None:
+    """Raise RecordingError if a parameter is a shard of one that several processes hold."""
+    one_flat = type(parameter).__name__ == "FlatParameter" or "_flat_param" in name
+    if one_flat or hasattr(parameter, "device_mesh"):
+        kind = "FullyShardedDataParallel" if one_flat else "a device mesh (fully_shard)"
+        raise RecordingError(
+            f"{kind} keeps {name!r} in pieces; the recorder needs whole parameters and gradients, "
+            "as DistributedDataParallel has them"
+        )
+
+
+def fingerprint(parameters: Iterable[Tensor]) -> str:
+    """A short text that differs, but for bad luck, between any two states of a training.
+
+    Made of the bits of a few scalars of every parameter.
+    """
+    samples = []
+    for parameter in parameters:
+        flat = parameter.detach().reshape(-1)
+        places = torch.linspace(0, flat.numel() - 1, min(_SAMPLES, flat.numel())).round().long()
+        samples.append(flat[places.to(flat.device)].float())
+    return hashlib.sha256(torch.cat(samples).cpu().numpy().tobytes()).hexdigest()[:16]

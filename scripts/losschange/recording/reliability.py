@@ -1,0 +1,110 @@
+"""Telling once where recorded numbers mislead."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+
+from losschange.cube.estimators import TRAIN, parse_estimator
+from losschange.cube.format import detail_variable, estimators_of, open_cube, steps_of
+from losschange.cube.parts import PartStore
+
+LARGEST_ERROR = 0.05  # of an interval's loss change
+LARGEST_RATIO = 2.0  # of the training batch's LCA to the loss change of the training text
+# Nats, as a share of the loss: smaller changes drown in the rounding of float32.
+LEAST_CHANGE = 1e-3
+
+_log = logging.getLogger("losschange")
+
+
+class ReliabilityWatch:
+    """Warns, once for each reason, in the log and in an attribute of the cube."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+        self._seen = 0  # parts
+        self._evidence = Evidence()
+
+    def look(self, store: PartStore) -> None:
+        """Log a warning if the parts written so far mislead and that was not said before."""
+        parts = store.parts()
+        for _, _, path in parts[self._seen :]:
+            self._evidence.add(path)
+        self._seen = len(parts)
+        for reason, text in self._evidence.warnings().items():
+            if reason not in self._told:
+                self._told.add(reason)
+                _log.warning(text)
+
+    def attributes(self, store: PartStore) -> dict[str, str]:
+        """The attribute "warnings" of the cube of all parts; {} if there is nothing to say."""
+        evidence = Evidence()
+        for _, _, path in store.parts():
+            evidence.add(path)
+        found = evidence.warnings()
+        return {"warnings": " ".join(found.values())} if found else {}
+
+
+class Evidence:
+    """What the parts of a training say about their own reliability."""
+
+    def __init__(self) -> None:
+        self._poor: tuple[int, int, str, float, float] | None = None
+        self._batch: list[float] = []
+        self._ends: dict[str, tuple[float, float]] = {}
+
+    def add(self, path: Path) -> None:
+        """Look at the next part."""
+        with open_cube(path) as cube:
+            axes = cube["lca"].dims[1:]
+            self._batch += cube["lca"].astype("f8").sum(axes).values.tolist()
+            probes = [name for name in estimators_of(cube) if parse_estimator(name).is_probe]
+            for order, name in enumerate(probes):
+                if not len(steps_of(cube, name)):
+                    continue
+                before, loss, error = (
+                    cube[detail_variable(detail, name)].values
+                    for detail in ("loss_before", "loss", "error")
+                )
+                first = self._ends.get(name, (float(before[0]), 0.0))[0]
+                self._ends[name] = first, float(loss[-1])
+                change = loss - before
+                least = np.maximum(np.abs(change), LEAST_CHANGE * np.abs(loss))
+                for place in np.flatnonzero(np.abs(error) > LARGEST_ERROR * least)[:1]:
+                    step = int(steps_of(cube, name)[place])
+                    poor = step, order, name, float(error[place]), float(change[place])
+                    self._poor = poor if self._poor is None else min(self._poor, poor)
+
+    def warnings(self) -> dict[str, str]:
+        """What misleads, each as a sentence.
+
+        Returns
+        -------
+        mapping of reason to str
+            "error": an interval whose LCA misses the measured loss change by more than
+            `LARGEST_ERROR` of it; the first one is told. "batch": LCA of the training batches that
+            sums to more than `LARGEST_RATIO` times the loss change of the training text.
+        """
+        found = {}
+        if self._poor is not None:
+            step, _, name, error, change = self._poor
+            found["error"] = (
+                f"At update {step} the cells of {name!r} sum to {change + error:.3g} nats, but the "
+                f'loss changed by {change:.3g}: look at it more often, or record "simpson" with '
+                'quadrature="adaptive".'
+            )
+        # The exact sum: it must not depend on where parts end.
+        batch = math.fsum(self._batch)
+        for name, (before, after) in self._ends.items():
+            of_training = parse_estimator(name).text == TRAIN
+            if of_training and abs(batch) > LARGEST_RATIO * abs(after - before) > 0:
+                found["batch"] = (
+                    f'"batch" sums to {batch:.3g} nats, but the loss of the training text changed '
+                    f"by {after - before:.3g}: a batch's own gradient counts too much what the "
+                    "update did to it. Compare cells by a probe."
+                )
+                break
+        return found
