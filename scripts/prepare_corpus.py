@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from running.files import UserError, run_script
@@ -44,6 +45,8 @@ def main() -> None:
         arguments.processes,
         arguments.invalid_utf8_share,
     )
+    for remark in counts["remarks"]:
+        print(f"note: {remark}", file=sys.stderr)
     splits = ", ".join(f"{number} {split}" for split, number in counts["splits"].items())
     print(f"{arguments.corpus}: {sum(counts['read'].values())} pairs read, {splits}")
 

@@ -39,8 +39,9 @@ def make_tar(path, members, links=()):
     return path
 
 
-def read(archive, kind, members=("text.en", "text.de")):
-    return list(single_pairs(read_archive_pairs(archive, f"upstream/archive{kind}", members)))
+def read(archive, kind, members=("text.en", "text.de"), languages=("en", "de")):
+    path = f"upstream/archive{kind}"
+    return list(single_pairs(read_archive_pairs(archive, path, members, languages)))
 
 
 @pytest.mark.parametrize(("kind", "make"), [(".zip", make_zip), (".tgz", make_tar)])

@@ -14,11 +14,20 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from running.files import UserError
-from text.lines import LineBatch, pair_lines
-from text.sgml import pair_segments, read_segments
+from text.formats import read_pairs
+from text.lines import LineBatch
 
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tgz", ".tar.gz", ".tar")
+# Compression methods of zip that Python does not know, by their numbers.
+ZIP_METHODS = {1: "Shrink", 6: "Implode", 9: "Deflate64", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
+READABLE_METHODS = {
+    zipfile.ZIP_STORED,
+    zipfile.ZIP_DEFLATED,
+    zipfile.ZIP_BZIP2,
+    zipfile.ZIP_LZMA,
+}
+ENCRYPTED = 0x1 | 0x40  # flags of a member
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError)
 NAMES_SHOWN = 10
 LARGEST_HEADER = 1 << 20  # bytes
@@ -57,12 +66,32 @@ def archive_kind(path: str) -> str:
     ArchiveError
         When the name ends in neither of the known ways.
     """
-    if path.endswith(ZIP_SUFFIXES):
+    name = path.lower()
+    if name.endswith(ZIP_SUFFIXES):
         return "zip"
-    if path.endswith(TAR_SUFFIXES):
+    if name.endswith(TAR_SUFFIXES):
         return "tar"
     known = ", ".join(ZIP_SUFFIXES + TAR_SUFFIXES)
     raise ArchiveError(f"{path} is no known kind of archive: its name should end in {known}.")
+
+
+def zip_obstacle(member: zipfile.ZipInfo) -> str | None:
+    """Why a member of a zip archive cannot be read, or None."""
+    if member.flag_bits & ENCRYPTED:
+        return "is encrypted"
+    if member.compress_type not in READABLE_METHODS:
+        number = member.compress_type
+        return f"is compressed by {ZIP_METHODS.get(number, f'method {number}')}"
+    return None
+
+
+def repack(name: str, archive: str | Path, obstacle: str) -> ArchiveError:
+    """The error about a member of a zip archive that cannot be read."""
+    return ArchiveError(
+        f"{name} in {archive} {obstacle}, which is not read. Unpack the archive with a program "
+        "that can, pack it again as .zip (Deflate, without a password) or .tgz, and put it on a "
+        "mirror or under another address."
+    )
 
 
 @contextmanager
@@ -183,7 +212,8 @@ def open_members(
     Raises
     ------
     ArchiveError
-        When the archive is damaged, or a member is missing, a link or encrypted.
+        When the archive is damaged, or a member is missing, a link, encrypted, or compressed
+        by an unknown method.
     """
     with _damage_reported(archive), ExitStack() as stack:
         if archive_kind(path) == "zip":
@@ -191,8 +221,8 @@ def open_members(
             found = find_members(map(_zip_member, opened.infolist()), wanted, archive)
             names = [member.name for member in found]
             for name in names:
-                if opened.getinfo(name).flag_bits & 0x1:
-                    raise ArchiveError(f"{name} in {archive} is encrypted and cannot be read.")
+                if obstacle := zip_obstacle(opened.getinfo(name)):
+                    raise repack(name, archive, obstacle)
             yield names, [stack.enter_context(opened.open(name)) for name in names]
         else:
             with open_tar(archive, path) as listed:
@@ -206,7 +236,7 @@ def open_members(
 
 def open_unpacked(archive: Path, path: str) -> BinaryIO:
     """Open a file as a stream, unpacked where its upstream name says that it is gzip."""
-    return gzip.open(archive) if path.endswith("gz") else open(archive, "rb")
+    return gzip.open(archive) if path.lower().endswith("gz") else open(archive, "rb")
 
 
 @contextmanager
@@ -242,8 +272,10 @@ class _Section:
         return block
 
 
-def read_archive_pairs(archive: Path, path: str, members: Sequence[str]) -> Iterator[LineBatch]:
-    """Read the aligned lines of two members of an archive.
+def read_archive_pairs(
+    archive: Path, path: str, members: Sequence[str], languages: Sequence[str]
+) -> Iterator[LineBatch]:
+    """Read the aligned sentences of two members of an archive.
 
     Parameters
     ----------
@@ -252,8 +284,10 @@ def read_archive_pairs(archive: Path, path: str, members: Sequence[str]) -> Iter
     path
         The upstream path; its ending tells the kind of archive.
     members
-        The two members, one for each language. Names in .sgm are read as WMT's SGML, where
-        the segments are aligned by document and segment; all others as a sentence a line.
+        The two members, one for each language, in any format of `formats`. One member for both
+        is right only for a file that holds both languages, WMT's XML.
+    languages
+        Of the two members.
 
     Yields
     ------
@@ -263,12 +297,18 @@ def read_archive_pairs(archive: Path, path: str, members: Sequence[str]) -> Iter
     Raises
     ------
     UserError
-        When the archive is damaged, a member is missing or a link, or the numbers of lines
-        differ.
+        When the archive is damaged, a member is missing or a link, one is both sides, or the
+        numbers of sentences differ.
     """
     with open_members(Path(archive), path, members) as (names, streams):
-        if all(name.endswith(".sgm") for name in names):
-            pairs = pair_segments(*(read_segments(s, n) for s, n in zip(streams, names)), names)
-            yield tuple(map(list, zip(*pairs)))
-        else:
-            yield from pair_lines(*streams, names)
+        if names[0] == names[1] and not holds_both_languages(names[0]):
+            raise ArchiveError(
+                f"{names[0]} in {archive} is the member of both {languages[0]} and {languages[1]}: "
+                "the text would translate itself. Correct the members of the source."
+            )
+        yield from read_pairs(streams, names, languages)
+
+
+def holds_both_languages(member: str) -> bool:
+    """Whether a member may be both sides of a text: WMT's XML holds source and references."""
+    return member.lower().removesuffix(".gz").endswith(".xml")

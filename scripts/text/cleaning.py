@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from text.lines import LineBatch
-from text.steps import Pair, Step, reason_to_leave_out
+from text.lengths import BY_SCRIPT
+from text.lines import LineBatch, LineError
+from text.steps import STEPS, Pair, Step, reason_to_leave_out
 
 PLAIN = bytes([ord("\n"), *range(0x20, 0x7F)])
 PUNCTUATION = bytes(code for code in range(0x80) if not chr(code).isalnum() and code != ord("\n"))
@@ -30,6 +31,8 @@ class CleanBatch(NamedTuple):
         A line for each pair that stays, in both languages, in UTF-8.
     exact, folded : bytes
         Eight bytes for each of these pairs, equal for equal and for near-identical pairs.
+    examples : dict
+        Reason to the name of the step, "" for none, and the first pair that it left out.
     """
 
     read: int
@@ -37,6 +40,7 @@ class CleanBatch(NamedTuple):
     texts: tuple[bytes, bytes]
     exact: bytes
     folded: bytes
+    examples: dict[str, tuple[str, Pair]]
 
 
 def rare_characters(text: bytes) -> set[str]:
@@ -90,7 +94,13 @@ def folded_keys(pairs: Iterable[Pair]) -> bytes:
 
 
 def clean_lines(lines: Sequence[bytes]) -> list[str | None]:
-    """Decode and normalise lines; None stands for one that is not UTF-8."""
+    """Decode and normalise lines; None stands for one that is not UTF-8.
+
+    Raises
+    ------
+    LineError
+        When one of them holds a line feed: the lines after it would belong to other sentences.
+    """
     invalid = set()
     try:
         text = b"\n".join(lines).decode()
@@ -99,6 +109,11 @@ def clean_lines(lines: Sequence[bytes]) -> list[str | None]:
         valid = [b"" if place in invalid else line for place, line in enumerate(lines)]
         text = b"\n".join(valid).decode()
     clean: list[str | None] = list(normalise_text(text).split("\n"))
+    if len(clean) != len(lines):
+        place = next(place for place, line in enumerate(lines) if b"\n" in line)
+        raise LineError(
+            f"a sentence holds a line feed: {lines[place][:60]!r}. It should be one line."
+        )
     for place in invalid:
         clean[place] = None
     return clean
@@ -112,7 +127,13 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
-def clean_batch(batch: LineBatch, steps: Sequence[Step] | None) -> CleanBatch:
+def clean_batch(
+    batch: LineBatch,
+    steps: Sequence[Step] | None,
+    changes: Sequence[Step] = (),
+    languages: Sequence[str] = ("", ""),
+    units: tuple[str, str] = (BY_SCRIPT, BY_SCRIPT),
+) -> CleanBatch:
     """Clean a batch of raw pairs.
 
     Parameters
@@ -122,22 +143,34 @@ def clean_batch(batch: LineBatch, steps: Sequence[Step] | None) -> CleanBatch:
     steps
         What is left out besides invalid and empty lines. None for test sets, which must stay
         complete: then only lines that are not UTF-8 are left out.
+    changes
+        Steps that change every text, test sets too.
+    languages
+        Of both sides, for these changes.
+    units
+        Of the lengths of both sides; see `lengths.sentence_length`.
     """
     dropped: Counter = Counter()
+    examples: dict[str, tuple[str, Pair]] = {}
     kept = []
-    for pair in zip(*map(clean_lines, batch)):
+    for place, pair in enumerate(zip(*map(clean_lines, batch))):
         if None in pair:
-            dropped["invalid_utf8"] += 1
+            found = ("invalid_utf8", "")
+            pair = tuple(side[place].decode("utf-8", "replace") for side in batch)
         elif steps is None:
-            kept.append(pair)
+            found = None
         elif "" in pair:
-            dropped["empty"] += 1
-        elif reason := reason_to_leave_out(pair, steps):
-            dropped[reason] += 1
+            found = ("empty", "")
         else:
-            kept.append(pair)
+            pair = change_pair(pair, changes, languages)
+            found = reason_to_leave_out(pair, steps, units)
+        if found is None:
+            kept.append(pair if steps is not None else change_pair(pair, changes, languages))
+        else:
+            dropped[found[0]] += 1
+            examples.setdefault(found[0], (found[1], pair))
     if not kept:
-        return CleanBatch(len(batch[0]), dropped, (b"", b""), b"", b"")
+        return CleanBatch(len(batch[0]), dropped, (b"", b""), b"", b"", examples)
     texts = ["\n".join(side) for side in zip(*kept)]
     encoded = [text.encode() for text in texts]
     return CleanBatch(
@@ -146,4 +179,13 @@ def clean_batch(batch: LineBatch, steps: Sequence[Step] | None) -> CleanBatch:
         texts=(encoded[0] + b"\n", encoded[1] + b"\n"),
         exact=pair_keys(*encoded),
         folded=pair_keys(*map(fold_text, texts)),
+        examples=examples,
     )
+
+
+def change_pair(pair: Pair, changes: Sequence[Step], languages: Sequence[str]) -> Pair:
+    """Apply the steps that change every text to both sides of a pair."""
+    for name, value in changes:
+        change = STEPS[name].function
+        pair = tuple(change(text, value, language) for text, language in zip(pair, languages))
+    return pair

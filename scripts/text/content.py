@@ -11,9 +11,12 @@ from text.archives import (
     ZIP_SUFFIXES,
     ArchiveError,
     open_unpacked,
+    repack,
     stream_tar,
     tar_entries,
+    zip_obstacle,
 )
+from text.formats import PACKED
 
 WEB_PAGE_STARTS = (b"<!doctype", b"<html", b"<head", b"<?xml")
 BLOCK = 1 << 20
@@ -45,6 +48,12 @@ def check_content(file: Path, path: str, address: str, unpacked_limit: float) ->
         head = opened.read(512).lstrip().lower()
     if not head:
         raise ArchiveError(f"{address}: an empty file came. Try again later, or use a mirror.")
+    for start, kind in PACKED.items():
+        if head.startswith(start.lower()) and path.lower().endswith(TAR_SUFFIXES):
+            raise ArchiveError(
+                f"{address}: what came is packed by {kind}, though {Path(path).name} says another "
+                "kind. Pack it again as its name says, and put it on a mirror."
+            )
     if head.startswith(WEB_PAGE_STARTS):
         raise ArchiveError(
             f"{address}: a web page came in place of {Path(path).name}. The address has moved or "
@@ -60,7 +69,7 @@ def check_content(file: Path, path: str, address: str, unpacked_limit: float) ->
             )
 
     try:
-        _read_to_end(file, path, check_size)
+        _read_to_end(file, path.lower(), address, check_size)
     except (*DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -70,14 +79,10 @@ def check_content(file: Path, path: str, address: str, unpacked_limit: float) ->
         ) from error
 
 
-def _read_to_end(file: Path, path: str, check_size: Callable[[int], None]) -> None:
+def _read_to_end(file: Path, path: str, address: str, check_size: Callable[[int], None]) -> None:
     if path.endswith(ZIP_SUFFIXES):
         with zipfile.ZipFile(file) as opened:
-            # What a member unpacks to beyond the size it states is never read.
-            check_size(sum(member.file_size for member in opened.infolist()))
-            damaged = opened.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"{damaged} in it is damaged")
+            _read_zip(opened, address, check_size)
     elif path.endswith((*TAR_SUFFIXES, ".gz")):
         with open_unpacked(file, path) as opened:
             counted = _Counted(opened, check_size)
@@ -87,6 +92,21 @@ def _read_to_end(file: Path, path: str, check_size: Callable[[int], None]) -> No
                         pass
             while counted.read(BLOCK):
                 pass
+
+
+def _read_zip(opened: zipfile.ZipFile, address: str, check_size: Callable[[int], None]) -> None:
+    """Read every member to its end; those that nobody can read matter where there is no other."""
+    members = [member for member in opened.infolist() if not member.is_dir()]
+    # What a member unpacks to beyond the size it states is never read.
+    check_size(sum(member.file_size for member in members))
+    obstacles = [zip_obstacle(member) for member in members]
+    if members and all(obstacles):
+        raise repack(members[0].filename, address, obstacles[0])
+    for member, obstacle in zip(members, obstacles):
+        if obstacle is None:
+            with opened.open(member) as stream:
+                while stream.read(BLOCK):
+                    pass
 
 
 class _Counted:

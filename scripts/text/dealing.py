@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from running.files import UserError
 from text.batches import map_in_order
 from text.splitting import SPLITS
 from text.steps import Step, change_text
@@ -24,12 +25,13 @@ class Dealt(NamedTuple):
 
     Attributes
     ----------
-    words : dict
-        Split to the number of words of each side.
+    lines, words : dict
+        Split to the number of lines, and of words, of each side.
     changed : Counter
         Name of a cleaning step to the number of training sentences that it changed.
     """
 
+    lines: dict[str, list[int]]
     words: dict[str, list[int]]
     changed: Counter
 
@@ -57,7 +59,7 @@ def deal_out(
     processes
         How many apply these steps; the files do not depend on it.
     """
-    dealt = Dealt({split: [0, 0] for split in texts}, Counter())
+    dealt = Dealt(*({split: [0, 0] for split in texts} for _ in range(2)), Counter())
     deal = partial(_deal_batch, splits=list(texts), changes=changes, seed=seed)
     with ExitStack() as stack:
         files = {
@@ -70,6 +72,7 @@ def deal_out(
             for split, sides in lines.items():
                 for side, text in enumerate(map(b"".join, sides)):
                     files[split][side].write(text)
+                    dealt.lines[split][side] += text.count(b"\n")
                     # Words are separated by one space; an empty line of a test set has none.
                     words = text.count(b" ") + len(sides[side]) - sides[side].count(b"\n")
                     dealt.words[split][side] += words
@@ -81,6 +84,11 @@ def _read_batches(clean: Sequence[Path], labels: np.ndarray) -> Iterator[tuple]:
         for start in range(0, len(labels), BATCH):
             part = labels[start : start + BATCH]
             yield list(islice(first, len(part))), list(islice(second, len(part))), part
+        for file in (first, second):
+            if file.readline():
+                raise UserError(
+                    f"{file.name} has more than the {len(labels)} lines it should have."
+                )
 
 
 def _deal_batch(

@@ -26,11 +26,14 @@ class _Side:
         self.stream, self.name = stream, name
         self.waiting: list[bytes] = []
         self.read, self.rest, self.ended = 0, b"", False
+        self.carriage_returns = 0
 
     def fill(self, number: int) -> None:
         """Read until there are `number` lines or the text ends."""
         while len(self.waiting) < number and not self.ended:
             block = self.stream.read(BLOCK)
+            if not self.read:
+                self.carriage_returns += block.count(b"\r")
             lines = (self.rest + block).split(b"\n")
             self.rest = lines.pop()
             if not block:
@@ -76,6 +79,11 @@ def pair_lines(first: BinaryIO, second: BinaryIO, names: Sequence[str]) -> Itera
         while not side.ended:
             side.waiting = []
             side.fill(1)
+        if side.read <= 1 and side.carriage_returns > 1:
+            raise LineError(
+                f"{side.name} has {side.carriage_returns} carriage returns and no line feed: its "
+                "lines end as on old Macintoshes. Convert the line ends to line feeds."
+            )
     if sides[0].read != sides[1].read:
         raise LineError(
             f"{names[0]} has {sides[0].read} lines and {names[1]} has {sides[1].read}, but the two "

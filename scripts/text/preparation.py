@@ -19,17 +19,28 @@ from running.files import UserError
 from text.batches import map_in_order
 from text.cleaning import clean_batch
 from text.dealing import deal_out
+from text.lengths import units_of
+from text.remainders import check_source, check_splits, check_sums
 from text.sources import check_settings, held_out_keys, read_source
 from text.splitting import (
     NEAR_DUPLICATE,
     SPLITS,
+    UNUSED,
     Keys,
     are_among,
     assign_splits,
     first_occurrences,
     is_test_only,
 )
-from text.steps import STEPS, Step, check_steps
+from text.steps import (
+    EVERY_TEXT,
+    LENGTHS,
+    PAIR,
+    TRAINING_TEXT,
+    Step,
+    check_steps,
+    steps_given,
+)
 from text.workplace import workplace
 
 # Shorter sources may have a bad line or two.
@@ -54,9 +65,9 @@ def prepare_corpus(
     corpus
         Its name, for counts.json.
     settings
-        languages (two), sources, splits, seed, and optionally steps (see `steps`) and
-        held_out_from: folders of prepared corpora whose validation and test pairs must not
-        occur in this one.
+        languages (two), sources, splits, seed, and optionally steps (see `steps`), lengths
+        (language to its unit; see `lengths`) and held_out_from: folders of prepared corpora whose
+        validation and test pairs must not occur in this one.
     output_folder
         Where the files go; they appear together when all are complete.
     processes
@@ -72,23 +83,24 @@ def prepare_corpus(
     Raises
     ------
     UserError
-        When the settings are wrong, a source cannot be read, or there are too few pairs.
+        When the settings are wrong, a source cannot be read, there are too few pairs or none for
+        a split, or the counts do not add up.
     """
     check_settings(settings)
     languages = list(settings["languages"])
     steps = check_steps(settings.get("steps") or [])
+    changes = steps_given(steps, TRAINING_TEXT)
     if is_test_only(settings["splits"]):
-        filters, changes = None, []
-    else:
-        filters = [step for step in steps if not STEPS[step.name].changes_training_text]
-        changes = [step for step in steps if STEPS[step.name].changes_training_text]
+        changes = []
     with workplace(Path(output_folder)) as folder:
         clean = [folder / f"clean.{language}" for language in languages]
-        sources, keys = _first_pass(settings, filters, clean, processes, invalid_utf8_share)
+        sources, keys = _first_pass(settings, steps, clean, processes, invalid_utf8_share)
         labels = _label_pairs(keys, settings, sources)
         counts = _counts(corpus, settings, sources, labels)
+        check_splits(corpus, counts, settings["splits"])
         texts = {split: [folder / f"{split}.{x}" for x in languages] for split in counts["splits"]}
         dealt = deal_out(clean, labels, texts, changes, settings["seed"], processes)
+        check_sums(counts, dealt.lines)
         counts["words"] = {
             split: dict(zip(languages, words)) for split, words in dealt.words.items()
         }
@@ -103,29 +115,35 @@ def prepare_corpus(
 
 def _first_pass(
     settings: Mapping,
-    filters: list[Step] | None,
+    steps: list[Step],
     clean: list[Path],
     processes: int,
     invalid_utf8_share: float,
 ) -> tuple[dict[str, dict], Keys]:
     """Write the clean pairs of all sources; return the counts of each source, and the keys."""
     languages = list(settings["languages"])
+    cleaned = partial(
+        clean_batch,
+        steps=None if is_test_only(settings["splits"]) else steps_given(steps, PAIR, LENGTHS),
+        changes=steps_given(steps, EVERY_TEXT),
+        languages=languages,
+        units=units_of(settings.get("lengths") or {}, languages),
+    )
     sources: dict[str, dict] = {}
     exact, folded = bytearray(), bytearray()
     with open(clean[0], "wb") as first, open(clean[1], "wb") as second:
         for source in settings["sources"]:
             if source["name"] in sources:
                 raise UserError(f"sources: the name {source['name']} is used twice.")
-            read, dropped = 0, Counter()
-            batches = read_source(source, languages)
-            for batch in map_in_order(partial(clean_batch, steps=filters), batches, processes):
+            read, dropped, examples = 0, Counter(), {}
+            for batch in map_in_order(cleaned, read_source(source, languages), processes):
                 read += batch.read
                 dropped += batch.dropped
+                examples = batch.examples | examples
                 exact += batch.exact
                 folded += batch.folded
                 first.write(batch.texts[0])
                 second.write(batch.texts[1])
-            sources[source["name"]] = {"read": read, "dropped": dropped}
             invalid = dropped["invalid_utf8"]
             if invalid > max(invalid_utf8_share * read, FEWEST_INVALID):
                 raise UserError(
@@ -133,6 +151,8 @@ def _first_pass(
                     f"the share of {invalid_utf8_share:g} that invalid_utf8_share allows. The text "
                     "is in another encoding, or damaged: convert it, or raise the share."
                 )
+            remarks = check_source(source["name"], read, dropped, examples)
+            sources[source["name"]] = {"read": read, "dropped": dropped, "remarks": remarks}
     return sources, Keys(*(np.frombuffer(keys, dtype="<u8") for keys in (exact, folded)))
 
 
@@ -157,6 +177,9 @@ def _label_pairs(keys: Keys, settings: Mapping, sources: dict[str, dict]) -> np.
         counts["splits"] = Counter(
             {name: int(np.sum(labels[start:end] == place)) for place, name in enumerate(SPLITS)}
         )
+        counts["unused"] = int(np.sum(labels[start:end] == UNUSED)) - sum(
+            int(np.sum(marked[start:end])) for reason, marked in dropped[:-1]
+        )
         start = end
     return labels
 
@@ -171,15 +194,23 @@ def _counts(corpus: str, settings: Mapping, sources: dict[str, dict], labels: np
         "languages": list(settings["languages"]),
         "seed": settings["seed"],
         "steps": list(settings.get("steps") or []),
+        "lengths": dict(settings.get("lengths") or {}),
         "code": code_digest(Path(__file__).parent.rglob("*.py")),
         "unicode": unicodedata.unidata_version,
         "read": read,
         "dropped": dict(+dropped),
         "kept": sum(read.values()) - dropped.total(),
         "splits": {split: splits[split] for split in SPLITS if splits[split]},
+        # Kept, but not drawn where train is a number of pairs.
+        "unused": sum(counts["unused"] for counts in sources.values()),
+        "remarks": [remark for counts in sources.values() for remark in counts["remarks"]],
         # What each source gave: the draw is uniform over the pairs of all sources together.
         "sources": {
-            name: {key: dict(+value) for key, value in counts.items() if key != "read"}
+            name: {
+                "dropped": dict(+counts["dropped"]),
+                "splits": dict(+counts["splits"]),
+                "unused": counts["unused"],
+            }
             for name, counts in sources.items()
         },
     }

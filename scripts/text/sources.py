@@ -8,11 +8,12 @@ import numpy as np
 from running.files import UserError
 from text.archives import read_archive_pairs
 from text.cleaning import folded_keys
+from text.lengths import UNITS
 from text.lines import LineBatch, read_text_pairs
 from text.splitting import check_sizes
 
 REQUIRED = {"languages", "sources", "splits", "seed"}
-OPTIONAL = {"steps", "held_out_from"}
+OPTIONAL = {"steps", "lengths", "held_out_from"}
 SOURCE_KEYS = {"archive": {"name", "archive", "path", "members"}, "text": {"name", "files"}}
 
 
@@ -37,6 +38,11 @@ def check_settings(settings: Mapping) -> None:
         raise UserError("sources is empty: a corpus needs at least one source.")
     if isinstance(settings["seed"], bool) or not isinstance(settings["seed"], int):
         raise UserError(f"seed should be a whole number, but is {settings['seed']!r}.")
+    for language, unit in (settings.get("lengths") or {}).items():
+        if unit not in UNITS:
+            raise UserError(
+                f"lengths: that of {language} is {unit!r}, but should be one of {UNITS}."
+            )
     check_sizes(settings["splits"])
 
 
@@ -63,7 +69,7 @@ def read_source(source: Mapping, languages: list[str]) -> Iterator[LineBatch]:
     names = [source[files][language] for language in languages]
     if kind == "text":
         return read_text_pairs([Path(name) for name in names])
-    return read_archive_pairs(Path(source["archive"]), source["path"], names)
+    return read_archive_pairs(Path(source["archive"]), source["path"], names, languages)
 
 
 def held_out_keys(folders: list[str] | None, languages: list[str]) -> np.ndarray:

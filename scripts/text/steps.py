@@ -1,4 +1,4 @@
-"""Cleaning steps: which pairs are left out, and what is done to the training text.
+"""Cleaning steps: which pairs are left out, and what is done to the text.
 
 A step is a function in this file; its name and a value in the configuration turn it on. Texts
 reach it in one form: composed characters, words separated by exactly one space.
@@ -10,17 +10,26 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from running.files import UserError
+from text.lengths import BY_SCRIPT, sentence_length
 
 Pair = tuple[str, str]
 
 
+# What the function of a step is given, and where the step applies.
+PAIR = "pair"  # (pair, value): the reason to leave a pair out, or None
+LENGTHS = "lengths"  # (lengths of both sides, value): the same; see `lengths.sentence_length`
+PIECES = "pieces"  # the same of numbers of vocabulary pieces, once there is a vocabulary
+EVERY_TEXT = "every text"  # (text, value, language): the text of all splits
+TRAINING_TEXT = "training text"  # (text, value, draw): the text of the training split
+
+
 class Registered(NamedTuple):
-    """One kind of step: its function, the values it accepts, and where it applies."""
+    """One kind of step: its function, the values it accepts, and what it is given."""
 
     function: Callable
     minimum: float
     maximum: float
-    changes_training_text: bool
+    given: str
 
 
 class Step(NamedTuple):
@@ -33,13 +42,20 @@ class Step(NamedTuple):
 STEPS: dict[str, Registered] = {}
 
 
-def leaves_out(minimum: float = 0.0, maximum: float = float("inf")) -> Callable:
+def leaves_out(minimum: float = 0.0, maximum: float = float("inf"), given: str = PAIR) -> Callable:
     """Register `function(pair, value)`, which returns the reason why a pair is left out, or None.
 
     The reason is a word such as "too_long"; counts.json and the report count the pairs by it.
-    `minimum` and `maximum` are the values that a configuration may give.
+    `minimum` and `maximum` are the values that a configuration may give. With `given=LENGTHS` the
+    function gets the lengths of both sides in place of the pair, with `given=PIECES` their numbers
+    of vocabulary pieces.
     """
-    return lambda function: _register(function, minimum, maximum, changes_training_text=False)
+    return lambda function: _register(function, minimum, maximum, given)
+
+
+def changes_every_text(minimum: float = 0.0, maximum: float = float("inf")) -> Callable:
+    """Register `function(text, value, language)`, which returns the text of every split."""
+    return lambda function: _register(function, minimum, maximum, EVERY_TEXT)
 
 
 def changes_training_text(minimum: float = 0.0, maximum: float = float("inf")) -> Callable:
@@ -48,23 +64,18 @@ def changes_training_text(minimum: float = 0.0, maximum: float = float("inf")) -
     It sees every sentence of the training split, after the splits were made; `draw` returns
     random numbers in [0, 1) that depend on the seed and the sentence only.
     """
-    return lambda function: _register(function, minimum, maximum, changes_training_text=True)
+    return lambda function: _register(function, minimum, maximum, TRAINING_TEXT)
 
 
-def _register(function: Callable, minimum: float, maximum: float, **where: bool) -> Callable:
-    STEPS[function.__name__] = Registered(function, minimum, maximum, **where)
+def _register(function: Callable, minimum: float, maximum: float, given: str) -> Callable:
+    STEPS[function.__name__] = Registered(function, minimum, maximum, given)
     return function
 
 
-def count_words(pair: Pair) -> tuple[int, int]:
-    """Return the number of words of each side."""
-    return pair[0].count(" ") + 1, pair[1].count(" ") + 1
-
-
-@leaves_out(minimum=1)
-def maximum_words(pair: Pair, value: float) -> str | None:
-    """Leave out pairs with a side of more than `value` words."""
-    return "too_long" if max(count_words(pair)) > value else None
+@leaves_out(minimum=1, given=LENGTHS)
+def maximum_words(lengths: tuple[int, int], value: float) -> str | None:
+    """Leave out pairs with a side longer than `value`."""
+    return "too_long" if max(lengths) > value else None
 
 
 @leaves_out(minimum=1)
@@ -73,15 +84,40 @@ def maximum_characters(pair: Pair, value: float) -> str | None:
     return "too_many_characters" if max(map(len, pair)) > value else None
 
 
-@leaves_out(minimum=1)
-def maximum_ratio(pair: Pair, value: float) -> str | None:
-    """Leave out pairs with one side more than `value` times as many words.
+@leaves_out(minimum=1, given=LENGTHS)
+def maximum_ratio(lengths: tuple[int, int], value: float) -> str | None:
+    """Leave out pairs with one side more than `value` times as long as the other.
 
     Finnish and Estonian say in one word what takes English several, so a short pair such as
     "Of course not, thank you." and "Ei." is a good one: the value must be generous.
     """
-    fewer, more = sorted(count_words(pair))
-    return "unbalanced" if more > value * fewer else None
+    shorter, longer = sorted(lengths)
+    return "unbalanced" if longer > value * shorter else None
+
+
+@leaves_out(minimum=1, given=PIECES)
+def maximum_pieces(pieces: tuple[int, ...], value: float) -> str | None:
+    """Leave out training and validation pairs with a side of more than `value` pieces."""
+    return "too_many_pieces" if max(pieces) > value else None
+
+
+@leaves_out(minimum=1, given=PIECES)
+def maximum_piece_ratio(pieces: tuple[int, ...], value: float) -> str | None:
+    """Leave out training and validation pairs with one side `value` times more pieces."""
+    return "unbalanced_pieces" if max(pieces) > value * min(pieces) else None
+
+
+@changes_every_text(minimum=0, maximum=1)
+def lowercase(text: str, value: float, language: str) -> str:
+    """Put the text of all splits, test sets too, in lower case; 0 changes nothing.
+
+    Turkish and Azerbaijani have an i with and one without a dot, each in both cases.
+    """
+    if not value:
+        return text
+    if language in ("tr", "tur", "az", "aze"):
+        text = text.replace("\u0130", "i").replace("I", "\u0131")
+    return text.lower()
 
 
 @changes_training_text(minimum=0, maximum=1)
@@ -127,13 +163,29 @@ def check_steps(settings: Iterable[Mapping[str, object]]) -> list[Step]:
     return steps
 
 
-def reason_to_leave_out(pair: Pair, steps: Iterable[Step]) -> str | None:
-    """Return why the steps leave a pair out, the first reason found, or None."""
+def reason_to_leave_out(
+    pair: Pair, steps: Iterable[Step], units: tuple[str, str] = (BY_SCRIPT, BY_SCRIPT)
+) -> tuple[str, str] | None:
+    """Why the steps leave a pair out, the first reason found, and by which step; or None.
+
+    `units` are those of the lengths of both sides.
+    """
+    lengths = None
     for name, value in steps:
-        reason = STEPS[name].function(pair, value)
+        step = STEPS[name]
+        if step.given == LENGTHS:
+            lengths = lengths or tuple(map(sentence_length, pair, units))
+            reason = step.function(lengths, value)
+        else:
+            reason = step.function(pair, value)
         if reason is not None:
-            return reason
+            return reason, name
     return None
+
+
+def steps_given(steps: Iterable[Step], *kinds: str) -> list[Step]:
+    """Those of the steps whose functions are given one of these kinds of things."""
+    return [step for step in steps if STEPS[step.name].given in kinds]
 
 
 def change_text(text: str, step: Step, seed: int) -> str:

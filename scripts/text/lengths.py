@@ -1,0 +1,45 @@
+"""How long a sentence is: in words, or in characters where a language does not space its words."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+WORDS, CHARACTERS, BY_SCRIPT = "words", "characters", "script"
+UNITS = (WORDS, CHARACTERS)
+
+# Scripts whose words are not spaced. From Unicode's Blocks: Thai to Myanmar, Khmer, the Tai
+# scripts, Balinese and Javanese, kana and Bopomofo, Han, Yi.
+_BLOCKS = (
+    "\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9ff"
+    "\uaa60-\uaa7f\u3005-\u3007\u3041-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\ua000-\ua4cf\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U0003ffff"
+)
+_UNSPACED = re.compile(f"[{_BLOCKS}]")
+# \w holds letters and digits but no vowel signs, which belong to the letter before.
+_UNSPACED_LETTER = re.compile(rf"(?=\w)[{_BLOCKS}]")
+_FIRST_UNSPACED = "\u0e00"
+
+
+def sentence_length(text: str, unit: str = BY_SCRIPT) -> int:
+    """The length of a sentence whose words are separated by single spaces.
+
+    Parameters
+    ----------
+    text
+        One clean line.
+    unit
+        "words" counts what spaces separate, "characters" everything but spaces. "script" counts
+        words, but of scripts that do not space their words every letter.
+    """
+    if unit == CHARACTERS:
+        return len(text) - text.count(" ")
+    if unit == WORDS or max(text, default="") < _FIRST_UNSPACED or not _UNSPACED.search(text):
+        return text.count(" ") + 1
+    spaced = _UNSPACED.sub(" ", text).split()
+    words = sum(any(map(str.isalnum, word)) for word in spaced)
+    return max(len(_UNSPACED_LETTER.findall(text)) + words, 1)
+
+
+def units_of(lengths: Mapping[str, str], languages: Sequence[str]) -> tuple[str, str]:
+    """The units of both sides of a text: those that are asked for, else by script."""
+    first, second = (lengths.get(language, BY_SCRIPT) for language in languages)
+    return first, second
