@@ -195,11 +195,11 @@ def test_sides_of_train_tags_that_shift_are_refused_where_they_part(tmp_path):
         ("<chapter id='1'>", "unknown mark-up"),
         ("<title>Two", "<title> is not closed on its line"),
         ("<url>a</url><keywords>b</keywords>", "<url> is not the only element of its line"),
-        ('<seg id="1">One</seg>', "mark-up in the middle"),
+        ('<seg id="1">One</seg>', "unknown mark-up"),
     ],
 )
 def test_train_tags_that_cannot_be_read_are_refused_with_the_line(tmp_path, line, problem):
-    with pytest.raises(LineError, match=rf"\.en, line 8: .*{problem}"):
+    with pytest.raises(UserError, match=rf"\.en, line 8: .*{problem}"):
         read_tagged(
             tmp_path, tagged("A", "1").replace("</doc>", f"{line}\n</doc>")[:-1], tagged("A", "1")
         )

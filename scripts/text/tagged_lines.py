@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import BinaryIO, NamedTuple, NoReturn
 
+from running.files import UserError
 from text.lines import BLOCK, LineError
 from text.markup import one_line
 
@@ -60,7 +61,7 @@ class TaggedLines:
 
         Raises
         ------
-        LineError
+        UserError
             With the line, when mark-up in it is unknown or not closed.
         """
         sentences = b""
@@ -107,7 +108,7 @@ class TaggedLines:
             self._refuse(f"<{tag}> is not the only element of its line: {text[:60]}")
 
     def _refuse(self, problem: str) -> NoReturn:
-        raise LineError(f"{self._name}, line {self._line}: {problem}. Correct the file.")
+        raise UserError(f"{self._name}, line {self._line}: {problem}. Correct the file.")
 
 
 def check_landmarks(sides: Sequence[TaggedLines], names: Sequence[str]) -> None:
