@@ -181,6 +181,11 @@ def source_description(corpus, number, source):
 def corpus_settings(corpus):
     """Everything that decides the text of a corpus, as JSON."""
     settings = CORPORA[corpus]
+    lengths = {
+        language: unit
+        for language, unit in CONFIGURATION.lengths.items()
+        if language in settings.languages
+    }
     return json.dumps(
         {
             "languages": settings.languages,
@@ -191,6 +196,8 @@ def corpus_settings(corpus):
             "splits": {split: getattr(settings, split) for split in splits_of(corpus)},
             "seed": CONFIGURATION.seed,
             "steps": CONFIGURATION.cleaning,
+            # Only where there are any, so that a run without them stays as it is.
+            **({"lengths": lengths} if lengths else {}),
             "held_out_from": [f"{RESULTS}/corpora/{name}" for name in settings.held_out_from],
         }
     )

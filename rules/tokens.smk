@@ -1,5 +1,21 @@
 """Vocabularies and token ids. -> tokens/"""
 
+import shlex
+
+from text.steps import PIECES, STEPS
+
+# Of the cleaning steps those that count pieces; among the parameters of the rule only where there
+# are any, so that a run without them stays as it is.
+PIECE_STEPS = [
+    step for step in CONFIGURATION.cleaning if STEPS[next(iter(step))].given == PIECES
+]
+PIECE_LIMITS = [f"--cleaning {shlex.quote(json.dumps(PIECE_STEPS))}"] if PIECE_STEPS else []
+# Likewise, at its default, the normalisation.
+NORMALISATION = CONFIGURATION.vocabulary.normalisation
+SIZE = CONFIGURATION.vocabulary.size
+if NORMALISATION != "nmt_nfkc":
+    SIZE = f"{SIZE} --normalisation {NORMALISATION}"
+
 TOKENS = {model.tokens: model for model in MODELS.values()}
 
 
@@ -56,7 +72,7 @@ rule learn_vocabulary:
             len(TOKENS[wildcards.tokens].languages),
         ),
     params:
-        size=CONFIGURATION.vocabulary.size,
+        size=SIZE,
         sentences=CONFIGURATION.vocabulary.sentences,
         seed=CONFIGURATION.seed,
     shell:
@@ -94,7 +110,8 @@ for tokens in TOKENS:
             mem_mb=1000,
         params:
             languages=list(TOKENS[tokens].languages),
-            splits=[f"--split {split} {text_of(tokens, split)}" for split in token_splits(tokens)],
+            splits=[f"--split {split} {text_of(tokens, split)}" for split in token_splits(tokens)]
+            + PIECE_LIMITS,
             folder=f"{RESULTS}/tokens/{tokens}",
         shell:
             "{PYTHON} {SCRIPTS}/binarise_text.py --model {input.model}"

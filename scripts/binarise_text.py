@@ -1,10 +1,12 @@
 """Turn the splits of a corpus into token ids that fairseq reads."""
 
 import argparse
+import json
 from pathlib import Path
 
 from running.files import run_script
 from text.binarisation import binarise
+from text.steps import PIECES, check_steps, steps_given
 
 
 def main() -> None:
@@ -20,10 +22,14 @@ def main() -> None:
         help="name of a split and its text without the language suffix; may be repeated",
     )
     parser.add_argument("--output", type=Path, required=True, help="folder of the token ids")
+    parser.add_argument(
+        "--cleaning", type=json.loads, default=[], help="JSON list of steps; those of pieces count"
+    )
     parser.add_argument("--threads", type=int, default=1, help="do not change the result")
     options = parser.parse_args()
     splits = {name: Path(text) for name, text in options.split}
-    binarise(options.model, options.languages, splits, options.output, options.threads)
+    limits = steps_given(check_steps(options.cleaning), PIECES)
+    binarise(options.model, options.languages, splits, options.output, options.threads, limits)
 
 
 if __name__ == "__main__":

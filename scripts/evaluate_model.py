@@ -16,8 +16,7 @@ from running.models import parse_model
 def measure(options: argparse.Namespace) -> None:
     """Measure one model and write its quality."""
     # Imported late: this takes seconds, and a wrong command line should not.
-    import sentencepiece
-
+    from text.vocabulary import load_vocabulary, normaliser_of
     from training.quality import TrainedModel, translation_scores
 
     logging.getLogger().setLevel(logging.WARNING)
@@ -34,7 +33,8 @@ def measure(options: argparse.Namespace) -> None:
         "context_free": context_free.get("valid"),
     }
     if options.translate:
-        vocabulary = sentencepiece.SentencePieceProcessor(model_file=str(options.vocabulary))
+        vocabulary = load_vocabulary(options.vocabulary)
+        normalisation = normaliser_of(options.vocabulary)
         quality["translation"] = {}
         for split, reference in options.translate:
             translations = trained.translate(
@@ -47,7 +47,11 @@ def measure(options: argparse.Namespace) -> None:
             with open(reference, encoding="utf-8", newline="\n") as lines:
                 references = [line.rstrip("\n") for line in islice(lines, len(translations))]
             quality["translation"][split] = translation_scores(
-                translations, references, trained.cfg.common.seed
+                translations,
+                references,
+                trained.cfg.common.seed,
+                model.target,
+                normalisation,
             )
     with replace_when_complete(options.output) as temporary:
         temporary.write_text(json.dumps(quality, indent=1, sort_keys=True) + "\n")

@@ -14,6 +14,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=0, help="sentences to learn from, 0 = all")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--normalisation", choices=["nmt_nfkc", "identity"], default="nmt_nfkc")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--vocabulary", type=Path, required=True)
     options = parser.parse_args()
@@ -25,6 +26,7 @@ def main() -> None:
         options.threads,
         options.model,
         options.vocabulary,
+        options.normalisation,
     )
 
 

@@ -19,6 +19,7 @@ from losschange.recording.parameters import trainable_parameters
 from losschange.recording.probe_integrator import Gradients
 from losschange.recording.side_effects import with_parameters, without_side_effects
 
+from .batches import size_limit
 from .texts import TargetFilter
 
 # Keys of random draws. Texts of one split draw the same sentences, so that they differ only in
@@ -165,7 +166,7 @@ class SampleSource:
     model : fairseq model
     seed : int
     max_tokens : int or None
-        Tokens per batch; None = one batch.
+        Tokens per batch, and of the longest sample; None = one batch of any samples.
 
     Raises
     ------
@@ -186,8 +187,10 @@ class SampleSource:
                 ) from None
         self.dataset = side.dataset(split)
         self.split = split
+        # Of a masked language model: the masks under which validation sees the text.
+        self.dataset.set_epoch(1)
         self._seed, self._max_tokens = seed, max_tokens
-        self._limit = utils.resolve_max_positions(task.max_positions(), model.max_positions())
+        self._limit = size_limit(task, model, max_tokens)
         self._cuda = next(model.parameters()).is_cuda
         self._model = model
 

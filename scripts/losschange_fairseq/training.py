@@ -23,6 +23,7 @@ from torch import distributed
 from losschange.cube.parts import PartStore
 from losschange.errors import RecordingError
 
+from .batches import samples_left_out, size_limit, whole_text
 from .building import build_trainer
 from .checkpoints import CheckpointFolder
 from .settings import settings_as_run
@@ -199,6 +200,17 @@ class ResumableTraining:
         self.trainer.cfg.checkpoint.no_save_optimizer_state = True
         self._write_checkpoint(path, {})
 
+    def left_out(self) -> dict[str, tuple[int, int]]:
+        """Of each split the samples that are too long to be looked at, and all samples."""
+        return {
+            split: (samples_left_out(dataset, self._limit()), len(dataset))
+            for split, dataset in self.task.datasets.items()
+            if split in ("train", "valid")
+        }
+
+    def _limit(self):
+        return size_limit(self.task, self.trainer.get_model(), self.cfg.dataset.max_tokens)
+
     def settings_as_run(self) -> dict[str, object]:
         """Hyper-parameters read from what was built, under the names of the paper's Table 2."""
         return settings_as_run(self.cfg, self.trainer.get_model(), self.task.passes)
@@ -211,6 +223,13 @@ class ResumableTraining:
                 raise ValueError("fairseq did not find it")
         except Exception as error:
             # A torn file can fail in any way while it is read.
+            if isinstance(error, IndexError) or "dataset is empty" in str(error):
+                left_out, samples = self.left_out()["train"]
+                raise TrainingError(
+                    f"the training text makes no batch: {left_out} of its {samples} samples are "
+                    f"longer than max_tokens {self.cfg.dataset.max_tokens}, and fairseq drops a "
+                    "last batch that is no multiple of eight. Take more text, or raise max_tokens"
+                ) from None
             if restored is None:
                 raise
             reason = (str(error) or repr(error)).splitlines()[0]
@@ -286,12 +305,28 @@ class ResumableTraining:
         }
 
     def _validate(self) -> None:
-        with metrics.aggregate(new_root=True) as meters:
-            batches = self.trainer.get_valid_iterator("valid").next_epoch_itr(
-                shuffle=False, set_dataset_epoch=False
+        """Record the loss of every sample of the validation text (see `batches`)."""
+        dataset, trainer = self.task.dataset("valid"), self.trainer
+        batches = whole_text(
+            self.task,
+            dataset,
+            self._limit(),
+            self.cfg.dataset.max_tokens,
+            self.cfg.common.seed,
+            num_shards=trainer.data_parallel_world_size,
+            shard_id=trainer.data_parallel_rank,
+            num_workers=self.cfg.dataset.num_workers,
+            data_buffer_size=self.cfg.dataset.data_buffer_size,
+        )
+        if not batches.frozen_batches:
+            raise TrainingError(
+                f"every sample of the validation text is longer than max_tokens "
+                f"{self.cfg.dataset.max_tokens}; raise it, or take other text"
             )
-            for sample in batches:
-                self.trainer.valid_step(sample)
+        trainer.reset_dummy_batch(batches.first_batch)
+        with metrics.aggregate(new_root=True) as meters:
+            for sample in batches.next_epoch_itr(shuffle=False, set_dataset_epoch=False):
+                trainer.valid_step(sample)
         if self._writes:
             # fairseq counts in bits; unrounded mean over target tokens.
             self.task.recorder.add_valid_loss(float(meters["loss"].avg) * math.log(2))

@@ -50,6 +50,7 @@ class Vocabulary(Section):
 
     size: Annotated[int, Field(ge=8)]
     sentences: Count
+    normalisation: Literal["nmt_nfkc", "identity"] = "nmt_nfkc"
 
 
 class Training(Section):
@@ -150,6 +151,7 @@ class Configuration(Section):
     sources: dict[str, Source]
     corpora: dict[str, Corpus]
     cleaning: CleaningSteps
+    lengths: dict[str, Literal["words", "characters"]] = {}
     vocabulary: Vocabulary
     training: Training
     objective_training: dict[ObjectiveName, TrainingOverride]

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -24,13 +24,20 @@ import sentencepiece
 from running.code_version import code_digest
 from running.files import UserError
 
+from .steps import STEPS, Step
 from .text_lines import read_line_batches
 from .token_files import TokenWriter, id_type
-from .vocabulary import SPECIAL_IDS, dictionary_lines, load_vocabulary, unigram_entropy
+from .vocabulary import (
+    SPECIAL_IDS,
+    dictionary_lines,
+    load_vocabulary,
+    normaliser_of,
+    unigram_entropy,
+)
 from .workplace import workplace
 
 # Whose edits may change the ids.
-CODE = ("binarisation.py", "text_lines.py", "token_files.py", "vocabulary.py")
+CODE = ("binarisation.py", "steps.py", "text_lines.py", "token_files.py", "vocabulary.py")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,6 +65,7 @@ def binarise(
     splits: Mapping[str, Path],
     output: Path,
     threads: int = 1,
+    limits: Sequence[Step] = (),
 ) -> None:
     """Write a fairseq data folder: dictionaries, token ids and their statistics.
 
@@ -75,6 +83,9 @@ def binarise(
         included) per split and language, and the digests of the vocabulary and of this code.
     threads : int
         Threads that encode; the bytes do not depend on it.
+    limits : sequence of Step
+        Cleaning steps that are given numbers of pieces; what they leave out of train and valid is
+        counted in tokens.json. Test sets stay complete.
 
     Raises
     ------
@@ -89,23 +100,30 @@ def binarise(
             lines = dictionary_lines(processor)
             (folder / name).write_text("".join(lines), encoding="utf-8")
         statistics: dict[str, dict] = {}
+        left_out: dict[str, dict[str, int]] = {}
         for split, text in splits.items():
             statistics[split] = {}
+            kept = None
+            if limits and split in ("train", "valid"):
+                texts = [Path(f"{text}.{language}") for language in languages]
+                kept, left_out[split] = _within_limits(processor, texts, limits, threads)
             for language in languages:
                 infix = "" if len(languages) == 1 else f".{'-'.join(languages)}.{language}"
                 prefix = f"{split}{infix}"
                 path = Path(f"{text}.{language}")
                 names += [f"{prefix}.bin", f"{prefix}.idx"]
                 statistics[split][language] = _binarise_file(
-                    processor, path, folder / prefix, threads
+                    processor, path, folder / prefix, threads, kept
                 )
             _check_sides(text, statistics[split])
         summary = {
             "vocabulary": processor.get_piece_size(),
+            "normalisation": normaliser_of(model_path)[0],
             "vocabulary_sha256": hashlib.sha256(model_path.read_bytes()).hexdigest(),
             "sentencepiece": sentencepiece.__version__,
             "code": code_digest(Path(__file__).with_name(name) for name in CODE),
             "splits": statistics,
+            "left_out": left_out,
         }
         record = folder / "tokens.json"
         record.write_text(json.dumps(summary, indent=1, sort_keys=True) + "\n")
@@ -113,16 +131,53 @@ def binarise(
             os.replace(folder / name, output / name)
 
 
+def _within_limits(
+    processor: sentencepiece.SentencePieceProcessor,
+    texts: Sequence[Path],
+    limits: Sequence[Step],
+    threads: int,
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Which sentences no limit leaves out, bool (sentences,), and how many each reason does."""
+    encode = partial(_encode_lines, processor)
+    sides = []
+    for text in texts:
+        sizes = [e.sizes for e in _map_in_threads(encode, read_line_batches(text), threads)]
+        sides.append(np.concatenate([np.empty(0, dtype=np.int32), *sizes]) - 1)  # without </s>
+    stem = texts[0].with_suffix("")
+    found = {text.suffix[1:]: {"sentences": len(side)} for text, side in zip(texts, sides)}
+    _check_sides(stem, found)
+    kept, reasons = np.ones(len(sides[0]), dtype=bool), Counter()
+    for number, pieces in enumerate(zip(*(side.tolist() for side in sides))):
+        found = (STEPS[name].function(pieces, value) for name, value in limits)
+        reason = next((reason for reason in found if reason is not None), None)
+        if reason is not None:
+            kept[number] = False
+            reasons[reason] += 1
+    if len(kept) and not kept.any():
+        raise UserError(
+            f"{stem}: {dict(reasons)} of {len(kept)} pairs, so none is left. "
+            "Raise the limits in pieces under cleaning."
+        )
+    return kept, dict(reasons)
+
+
 def _binarise_file(
-    processor: sentencepiece.SentencePieceProcessor, text: Path, prefix: Path, threads: int
+    processor: sentencepiece.SentencePieceProcessor,
+    text: Path,
+    prefix: Path,
+    threads: int,
+    kept: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """Write prefix.bin and prefix.idx; sentences, tokens, unknown and entropy of the text."""
+    """Write prefix.bin and prefix.idx; sentences, tokens, unknown and entropy of the text.
+
+    `kept`, bool (sentences,), marks the sentences that are taken; None takes all.
+    """
     size = processor.get_piece_size()
     counts = np.zeros(size, dtype=np.int64)
     with open(f"{prefix}.bin", "wb") as data:
         writer = TokenWriter(data, size)
         encode = partial(_encode_lines, processor)
-        for encoded in _map_in_threads(encode, read_line_batches(text), threads):
+        for encoded in _map_in_threads(encode, _chosen(read_line_batches(text), kept), threads):
             writer.add(encoded.ids, encoded.sizes)
             counts += encoded.counts
     if not writer.sentences:
@@ -134,6 +189,17 @@ def _binarise_file(
         "unknown": int(counts[SPECIAL_IDS["unk_id"]]),
         "unigram_entropy": unigram_entropy(counts),
     }
+
+
+def _chosen(batches: Iterable[list[bytes]], kept: np.ndarray | None) -> Iterator[list[bytes]]:
+    """The lines that are marked, in batches of which none is empty."""
+    position = 0
+    for lines in batches:
+        end = position + len(lines)
+        chosen = lines if kept is None else list(compress(lines, kept[position:end].tolist()))
+        position = end
+        if chosen:
+            yield chosen
 
 
 def _encode_lines(

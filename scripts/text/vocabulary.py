@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import compress
 from pathlib import Path
 
@@ -33,6 +33,7 @@ def learn_vocabulary(
     threads: int,
     model_path: Path,
     vocabulary_path: Path,
+    normalisation: str = "nmt_nfkc",
 ) -> None:
     """Learn a byte-pair-encoding vocabulary (paper §3) and write the model and its symbols.
 
@@ -49,6 +50,10 @@ def learn_vocabulary(
         Does not change the result.
     model_path, vocabulary_path : path
         The SentencePiece model and its readable list of symbols.
+    normalisation : {"nmt_nfkc", "identity"}
+        Of the text before it is cut into pieces: SentencePiece's own, which replaces what Unicode
+        calls compatible (full-width punctuation, ligatures, circled numbers), or none. The model
+        carries it, so that text to encode is normalised alike.
 
     Raises
     ------
@@ -56,7 +61,7 @@ def learn_vocabulary(
         If the text is too small for so large a vocabulary, not UTF-8 or missing.
     """
     with workplace(model_path.parent) as folder:
-        model = _learn(texts, size, sentences, seed, threads)
+        model = _learn(texts, size, sentences, seed, threads, normalisation)
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         lines = (f"{processor.id_to_piece(i)}\t{processor.get_score(i):g}\n" for i in range(size))
         (folder / "vocabulary").write_text("".join(lines), encoding="utf-8")
@@ -98,7 +103,26 @@ def load_vocabulary(path: Path) -> sentencepiece.SentencePieceProcessor:
     return processor
 
 
-def _learn(texts: Sequence[Path], size: int, sentences: int, seed: int, threads: int) -> bytes:
+def normaliser_of(path: Path) -> tuple[str, Callable[[str], str]]:
+    """The normalisation of a vocabulary: its name, and a function that applies it to a text.
+
+    Raises
+    ------
+    UserError
+        As `load_vocabulary`.
+    """
+    load_vocabulary(path)
+    rules = sentencepiece.SentencePieceNormalizer(
+        model_proto=path.read_bytes(), add_dummy_prefix=False, escape_whitespaces=False
+    )
+    # A protocol buffer whose first field is the name: its number and type, length, and letters.
+    specification = rules.serialized_normalizer_spec()
+    return specification[2 : 2 + specification[1]].decode(), rules.normalize
+
+
+def _learn(
+    texts: Sequence[Path], size: int, sentences: int, seed: int, threads: int, normalisation: str
+) -> bytes:
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -107,6 +131,7 @@ def _learn(texts: Sequence[Path], size: int, sentences: int, seed: int, threads:
             model_type="bpe",
             vocab_size=size,
             character_coverage=1.0,
+            normalization_rule_name=normalisation,
             max_sentence_length=1 << 20,
             num_threads=threads,
             minloglevel=2,

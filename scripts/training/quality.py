@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,13 @@ from fairseq import checkpoint_utils, utils
 from fairseq.data import BaseWrapperDataset
 
 import losschange_fairseq  # noqa: F401  (the checkpoints name its tasks)
+from losschange_fairseq.batches import samples_left_out, size_limit, whole_text
+from running.files import UserError
 from text.vocabulary import SPECIAL_IDS, unigram_entropy
+
+LANGUAGE_TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
+# Languages without spaces for which sacrebleu has no tokenizer of their own.
+UNSPACED = {"th", "lo", "km", "my", "bo", "dz", "yue", "ii"}
 
 torch.serialization.add_safe_globals([argparse.Namespace])
 
@@ -47,39 +53,48 @@ class TrainedModel:
     def loss(self, split: str) -> dict[str, float]:
         """Mean loss of a split in nats per target token, its perplexity, and what it is held to.
 
-        For a masked language model the targets are the masked tokens, drawn once by seed, without
-        the <s> that begins every sample: its place gives it away.
+        The samples are those of the loss that training records: `left_out` counts those that are
+        too long. For a masked language model the targets are the masked tokens, drawn once by
+        seed.
         `unigram_entropy` is that of the split's target tokens: no model without context is
         better, but for a masked model, which can copy the tokens that were left as they are;
         `context_free` is the best that copying alone can reach (None for the other objectives).
+        In both the <s> that begins a sample costs nothing: its position reveals it.
         """
         total, size, counts = 0.0, 0, np.zeros(len(self.task.target_dictionary), dtype=np.int64)
-        masks = getattr(self.cfg.task, "mask_prob", None)
-        for sample in self._batches(split):
+        masks, begins = getattr(self.cfg.task, "mask_prob", None), 0
+        self.task.load_dataset(split, combine=False, epoch=1)
+        dataset = self.task.dataset(split)
+        limit = size_limit(self.task, self.model, self.cfg.dataset.max_tokens)
+        for sample in self._batches(dataset, limit):
             seen = sample["net_input"]["src_tokens"] if masks else sample["target"]
             # Under a mask the target is the token; elsewhere the input is.
             hidden = sample["target"] != SPECIAL_IDS["pad_id"]
             tokens = torch.where(hidden, sample["target"], seen).cpu().numpy()
             counts += np.bincount(tokens.ravel(), minlength=len(counts))
-            if masks:
-                begins = sample["target"] == SPECIAL_IDS["bos_id"]
-                sample["target"] = sample["target"].masked_fill(begins, SPECIAL_IDS["pad_id"])
+            begins += int((sample["target"] == SPECIAL_IDS["bos_id"]).sum())
             loss, sample_size, _ = self.criterion(self.model, sample)
             total += float(loss)
             size += int(sample_size)
+        if not size:
+            raise UserError(
+                f"{split}: every sample is longer than max_tokens {self.cfg.dataset.max_tokens} of "
+                "the training, so it has no loss. Take other text."
+            )
         counts[[SPECIAL_IDS["pad_id"], SPECIAL_IDS["bos_id"]]] = 0
-        mean = total / size
+        mean, others = total / size, 1.0 - begins / size
         context_free = None
         if masks:
             task = self.cfg.task
-            context_free = context_free_loss(
+            context_free = others * context_free_loss(
                 counts, task.leave_unmasked_prob, task.random_token_prob
             )
         return {
             "loss": mean,
             "perplexity": math.exp(min(mean, 700.0)),
             "tokens": size,
-            "unigram_entropy": unigram_entropy(counts),
+            "left_out": samples_left_out(dataset, limit),
+            "unigram_entropy": others * unigram_entropy(counts),
             "context_free": context_free,
         }
 
@@ -95,31 +110,25 @@ class TrainedModel:
         options = argparse.Namespace(beam=beam, lenpen=length_penalty, max_len_a=1.5, max_len_b=10)
         generator = self.task.build_generator([self.model], options)
         found: dict[int, str] = {}
-        for sample in self._batches(split, sentences):
+        self.task.load_dataset(split, combine=False, epoch=1)
+        dataset = self.task.dataset(split)
+        count = min(sentences or len(dataset), len(dataset))
+        first = _First(dataset, count) if count < len(dataset) else dataset
+        for sample in self._batches(first, size_limit(self.task, self.model, None)):
             outputs = self.task.inference_step(generator, [self.model], sample)
             for number, hypotheses in zip(sample["id"].tolist(), outputs, strict=True):
                 ids = [i for i in hypotheses[0]["tokens"].tolist() if i >= len(SPECIAL_IDS)]
                 found[number] = vocabulary.decode(ids)
         # A sentence too long for the model has no translation and still counts.
-        count = min(sentences or len(self.task.dataset(split)), len(self.task.dataset(split)))
         return [found.get(number, "") for number in range(count)]
 
-    def _batches(self, split: str, sentences: int = 0) -> Iterator[Mapping]:
-        self.task.load_dataset(split, combine=False, epoch=1)
-        dataset = self.task.dataset(split)
-        if sentences and sentences < len(dataset):
-            dataset = _First(dataset, sentences)
-        positions = utils.resolve_max_positions(
-            self.task.max_positions(), self.model.max_positions()
+    def _batches(self, dataset, limit) -> Iterator[Mapping]:
+        order, _ = dataset.filter_indices_by_size(dataset.ordered_indices(), limit)
+        longest = max((int(dataset.num_tokens(index)) for index in order), default=0)
+        batches = whole_text(
+            self.task, dataset, limit, max(self.max_tokens, longest), self.cfg.common.seed
         )
-        batches = self.task.get_batch_iterator(
-            dataset,
-            max_tokens=self.max_tokens,
-            max_positions=positions,
-            ignore_invalid_inputs=True,
-            seed=self.cfg.common.seed,
-        ).next_epoch_itr(shuffle=False, set_dataset_epoch=False)
-        for sample in batches:
+        for sample in batches.next_epoch_itr(shuffle=False, set_dataset_epoch=False):
             if sample:
                 yield utils.move_to_cuda(sample) if self.cuda else sample
 
@@ -169,8 +178,28 @@ class _First(BaseWrapperDataset):
         return order[order < self.sentences]
 
 
+def bleu_tokenizer(language: str) -> str:
+    """sacrebleu's tokenizer for BLEU of text in a language.
+
+    Its own choice for Chinese, Japanese and Korean; the latter two need its extras "ja" and "ko".
+    Without them, and for other languages that do not space their words, every character is a token.
+    """
+    if language in UNSPACED:
+        return "char"
+    tokenizer = LANGUAGE_TOKENIZERS.get(language, "13a")
+    try:
+        sacrebleu.BLEU(tokenize=tokenizer)
+    except (RuntimeError, ImportError):
+        return "char"
+    return tokenizer
+
+
 def translation_scores(
-    translations: Sequence[str], references: Sequence[str], seed: int
+    translations: Sequence[str],
+    references: Sequence[str],
+    seed: int,
+    language: str = "en",
+    normalisation: tuple[str, Callable[[str], str]] | None = None,
 ) -> dict[str, object]:
     """BLEU and chrF of translations, with the signatures that make them comparable.
 
@@ -178,8 +207,27 @@ def translation_scores(
     another sentence, drawn by seed: what can be had without the source. A translation depends on
     its source alone, so the translations are exchanged instead of being made anew. It is None
     for a single sentence.
+
+    Parameters
+    ----------
+    translations, references
+        Plain text.
+    seed
+        Of the exchange.
+    language
+        Of both; decides BLEU's tokens.
+    normalisation
+        Name and function, applied to both sides: translations are made of normalised pieces, so a
+        reference as it was would differ where nothing is wrong. The signatures name it.
     """
-    bleu, chrf = sacrebleu.BLEU(), sacrebleu.CHRF()
+    bleu, chrf = sacrebleu.BLEU(tokenize=bleu_tokenizer(language)), sacrebleu.CHRF()
+    suffix = ""
+    if normalisation is not None:
+        name, normalise = normalisation
+        translations, references = (
+            [normalise(text) for text in side] for side in (translations, references)
+        )
+        suffix = f"|norm:{name}"
     shuffled = None
     if len(translations) > 1:
         order = np.random.default_rng(seed).permutation(len(translations))
@@ -192,7 +240,7 @@ def translation_scores(
         "bleu": bleu.corpus_score(translations, [references]).score,
         "bleu_shuffled_sources": shuffled,
         "chrf": chrf.corpus_score(translations, [references]).score,
-        "bleu_signature": str(bleu.get_signature()),
-        "chrf_signature": str(chrf.get_signature()),
+        "bleu_signature": f"{bleu.get_signature()}{suffix}",
+        "chrf_signature": f"{chrf.get_signature()}{suffix}",
         "sentences": len(translations),
     }

@@ -149,6 +149,7 @@ def train_model(
             )
         ran = {"device": device, "workers": worker.count, "threads": execution["threads"]}
         snapshots.put_in_place(outputs.checkpoint.parent)
+        ran["text_normalisation"] = _text_normalisation(data)
         _put_in_place(model, training, run, state, outputs, fingerprint, ran, origin)
         state.remove()
     worker.leave()
@@ -247,6 +248,13 @@ def _say_start(model: Model, run: ResumableTraining, limit: float | None) -> Non
     if limit is not None:
         line += f"; {limit / 60:,.0f} minutes until the time limit of its job"
     print(f"{line}; GPUs: {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}", file=sys.stderr)
+    for split, (left_out, samples) in run.left_out().items():
+        if left_out:
+            print(
+                f"{model.name}: {left_out} of {samples} samples of {split} are longer than "
+                "max_tokens or than the model's positions, and are left out",
+                file=sys.stderr,
+            )
 
 
 def _device(device: str, workers: int) -> str:
@@ -270,6 +278,12 @@ def _digest_of(data: Path) -> str:
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def _text_normalisation(data: Path) -> str | None:
+    """How the text was normalised before it was cut into pieces; None if it is not recorded."""
+    record = data / "tokens.json"
+    return json.loads(record.read_text()).get("normalisation") if record.exists() else None
 
 
 def _versions() -> dict[str, str]:
