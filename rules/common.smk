@@ -12,13 +12,20 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from running.configuration import NEWS_TEST, synthetic_pairs
 from running.configuration_check import ConfigurationError, load_configuration
+from running.typed_text import typed_text
 from text.corpus_costs import text_minutes, vocabulary_memory
 from running.costs import evaluation_minutes, training_cost
 from studies import load_studies
 from studies.run_files import RunFiles
 
+config["run"] = typed_text(
+    "run",
+    config.get("run"),
+    workflow.config_settings.configfiles,
+    workflow.config_settings.config_args or [],
+)
 try:
-    CONFIGURATION = load_configuration(config)
+    CONFIGURATION = load_configuration(config, places=workflow.is_main_process)
 except ConfigurationError as error:
     raise WorkflowError(str(error))
 

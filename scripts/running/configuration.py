@@ -16,7 +16,7 @@ from studies import study_names
 
 from .configuration_corpora import CleaningSteps, Corpus, Source
 from .configuration_execution import Evaluation, Execution, Figures, Snapshots, Update
-from .configuration_fields import Count, Positive, Rate, Section, Share
+from .configuration_fields import Count, Positive, Rate, RunName, Section, Seeds, Share
 from .configuration_recording import Recording
 from .models import Model, parse_model
 
@@ -99,8 +99,6 @@ class Training(Section):
                 f"embedding_dimension {self.embedding_dimension} does not divide "
                 f"into {self.attention_heads} attention_heads"
             )
-        if self.layers % 2:
-            problems.append(f"layers {self.layers} is odd; MT needs half of them on each side")
         if self.warmup_updates >= self.total_updates:
             problems.append(
                 f"warmup_updates {self.warmup_updates} is not below "
@@ -133,9 +131,9 @@ TrainingOverride = create_model(
 class Configuration(Section):
     """The whole config.yaml."""
 
-    run: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    run: RunName
     seed: Annotated[int, Field(ge=1, lt=2**31)]
-    seeds: Annotated[list[Annotated[int, Field(ge=1, lt=2**31)]], Field(min_length=1)]
+    seeds: Seeds
     models: Annotated[list[ModelName], Field(min_length=1)]
     wmt_language_models: bool
     matched_architecture: bool

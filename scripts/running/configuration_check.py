@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from .configuration import NEWS_TEST, Configuration, synthetic_pairs
 from .configuration_corpora import Source
+from .configuration_plans import broken_plans
 from .models import parse_model
 
 # Keys of earlier versions and where they are now.
@@ -26,13 +27,15 @@ class ConfigurationError(ValueError):
     """Everything that is wrong with a configuration, one line per mistake."""
 
 
-def load_configuration(values: Mapping[str, Any]) -> Configuration:
+def load_configuration(values: Mapping[str, Any], places: bool = True) -> Configuration:
     """Check a configuration completely.
 
     Parameters
     ----------
     values : mapping
         What YAML and the command line gave.
+    places : bool
+        Whether folders that it names must exist here; not so on the nodes of a cluster.
 
     Raises
     ------
@@ -55,6 +58,9 @@ def load_configuration(values: Mapping[str, Any]) -> Configuration:
             *_broken_trainings(configuration),
             *_missing_splits(configuration),
         ]
+        # These follow references from name to name.
+        if not list(_broken_references(values)):
+            problems += broken_plans(configuration, places)
     if problems:
         problems = list(dict.fromkeys(problems))
         count = f"{len(problems)} mistake{'s' if len(problems) > 1 else ''}"
@@ -130,6 +136,9 @@ def _broken_references(values: Mapping[str, Any]) -> Iterator[str]:
                 for language in corpus.get("languages") or []:
                     if language not in members:
                         yield f"sources.{source}.members: no member for {language} of {name}"
+        languages = corpus.get("languages")
+        if isinstance(languages, list) and len(set(map(str, languages))) < len(languages):
+            yield f"corpora.{name}.languages: found {languages}; allowed are two different ones"
         for other in corpus.get("held_out_from") or []:
             if other not in corpora or other == name:
                 yield f"corpora.{name}.held_out_from: found {other!r}; allowed are other corpora"

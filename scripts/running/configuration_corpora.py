@@ -3,8 +3,10 @@
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from text.archives import ArchiveError, archive_kind, holds_both_languages
+from text.download import DownloadError, locate
 from text.steps import check_steps
 
 from .configuration_fields import Count, Section
@@ -50,11 +52,34 @@ class Source(Section):
         """Path of the archive on a mirror, and below corpora/archives."""
         return self.path or urlsplit(self.url).path.lstrip("/")
 
+    @model_validator(mode="after")
+    def _can_be_read(self) -> "Source":
+        problems = []
+        try:
+            locate(self.url, self.mirror_path(), None)
+            archive_kind(self.mirror_path())
+        except (DownloadError, ArchiveError) as error:
+            problems.append(f"{error} Correct url, or give the path that it has on a mirror")
+        names = [name.removeprefix("./") for name in self.members.values()]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            if not holds_both_languages(name):
+                both = [lang for lang, member in self.members.items() if member.endswith(name)]
+                problems.append(
+                    f"members: {name} is that of {' and '.join(both)}; a text cannot be its own "
+                    "translation"
+                )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+Language = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
 
 class Corpus(Section):
     """Sources joined, cleaned and split."""
 
-    languages: Annotated[list[str], Field(min_length=2, max_length=2)]
+    languages: Annotated[list[Language], Field(min_length=2, max_length=2)]
     sources: Annotated[list[str], Field(min_length=1)]
     train: Count | Literal["rest"]
     valid: Count

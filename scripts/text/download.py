@@ -40,6 +40,11 @@ def locate(url: str, path: str, mirror: str | None) -> str | Path:
     if scheme in ("http", "https"):
         return address
     if scheme == "file":
+        if urlsplit(address).netloc not in ("", "localhost"):
+            raise DownloadError(
+                f"{address}: a file:// address has three slashes and a whole path, such as "
+                "file:///data/mirror/europarl.zip."
+            )
         return Path(unquote(urlsplit(address).path))
     if mirror is None or "://" in mirror:
         raise DownloadError(f"{address}: addresses should start with http://, https:// or file://.")

@@ -1,0 +1,232 @@
+"""Mistakes in a configuration that would only show when its text is read or its models train.
+
+Every function yields a line per mistake: the key, the value found, and what is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from pydantic import ValidationError
+
+from text.download import locate
+from text.synthetic import LANGUAGES
+
+from .configuration import Configuration, synthetic_pairs
+from .configuration_corpora import Corpus
+from .models import Model
+
+# Symbols that N sentences of an artificial language can give at most: measured from 10 to 25,600
+# sentences of all four, the largest number is 850 to 80,000.
+SYMBOLS_OF_ONE_SENTENCE, SYMBOLS_EXPONENT = 175, 0.7
+
+
+def broken_plans(configuration: Configuration, places: bool = True) -> Iterator[str]:
+    """All mistakes that this module knows.
+
+    Parameters
+    ----------
+    configuration
+        Valid so far.
+    places
+        Whether folders that it names must exist on this machine.
+    """
+    yield from _corpora(configuration)
+    yield from _texts_of_models(configuration)
+    yield from _strides(configuration)
+    yield from _hyper_parameters(configuration)
+    yield from _main_models(configuration)
+    yield from _vocabularies(configuration)
+    if places:
+        yield from _mirror(configuration)
+
+
+def _corpora(configuration: Configuration) -> Iterator[str]:
+    for name in configuration.used_corpora():
+        corpus, key = configuration.corpora[name], f"corpora.{name}"
+        sizes = {split: getattr(corpus, split) for split in ("train", "valid", "test")}
+        if not any(sizes.values()):
+            yield f"{key}: train, valid and test are 0, so it holds no text"
+        if sizes["test"] == "rest" and (sizes["train"] or sizes["valid"]):
+            yield f"{key}.test: found 'rest'; that is for corpora with train: 0 and valid: 0"
+        twice = {source for source in corpus.sources if corpus.sources.count(source) > 1}
+        for source in sorted(twice):
+            yield f"{key}.sources: {source} is there twice; every pair of it would be a duplicate"
+        yield from _generated(key, corpus, sizes)
+        for other in corpus.held_out_from:
+            held_out = configuration.corpora[other]
+            if not (held_out.valid or held_out.test):
+                yield f"{key}.held_out_from: {other} has no valid and no test pairs to hold out"
+            elif set(held_out.languages) != set(corpus.languages):
+                yield (
+                    f"{key}.held_out_from: {other} has the languages "
+                    f"{held_out.languages}, not {corpus.languages}"
+                )
+        if name in _reached(configuration, corpus.held_out_from):
+            yield f"{key}.held_out_from: the corpora hold out from each other in a circle"
+
+
+def _generated(key: str, corpus: Corpus, sizes: dict) -> Iterator[str]:
+    """Corpora of artificial text: their languages, and whether there are enough pairs."""
+    generated = [synthetic_pairs(source) for source in corpus.sources]
+    unknown = sorted(set(corpus.languages) - set(LANGUAGES))
+    if any(generated) and unknown:
+        yield (
+            f"{key}.languages: found {', '.join(unknown)}; the artificial languages of "
+            f"synthetic:<pairs> are {', '.join(LANGUAGES)}"
+        )
+    asked = sum(size for size in sizes.values() if size != "rest")
+    if all(generated):
+        pairs = sum(pairs for pairs, _ in generated)
+        if asked > pairs or (asked == pairs and "rest" in sizes.values()):
+            yield f"{key}: asks for {asked} pairs, but its sources generate {pairs}; none is left"
+
+
+def _reached(configuration: Configuration, start: list[str]) -> set[str]:
+    """Corpora that are held out from some corpora, directly or by way of others."""
+    reached, waiting = set(), list(start)
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += configuration.corpora[name].held_out_from
+    return reached
+
+
+def _texts_of_models(configuration: Configuration) -> Iterator[str]:
+    for model in configuration.trained_models():
+        corpus, key = configuration.corpora[model.corpus], f"corpora.{model.corpus}"
+        lacking = sorted(set(model.languages) - set(corpus.languages))
+        if lacking:
+            yield (
+                f"{key}.languages: found {corpus.languages}; {model.name} needs "
+                f"{', '.join(lacking)}"
+            )
+        for split, verb in (("train", "trained"), ("valid", "validated")):
+            if not getattr(corpus, split):
+                yield f"{key}.{split}: found 0; {model.name} is {verb} on it"
+        news = configuration.news_corpus(model)
+        if news and not configuration.corpora[news].test:
+            yield f"corpora.{news}.test: found 0; {model.name} is tested on it"
+        elif news and set(configuration.corpora[news].languages) != set(model.languages):
+            yield (
+                f"corpora.{news}.languages: found {configuration.corpora[news].languages}; "
+                f"{model.name} translates {model.source} to {model.target}"
+            )
+        elif model.translates and not news and not corpus.test:
+            yield f"{key}.test: found 0; {model.name} has no other text to translate"
+
+
+def _strides(configuration: Configuration) -> Iterator[str]:
+    for name, stride in configuration.recording.estimators.model_dump().items():
+        shorter: dict[int, list[str]] = {}
+        for model, updates in _updates(configuration):
+            if stride > updates:
+                shorter.setdefault(updates, []).append(model.name)
+        for updates, models in shorter.items():
+            yield (
+                f"recording.estimators.{name}: found {stride}, but total_updates of "
+                f"{', '.join(models)} is {updates}; take at most that, or 0 to turn it off"
+            )
+
+
+def _updates(configuration: Configuration) -> Iterator[tuple[Model, int]]:
+    for model in configuration.trained_models():
+        try:
+            yield model, configuration.training_of(model).total_updates
+        except ValidationError:
+            continue  # told by another check
+
+
+def _hyper_parameters(configuration: Configuration) -> Iterator[str]:
+    for model in configuration.trained_models():
+        try:
+            training = configuration.training_of(model)
+        except ValidationError:
+            continue
+        shares = training.leave_unmasked_probability + training.random_token_probability
+        if model.objective == "mlm" and shares > 1:
+            yield (
+                f"training of {model.name}: leave_unmasked_probability "
+                f"{training.leave_unmasked_probability:g} and random_token_probability "
+                f"{training.random_token_probability:g} are shares of the same tokens, but their "
+                "sum is above 1"
+            )
+        if model.translates and training.layers % 2:
+            yield (
+                f"training of {model.name}: layers {training.layers} is odd; a translation model "
+                "has half of them in its encoder, half in its decoder"
+            )
+
+
+def _main_models(configuration: Configuration) -> Iterator[str]:
+    """An objective that this run leaves out altogether needs no main model."""
+    models = {model.name: model for model in configuration.trained_models()}
+    for objective, name in configuration.main_models.items():
+        others = [model.name for model in models.values() if model.objective == objective]
+        if name.partition("-")[0] != objective:
+            yield f"main_models.{objective}: found {name}, which has another objective"
+        elif name not in models and others:
+            yield (
+                f"main_models.{objective}: found {name}, which models does not train; allowed "
+                f"here: {', '.join(others)}"
+            )
+
+
+def _vocabularies(configuration: Configuration) -> Iterator[str]:
+    """Known before only of artificial text: how many symbols it can give."""
+    size, sentences = configuration.vocabulary.size, configuration.vocabulary.sentences
+    told = set()
+    for model in configuration.trained_models():
+        corpus = configuration.corpora[model.corpus]
+        generated = [synthetic_pairs(source) for source in corpus.sources]
+        if not all(generated) or model.tokens in told:
+            continue
+        told.add(model.tokens)
+        pairs = sum(pairs for pairs, _ in generated)
+        pairs = pairs if corpus.train == "rest" else min(pairs, corpus.train)
+        sides = len(model.languages)
+        if sentences:
+            pairs = min(pairs, sentences / sides)
+        most = round(sides * SYMBOLS_OF_ONE_SENTENCE * pairs**SYMBOLS_EXPONENT)
+        if size > most:
+            yield (
+                f"vocabulary.size: found {size}, but the text of {model.corpus} gives less than "
+                f"{most} symbols to {model.name}; lower it, or generate more text"
+            )
+
+
+def _mirror(configuration: Configuration) -> Iterator[str]:
+    mirror, missing = configuration.mirror, _to_fetch(configuration)
+    if not missing:
+        return
+    if mirror:
+        scheme = urlsplit(mirror).scheme if "://" in mirror else ""
+        folder = Path(unquote(urlsplit(mirror).path) if scheme else mirror)
+        if scheme not in ("", "file", "http", "https"):
+            yield f"mirror: found {mirror!r}; allowed is a folder, file://, http:// or https://"
+        elif scheme in ("", "file") and not folder.is_dir():
+            yield (
+                f"mirror: found {mirror!r}, but there is no such folder; correct it, or set it to "
+                "null to fetch from the addresses of the sources"
+            )
+        return
+    for name in missing:
+        source = configuration.sources[name]
+        place = locate(source.url, source.mirror_path(), None)
+        if isinstance(place, Path) and not place.is_file():
+            yield f"sources.{name}.url: found {source.url!r}, but there is no such file"
+
+
+def _to_fetch(configuration: Configuration) -> list[str]:
+    """Sources of this run whose archives are not here yet."""
+    archives = Path("results") / configuration.run / "corpora" / "archives"
+    corpora = map(configuration.corpora.__getitem__, configuration.used_corpora())
+    used = {name for corpus in corpora for name in corpus.sources}
+    return sorted(
+        name
+        for name in used & set(configuration.sources)
+        if not (archives / configuration.sources[name].mirror_path()).exists()
+    )
