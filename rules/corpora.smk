@@ -1,5 +1,6 @@
 """Text: fetch the sources, or generate them; clean, split and count. -> corpora/"""
 
+from text.corpora_lock import read_lock
 from text.records import check_digest
 from running.files import UserError
 
@@ -45,20 +46,28 @@ DIGESTS = {
     if CONFIGURATION.sources[source].sha256
 }
 DIGESTS_JSON = json.dumps(DIGESTS)
+LOCK = CONFIGURATION.corpora_lock or ""
 
-for archive, sha256 in DIGESTS.items():
-    place = Path(f"{RESULTS}/corpora/archives/{archive}")
-    try:
-        check_digest(ARCHIVES[archive], sha256, place, place.with_name(f"{place.name}.json"))
-    except UserError as error:
-        raise WorkflowError(str(error))
+try:
+    LOCKED = read_lock(Path(LOCK)) if LOCK else {}
+    for archive, source in ARCHIVES.items():
+        place = Path(f"{RESULTS}/corpora/archives/{archive}")
+        sha256 = DIGESTS.get(archive) or LOCKED.get(archive)
+        check_digest(source, sha256, place, place.with_name(f"{place.name}.json"))
+        if LOCKED.get(archive, sha256) != sha256:
+            raise UserError(
+                f"sources.{source}.sha256 is {sha256}, but {LOCK} says {LOCKED[archive]} of "
+                f"{archive}. Correct the one, or delete the line of the other."
+            )
+except UserError as error:
+    raise WorkflowError(str(error))
 
 # Holds where --resources downloads=N says nothing else.
 if "downloads" not in workflow.global_resources:
     workflow.global_resources["downloads"] = CONFIGURATION.parallel_downloads
 
 LIST_SOURCES = (
-    "{PYTHON} {SCRIPTS}/list_sources.py --sources {SOURCES_LISTED:q} --mirror={MIRROR:q}"
+    "{PYTHON:q} {SCRIPTS:q}/list_sources.py --sources {SOURCES_LISTED:q} --mirror={MIRROR:q}"
     " --folder {RESULTS}/corpora/archives"
 )
 
@@ -79,8 +88,8 @@ rule fetch:
     conda:
         "../envs/corpora.yaml"
     shell:
-        "{PYTHON} {SCRIPTS}/list_sources.py --sources {SOURCES_LISTED:q} --mirror={MIRROR:q}"
-        " --folder {RESULTS}/corpora/archives | tee {log}"
+        "{PYTHON:q} {SCRIPTS:q}/list_sources.py --sources {SOURCES_LISTED:q} --mirror={MIRROR:q}"
+        " --folder {RESULTS}/corpora/archives --lock={LOCK:q} | tee {log}"
 
 
 # The progress bar and the reason of a failure go to the terminal, not to the log.
@@ -102,10 +111,10 @@ rule fetch_source:
         source=lambda wildcards: ARCHIVES[wildcards.archive],
         url=lambda wildcards: CONFIGURATION.sources[ARCHIVES[wildcards.archive]].url,
     shell:
-        "{PYTHON} {SCRIPTS}/fetch_source.py --source {params.source} --url {params.url:q}"
-        " --path {wildcards.archive} --digests {DIGESTS_JSON:q} --mirror={MIRROR:q}"
+        "{PYTHON:q} {SCRIPTS:q}/fetch_source.py --source {params.source:q} --url {params.url:q}"
+        " --path {wildcards.archive:q} --digests {DIGESTS_JSON:q} --mirror={MIRROR:q}"
         " --retries {TRIES} --timeout {TIMEOUT} --unpacked-limit {UNPACKED_LIMIT}"
-        " --archive {output.archive} --record {output.record} > {log}"
+        " --archive {output.archive:q} --record {output.record:q} --lock={LOCK:q} > {log:q}"
 
 
 rule generate_source:
@@ -134,7 +143,7 @@ rule generate_source:
         * (10 * sorted(CONFIGURATION.corpora).index(wildcards.corpus) + int(wildcards.number)),
         seed=CONFIGURATION.seed,
     shell:
-        "{PYTHON} {SCRIPTS}/generate_source.py --languages {params.languages}"
+        "{PYTHON:q} {SCRIPTS:q}/generate_source.py --languages {params.languages}"
         " --pairs {params.source[0]} --domain {params.source[1]} --seed {params.seed}"
         " --offset {params.offset} --output {output.first} {output.second}"
         " --relations {output.first_relations} {output.second_relations} > {log} 2>&1"
@@ -234,9 +243,10 @@ for corpus in CORPORA:
             settings=corpus_settings(corpus),
             folder=f"{RESULTS}/corpora/{corpus}",
         shell:
-            "{PYTHON} {SCRIPTS}/prepare_corpus.py --corpus {params.corpus}"
+            "{PYTHON:q} {SCRIPTS:q}/prepare_corpus.py --corpus {params.corpus}"
             " --settings {params.settings:q} --output-folder {params.folder}"
-            " --processes {threads} --invalid-utf8-share {INVALID_SHARE} > {log} 2>&1"
+            # Also to the terminal: how many pairs each split has, and what a filter left out.
+            " --processes {threads} --invalid-utf8-share {INVALID_SHARE} 2>&1 | tee {log}"
 
 
 rule corpora:

@@ -12,5 +12,5 @@ rule cost:
         configuration=json.dumps(CONFIGURATION.model_dump(exclude_unset=True)),
         limit=f"--time-limit {TIME_LIMIT}" if TIME_LIMIT else "",
     shell:
-        "{PYTHON} {SCRIPTS}/estimate_cost.py --configuration {params.configuration:q}"
+        "{PYTHON:q} {SCRIPTS:q}/estimate_cost.py --configuration {params.configuration:q}"
         " {params.limit} | tee {log}"

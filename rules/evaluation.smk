@@ -50,7 +50,7 @@ rule evaluate_model:
         ],
         settings=json.dumps(CONFIGURATION.evaluation.model_dump()),
     shell:
-        "{PYTHON} {SCRIPTS}/evaluate_model.py --model {params.model}"
+        "{PYTHON:q} {SCRIPTS:q}/evaluate_model.py --model {params.model}"
         " --checkpoint {input.checkpoint} --tokens {params.tokens}"
         " --vocabulary {input.vocabulary} --losses {params.losses} {params.translate}"
         " --settings {params.settings:q} --gpus {resources.gpu} --output {output} > {log} 2>&1"

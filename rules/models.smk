@@ -71,7 +71,7 @@ for training, (trained, seed_of_training) in REPLICATES.items():
             version=RECORDING_VERSION,
         shell:
             # exec: a signal of the queue reaches the training, and nothing ends before it has saved.
-            "exec {PYTHON} {SCRIPTS}/train_model.py --model {params.model}"
+            "exec {PYTHON:q} {SCRIPTS:q}/train_model.py --model {params.model}"
             " --training {params.training:q} --execution {EXECUTION:q}"
             " --recording {params.recording:q} --kept {params.kept:q}"
             " --tokens {params.tokens} --provenance {input.provenance} --seed {params.seed}"

@@ -72,7 +72,7 @@ rule make_report:
         claims=json.dumps(CLAIM_RECORDS),
         shown=json.dumps(SHOWN),
     shell:
-        "{PYTHON} {input.code[0]} --configuration {input.configuration}"
+        "{PYTHON:q} {input.code[0]:q} --configuration {input.configuration}"
         " --figures-folder {params.figures} --tables-folder {params.tables}"
         " --qualities {input.qualities} --settings {input.settings} --counts {input.counts}"
         " --source-records {input.records} --provenance {input.provenance} --tokens {input.tokens}"

@@ -71,7 +71,7 @@ for study in STUDIES:
                         study=study.name,
                         number=illustration.number,
                     shell:
-                        "{PYTHON} {input.code[0]} --study {params.study}"
+                        "{PYTHON:q} {input.code[0]:q} --study {params.study}"
                         " --number {params.number} --inputs {params.inputs:q}"
                         " --options {params.options:q} --output-stem {params.stem} > {log} 2>&1"
 

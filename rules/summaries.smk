@@ -16,4 +16,4 @@ rule summarise_cube:
         runtime=lambda wildcards: cost_of(wildcards).summary_minutes,
         mem_mb=1000,
     shell:
-        "{PYTHON} {input.code[0]} --cube {input.cube} --output {output} > {log} 2>&1"
+        "{PYTHON:q} {input.code[0]:q} --cube {input.cube} --output {output} > {log} 2>&1"

@@ -76,7 +76,7 @@ rule learn_vocabulary:
         sentences=CONFIGURATION.vocabulary.sentences,
         seed=CONFIGURATION.seed,
     shell:
-        "{PYTHON} {SCRIPTS}/learn_vocabulary.py --text {input} --size {params.size}"
+        "{PYTHON:q} {SCRIPTS:q}/learn_vocabulary.py --text {input} --size {params.size}"
         " --sentences {params.sentences} --seed {params.seed} --threads {threads}"
         " --model {output.model} --vocabulary {output.vocabulary} > {log} 2>&1"
 
@@ -114,7 +114,7 @@ for tokens in TOKENS:
             + PIECE_LIMITS,
             folder=f"{RESULTS}/tokens/{tokens}",
         shell:
-            "{PYTHON} {SCRIPTS}/binarise_text.py --model {input.model}"
+            "{PYTHON:q} {SCRIPTS:q}/binarise_text.py --model {input.model}"
             " --languages {params.languages} {params.splits} --output {params.folder}"
             " --threads {threads} > {log} 2>&1"
 
@@ -164,6 +164,6 @@ rule record_provenance:
         sentences=CONFIGURATION.vocabulary.sentences,
         seed=CONFIGURATION.seed,
     shell:
-        "{PYTHON} {input.code[0]} --counts {input.counts} --sources {params.sources:q}"
+        "{PYTHON:q} {input.code[0]:q} --counts {input.counts} --sources {params.sources:q}"
         " --tokens {input.tokens} --sentences {params.sentences} --seed {params.seed}"
         " --output {output} > {log} 2>&1"

@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument(
         "--unpacked-limit", type=float, default=UNPACKED_LIMIT, help="GB that it may unpack to"
     )
+    parser.add_argument("--lock", help="file of the digests of all archives; see corpora_lock")
     arguments = parser.parse_args()
     fetch_source(
         source=arguments.source,
@@ -41,6 +42,7 @@ def main() -> None:
         mirror=arguments.mirror or None,
         patience=Patience(max(arguments.retries, 1), arguments.timeout),
         unpacked_limit=arguments.unpacked_limit,
+        lock=Path(arguments.lock) if arguments.lock else None,
     )
 
 

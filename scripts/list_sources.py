@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from running.files import run_script
+from text.corpora_lock import add_to_lock
 from text.listing import describe_archives, list_archives
 
 
@@ -19,8 +20,12 @@ def main() -> None:
     )
     parser.add_argument("--folder", required=True, type=Path, help="where the archives lie")
     parser.add_argument("--mirror", help="folder, file:// or http(s):// address used instead")
+    parser.add_argument("--lock", help="file that the digests of what is here are added to")
     arguments = parser.parse_args()
     archives = list_archives(arguments.sources, arguments.folder, arguments.mirror or None)
+    if arguments.lock:
+        present = {archive.path: archive.sha256 for archive in archives if archive.sha256}
+        add_to_lock(Path(arguments.lock), present)
     print("\n".join(describe_archives(archives)), flush=True)
 
 

@@ -36,7 +36,7 @@ rule judge_claims:
         main=RUN_FILES.main_models(),
         seed=CONFIGURATION.seed,
     shell:
-        "{PYTHON} {input.code[0]} --summaries {input.summaries} --qualities {input.qualities}"
+        "{PYTHON:q} {input.code[0]:q} --summaries {input.summaries} --qualities {input.qualities}"
         " --main {params.main} --seed {params.seed} --output-stem {params.stem} > {log} 2>&1"
 
 
@@ -58,7 +58,7 @@ rule describe_claims:
     params:
         folder=CLAIMS,
     shell:
-        "{PYTHON} {input.code[0]} --claims {input.claims} --output-folder {params.folder}"
+        "{PYTHON:q} {input.code[0]:q} --claims {input.claims} --output-folder {params.folder}"
         " > {log} 2>&1"
 
 

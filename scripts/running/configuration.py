@@ -141,6 +141,7 @@ class Configuration(Section):
     studies: Annotated[list[StudyName], Field(min_length=1)]
     figures: Figures
     mirror: str | None
+    corpora_lock: str | None = "corpora.lock"
     download_retries: Positive
     download_timeout: Rate
     parallel_downloads: Positive

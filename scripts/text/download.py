@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from running.files import UserError, full_disk_explained, replace_when_complete
 from text.content import check_content
+from text.corpora_lock import add_to_lock, read_lock
 from text.transfer import DownloadError, InterruptedDownload, Partial, Patience, download
 
 UNPACKED_LIMIT = 50.0  # gigabytes
@@ -61,6 +62,7 @@ def fetch_source(
     mirror: str | None = None,
     patience: Patience = USUAL_PATIENCE,
     unpacked_limit: float = UNPACKED_LIMIT,
+    lock: Path | None = None,
 ) -> dict:
     """Fetch one archive, check it, and record what came.
 
@@ -82,6 +84,9 @@ def fetch_source(
         How long a download is tried.
     unpacked_limit
         Gigabytes that the archive may unpack to.
+    lock
+        The file of digests (see `corpora_lock`): what it says of `path` is expected where sha256
+        is None; where it says nothing, the digest of what came is added.
 
     Returns
     -------
@@ -94,6 +99,7 @@ def fetch_source(
         When the file cannot be had, is damaged, or has another digest.
     """
     place = locate(url, path, mirror)
+    sha256 = sha256 or (read_lock(lock).get(path) if lock else None)
     partial = Partial(archive)
     advice = (
         f"If the address is dead, replace that of source {source} in the configuration, or set "
@@ -123,6 +129,8 @@ def fetch_source(
             "sha256": found,
             "pinned": sha256 is not None,
         }
+        if lock:
+            add_to_lock(lock, {path: found})
         with replace_when_complete(record) as temporary_record:
             text = json.dumps(entry, indent=2, sort_keys=True) + "\n"
             temporary_record.write_text(text, encoding="utf-8")
@@ -159,6 +167,6 @@ def _check(
         f"{place}: the file is not the one expected for source {source}.\n"
         f"  expected sha256 {sha256}\n  found sha256    {found}\n"
         "It changed upstream, was damaged on the way, or the mirror holds another one. "
-        "Use a mirror with the expected file or, if the new one is right, put its digest "
-        "in the configuration of the source."
+        "Use a mirror with the expected file or, if the new one is right, put its digest in the "
+        "configuration of the source and delete its line in corpora.lock."
     )

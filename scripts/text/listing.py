@@ -22,6 +22,7 @@ class Listed(NamedTuple):
     """
 
     sources: list[str]
+    path: str
     size: int | None
     is_here: bool
     sha256: str | None
@@ -54,6 +55,7 @@ def list_archives(
         record = read_record(folder / f"{path}.json") if (folder / path).exists() else None
         return Listed(
             sources=[source["name"] for source in by_path[path]],
+            path=path,
             size=record["bytes"] if record else _ask_size(place),
             is_here=record is not None,
             sha256=record["sha256"] if record else None,

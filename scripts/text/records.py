@@ -40,6 +40,6 @@ def check_digest(source: str, sha256: str | None, archive: Path, record: Path) -
         raise UserError(
             f"{archive} is not the one expected for source {source}.\n"
             f"  expected sha256 {sha256}\n  found sha256    {found['sha256']}\n"
-            "Delete it, so that it is fetched again, or correct the digest in the configuration "
-            "of the source."
+            "Delete it, so that it is fetched again, or correct the digest: in the configuration "
+            "of the source, or else the line in corpora.lock."
         )
