@@ -4,6 +4,14 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+# Snakemake does not give the shell commands of an imported module the variables of its rules.
+if workflow.modifier.namespace is not None:
+    raise WorkflowError(
+        "This workflow cannot be imported as a module. Run it by itself, in a folder of its own: "
+        "snakemake --snakefile PATH/TO/Snakefile --directory FOLDER. Its results can then be inputs "
+        "of another workflow."
+    )
+
 
 configfile: f"{workflow.basedir}/config.yaml"
 

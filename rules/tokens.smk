@@ -6,9 +6,7 @@ from text.steps import PIECES, STEPS
 
 # Of the cleaning steps those that count pieces; among the parameters of the rule only where there
 # are any, so that a run without them stays as it is.
-PIECE_STEPS = [
-    step for step in CONFIGURATION.cleaning if STEPS[next(iter(step))].given == PIECES
-]
+PIECE_STEPS = [step for step in CONFIGURATION.cleaning if STEPS[next(iter(step))].given == PIECES]
 PIECE_LIMITS = [f"--cleaning {shlex.quote(json.dumps(PIECE_STEPS))}"] if PIECE_STEPS else []
 # Likewise, at its default, the normalisation.
 NORMALISATION = CONFIGURATION.vocabulary.normalisation
