@@ -1,5 +1,6 @@
 """How good a model is: measured losses and what they are held to, against slow references."""
 
+import json
 import math
 
 import numpy as np
@@ -9,9 +10,16 @@ import torch
 
 from losschange_fairseq.training import DutyIntervals, ResumableTraining
 from running.models import parse_model
+from text.binarisation import binarise
+from text.vocabulary import learn_vocabulary, load_vocabulary, normaliser_of
 from tiny_trainings import tiny_training, write_tokens
 from training.fairseq_arguments import fairseq_arguments
-from training.quality import TrainedModel, context_free_loss, translation_scores
+from training.quality import (
+    TrainedModel,
+    bleu_tokenizer,
+    context_free_loss,
+    translation_scores,
+)
 
 # fairseq and hydra warn about their own use of torch and of each other.
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
@@ -122,3 +130,63 @@ def test_bleu_with_shuffled_sources_is_that_of_other_sentences():
     same = translation_scores([lines[0]] * 3, lines[:1] * 3, seed=1)
     assert same["bleu_shuffled_sources"] == pytest.approx(100), "a source that tells nothing"
     assert translation_scores(lines[:1], lines[:1], seed=1)["bleu_shuffled_sources"] is None
+
+
+CHINESE = "今天，天气很好！我们去公园（北门）。"
+# As SentencePiece's nmt_nfkc has it: full-width punctuation is replaced.
+NORMALISED = "今天,天气很好!我们去公园(北门)。"
+
+
+def vocabulary(folder, normalisation):
+    text = folder / "zh.txt"
+    text.write_text(f"{CHINESE}\n" * 20, encoding="utf-8")
+    model = folder / f"{normalisation}.model"
+    learn_vocabulary([text], 30, 0, 1, 1, model, model.with_suffix(".txt"), normalisation)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("normalisation", "decoded"), [("nmt_nfkc", NORMALISED), ("identity", CHINESE)]
+)
+def test_a_perfect_translation_is_perfect_under_either_normalisation(
+    tmp_path, normalisation, decoded
+):
+    model = vocabulary(tmp_path, normalisation)
+    processor = load_vocabulary(model)
+    translation = processor.decode(processor.encode(CHINESE))
+    assert translation == decoded
+    name, normalise = normaliser_of(model)
+    assert name == normalisation
+    scores = translation_scores([translation], [CHINESE], 1, "zh", (name, normalise))
+    assert scores["bleu"] == pytest.approx(100) and scores["chrf"] == pytest.approx(100)
+    assert "|tok:zh|" in scores["bleu_signature"]
+    assert scores["bleu_signature"].endswith(f"|norm:{normalisation}")
+    assert scores["chrf_signature"].endswith(f"|norm:{normalisation}")
+
+
+def test_only_normalising_one_side_would_cost_a_perfect_translation_its_score():
+    assert translation_scores([NORMALISED], [CHINESE], 1, "zh")["bleu"] < 60
+
+
+@pytest.mark.parametrize(
+    ("language", "tokenizers"),
+    [
+        ("de", {"13a"}),
+        ("tr", {"13a"}),
+        ("ar", {"13a"}),
+        ("zh", {"zh"}),
+        ("ja", {"ja-mecab", "char"}),
+        ("ko", {"ko-mecab", "char"}),
+        ("th", {"char"}),
+    ],
+)
+def test_the_target_language_decides_the_tokens_of_bleu(language, tokenizers):
+    assert bleu_tokenizer(language) in tokenizers
+    text = "天气 一 二 三 四 五"
+    assert translation_scores([text], [text], 1, language)["bleu"] == pytest.approx(100)
+
+
+def test_the_record_of_the_ids_names_the_normalisation(tmp_path):
+    model = vocabulary(tmp_path, "identity")
+    binarise(model, ["txt"], {"train": tmp_path / "zh"}, tmp_path)
+    assert json.loads((tmp_path / "tokens.json").read_text())["normalisation"] == "identity"

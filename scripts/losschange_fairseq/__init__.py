@@ -5,6 +5,22 @@ Load it with `--user-dir scripts/losschange_fairseq` and choose the task of an o
 Read in this order: `tasks` (where it hooks in), `schemas` (which parameter is which component),
 `master_weights` (what the optimizer really moves), `training` (the resumable training loop).
 `fast` holds quicker ways to the same update, all of them switches.
+
+fairseq's own commands load its checkpoints in the same way, here to translate a test set:
+
+    PYTHONPATH=scripts fairseq-generate results/RUN/tokens/europarl-en-de.en-de \\
+        --path results/RUN/models/mt-en-de/checkpoint.pt --user-dir scripts/losschange_fairseq \\
+        --source-lang en --target-lang de --gen-subset test --beam 5 \\
+        --remove-bpe sentencepiece --required-batch-size-multiple 1
+
+Without the last option fairseq leaves out the longest sentences.
 """
 
+import argparse
+
+import torch
+
 from . import fast, tasks  # noqa: F401
+
+# torch >= 2.6 refuses fairseq's checkpoints without this, and fairseq would start from zero.
+torch.serialization.add_safe_globals([argparse.Namespace])

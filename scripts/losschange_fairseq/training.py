@@ -8,13 +8,11 @@ updates since the last checkpoint.
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from fairseq import checkpoint_utils
 from fairseq.data import iterators
 from fairseq.logging import metrics
@@ -27,9 +25,6 @@ from .batches import samples_left_out, size_limit, whole_text
 from .building import build_trainer
 from .checkpoints import CheckpointFolder
 from .settings import settings_as_run
-
-# torch >= 2.6 refuses fairseq's checkpoints without this, and fairseq would start from zero.
-torch.serialization.add_safe_globals([argparse.Namespace])
 
 
 class TrainingError(RuntimeError):

@@ -23,8 +23,6 @@ LANGUAGE_TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
 # Languages without spaces for which sacrebleu has no tokenizer of their own.
 UNSPACED = {"th", "lo", "km", "my", "bo", "dz", "yue", "ii"}
 
-torch.serialization.add_safe_globals([argparse.Namespace])
-
 
 class TrainedModel:
     """A model loaded from its checkpoint.
