@@ -137,6 +137,11 @@ def test_near_identical_pairs_share_a_folded_key():
     assert pair_keys(b"The end.", b"Das Ende.") != pair_keys(b"The end", b"Das Ende")
 
 
+def test_the_two_turkish_i_fold_alike_in_either_case():
+    folded = {fold_text(text) for text in ("DİYARBAKIR", "Diyarbakır", "diyarbakir")}
+    assert folded == {b"diyarbakir"}
+
+
 def test_key_tells_where_one_side_ends():
     assert pair_keys(b"ab", b"c") != pair_keys(b"a", b"bc")
     assert folded_keys([("ab", "c")]) != folded_keys([("a", "bc")])

@@ -144,6 +144,7 @@ CORPUS = "europarl-en-de"
             {"training": {"layers": 3}},
             "training of mt-en-de: layers 3 is odd; a translation model has half of them",
         ),
+        ({"corpora": {"my corpus": {}}}, "corpora.my corpus: found 'my corpus'; "),
         ({"seeds": 2}, "seeds: found 2; allowed is a list, such as seeds: [1, 2]"),
         ({"run": "a/b"}, "run: found 'a/b'; allowed is the name of one folder under results/"),
         ({"run": 202401}, "run: found 202401; allowed is text"),

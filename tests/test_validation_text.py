@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from losschange.cube.format import open_cube
+from losschange.errors import RecordingError
 from losschange_fairseq.batches import samples_left_out, size_limit, whole_text
 from losschange_fairseq.probes import BatchGradient, ProbeText, SampleSource
 from losschange_fairseq.training import DutyIntervals, ResumableTraining, TrainingError
@@ -105,6 +106,13 @@ def test_a_pair_longer_than_a_micro_batch_is_left_out_and_counted(tmp_path):
 def test_a_validation_text_of_which_nothing_fits_is_an_error(tmp_path):
     with pytest.raises(TrainingError, match="every sample of the validation text is longer"):
         trained(tmp_path, "mt", ["zq xj vk " * 60], max_tokens=64)
+
+
+def test_a_probe_of_which_nothing_fits_is_an_error(tmp_path):
+    run, _ = trained(tmp_path, "mt", FIFTEEN, max_tokens=64)
+    source = SampleSource(run.task, "valid", run.trainer.get_model(), 1, 2)
+    with pytest.raises(RecordingError, match="no sample of the valid text is short enough"):
+        source.draw(100, [0])
 
 
 def test_a_training_text_that_makes_no_batch_is_an_error(tmp_path):

@@ -215,6 +215,11 @@ class SampleSource:
             Of the longer side of a sentence pair; padding does not count.
         key : sequence of int
             The same key draws the same samples.
+
+        Raises
+        ------
+        RecordingError
+            When every sample is too long.
         """
         random = np.random.default_rng([self._seed, *key])
         size = len(self.dataset)
@@ -227,6 +232,12 @@ class SampleSource:
             if lengths and sum(lengths) + length > tokens:
                 break
             lengths.append(length)
+        if not lengths:
+            raise RecordingError(
+                f"no sample of the {self.split} text is short enough to be looked at: all of the "
+                f"{size} are longer than max_tokens {self._max_tokens} or than the model's "
+                "positions. Raise max_tokens, or take other text"
+            )
         # Sentences of like length together: less padding.
         chosen = chosen[: len(lengths)][np.argsort(lengths, kind="stable")]
         batches = self.dataset.batch_by_size(chosen, max_tokens=self._max_tokens)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from fairseq import checkpoint_utils
 from fairseq.data import iterators
 from fairseq.logging import metrics

@@ -14,7 +14,7 @@ from pydantic import (
 from objectives import OBJECTIVES
 from studies import study_names
 
-from .configuration_corpora import CleaningSteps, Corpus, Source
+from .configuration_corpora import CleaningSteps, Corpus, CorpusName, Source
 from .configuration_execution import Evaluation, Execution, Figures, Snapshots, Update
 from .configuration_fields import Count, Positive, Rate, RunName, Section, Seeds, Share
 from .configuration_recording import Recording
@@ -148,7 +148,7 @@ class Configuration(Section):
     unpacked_limit: Rate
     invalid_utf8_share: Annotated[float, Field(ge=0, le=1)]
     sources: dict[str, Source]
-    corpora: dict[str, Corpus]
+    corpora: dict[CorpusName, Corpus]
     cleaning: CleaningSteps
     lengths: dict[str, Literal["words", "characters"]] = {}
     vocabulary: Vocabulary

@@ -73,6 +73,8 @@ class Source(Section):
         return self
 
 
+# They name folders and rules.
+CorpusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 

@@ -68,7 +68,8 @@ def normalise_text(text: str) -> str:
 
 def fold_text(text: str) -> bytes:
     """Reduce lines to what near-identical ones share: no case, white space or punctuation."""
-    folded = text.casefold().encode()
+    # In Turkish I is the capital of the i without a dot; elsewhere that letter hardly occurs.
+    folded = text.casefold().replace("\u0131", "i").encode()
     other = [letter for letter in rare_characters(folded) if not letter.isalnum()]
     folded = folded.translate(None, PUNCTUATION)
     for character in other:
