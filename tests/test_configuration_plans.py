@@ -232,6 +232,13 @@ def test_what_is_right_is_not_refused(changes):
     assert load_configuration(tiny(changes))
 
 
+def test_the_example_of_another_language_in_the_readme_is_right():
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("**A language**")[2]
+    example = yaml.safe_load(section.split("```")[1].removeprefix("yaml"))
+    models = load_configuration(merged(values(), example)).trained_models()
+    assert [model.name for model in models] == ["clm-sv", "mlm-sv", "mt-en-sv", "mt-sv-en"]
+
+
 def test_the_nodes_of_a_cluster_need_no_mirror():
     chosen = {"sources": source(), "corpora": {CORPUS: MINE}, "mirror": "/no/such/folder"}
     assert load_configuration(tiny(chosen), places=False)

@@ -16,6 +16,7 @@ def test_figures_read_the_models_that_they_show():
     [study] = load_studies(["vazquez2022"])
     run = files(
         models=["clm-de", "clm-en", "mlm-de", "mt-de-en", "clm-et"],
+        main_models={"clm": "clm-en"},
         seeds=[1, 2],
     )
     read = {

@@ -92,6 +92,7 @@ def two_models(time_limit, tmp_path_factory):
         TINY,
         execution={"validation_interval": 200, "checkpoint_interval": 50},
         models=["clm-en", "clm-de", "mlm-de"],
+        main_models={"mlm": "mlm-de"},
         model_training={
             name: {"total_updates": round(seconds / seconds_per_update(trial, "clm-en"))}
             for name, seconds in (
