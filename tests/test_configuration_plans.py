@@ -4,7 +4,9 @@ import pytest
 import yaml
 
 from running.configuration_check import ConfigurationError, load_configuration
+from running.configuration_plans import ARTIFICIAL_LANGUAGES
 from running.typed_text import typed_text
+from text.synthetic import LANGUAGES
 from tiny_trainings import ROOT, values
 
 TINY = ROOT / "tests" / "tiny.yaml"
@@ -237,6 +239,10 @@ def test_the_example_of_another_language_in_the_readme_is_right():
     example = yaml.safe_load(section.split("```")[1].removeprefix("yaml"))
     models = load_configuration(merged(values(), example)).trained_models()
     assert [model.name for model in models] == ["clm-sv", "mlm-sv", "mt-en-sv", "mt-sv-en"]
+
+
+def test_the_artificial_languages_are_those_that_are_generated():
+    assert ARTIFICIAL_LANGUAGES == LANGUAGES
 
 
 def test_the_nodes_of_a_cluster_need_no_mirror():

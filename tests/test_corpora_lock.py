@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from running.files import UserError
+from text.addresses import DownloadError
 from text.corpora_lock import add_to_lock, read_lock
 from text.download import fetch_source
-from text.transfer import DownloadError
 from workflow_runs import ROOT, snakemake
 
 PATH = "folder/a text.zip"

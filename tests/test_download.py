@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from archive_server import archive_server
+from text.addresses import DownloadError, locate
 from text.archives import ArchiveError
-from text.download import fetch_source, locate
-from text.transfer import DownloadError, Patience
+from text.download import fetch_source
+from text.transfer import Patience
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "fetch_source.py"
 PATH = "folder/text.zip"

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from archive_server import archive_server
+from text.addresses import DownloadError
 from text.archives import ArchiveError
 from text.download import fetch_source
-from text.transfer import DownloadError, Partial, Patience
+from text.transfer import Partial, Patience
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "fetch_source.py"
 PATH = "folder/text.zip"

@@ -79,7 +79,7 @@ def test_every_rule_names_the_environment_of_its_script():
     found = []
     for place, text in rules():
         text = text.replace("LIST_SOURCES", "{SCRIPTS}/list_sources.py")
-        scripts = re.findall(r'\{SCRIPTS\}/(\w+)\.py|uses\(\s*"(\w+)"', text)
+        scripts = re.findall(r'\{SCRIPTS(?::q)?\}/(\w+)\.py|uses\(\s*"(\w+)"', text)
         (environment,) = re.findall(r'conda:\s*"\.\./envs/(\w+)\.yaml"', text)
         wanted = {environment_of[one or other] for one, other in scripts} or {environment}
         assert wanted == {environment}, f"{place}: {scripts}"

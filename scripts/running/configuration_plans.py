@@ -11,13 +11,14 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
-from text.download import locate
-from text.synthetic import LANGUAGES
+from text.addresses import locate
 
 from .configuration import Configuration, synthetic_pairs
 from .configuration_corpora import Corpus
 from .models import Model
 
+# Of text.synthetic, whose import takes long.
+ARTIFICIAL_LANGUAGES = ("en", "de", "fi", "et")
 # Symbols that N sentences of an artificial language can give at most: measured from 10 to 25,600
 # sentences of all four, the largest number is 850 to 80,000.
 SYMBOLS_OF_ONE_SENTENCE, SYMBOLS_EXPONENT = 175, 0.7
@@ -71,11 +72,11 @@ def _corpora(configuration: Configuration) -> Iterator[str]:
 def _generated(key: str, corpus: Corpus, sizes: dict) -> Iterator[str]:
     """Corpora of artificial text: their languages, and whether there are enough pairs."""
     generated = [synthetic_pairs(source) for source in corpus.sources]
-    unknown = sorted(set(corpus.languages) - set(LANGUAGES))
+    unknown = sorted(set(corpus.languages) - set(ARTIFICIAL_LANGUAGES))
     if any(generated) and unknown:
         yield (
             f"{key}.languages: found {', '.join(unknown)}; the artificial languages of "
-            f"synthetic:<pairs> are {', '.join(LANGUAGES)}"
+            f"synthetic:<pairs> are {', '.join(ARTIFICIAL_LANGUAGES)}"
         )
     asked = sum(size for size in sizes.values() if size != "rest")
     if all(generated):

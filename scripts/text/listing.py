@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import requests
 
-from text.download import locate
+from text.addresses import locate
 from text.records import read_record
 from text.transfer import AS_IT_IS
 

@@ -20,17 +20,14 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from running.files import UserError, replace_when_complete
+from running.files import replace_when_complete
+from text.addresses import DownloadError
 
 # The server asks for patience; any other 4xx will be answered the same the next time.
 TEMPORARY_STATUS = {408, 425, 429}
 LONGEST_DELAY = 60.0
 BLOCK = 1 << 18
 AS_IT_IS = {"Accept-Encoding": "identity"}
-
-
-class DownloadError(UserError):
-    """A file that could not be fetched, or is not the one expected."""
 
 
 class InterruptedDownload(DownloadError):
