@@ -12,7 +12,10 @@ from text.preparation import prepare_corpus
 def parse_settings(text: str) -> dict:
     """Read settings given as JSON or as the path of a JSON file."""
     if not text.lstrip().startswith("{"):
-        text = Path(text).read_text(encoding="utf-8")
+        path = Path(text)
+        if not path.is_file():
+            raise UserError(f"--settings: {path} is neither JSON nor a file.")
+        text = path.read_text(encoding="utf-8")
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

@@ -93,7 +93,16 @@ def pair_lines(first: BinaryIO, second: BinaryIO, names: Sequence[str]) -> Itera
 
 
 def read_text_pairs(paths: Sequence[Path]) -> Iterator[LineBatch]:
-    """Read the aligned lines of two text files; yields and raises as `pair_lines`."""
+    """Read the aligned lines of two text files; yields as `pair_lines`.
+
+    Raises
+    ------
+    UserError
+        When a file is missing; LineError as `pair_lines`.
+    """
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path}: there is no such text. Make it, or correct its name.")
     with ExitStack() as stack:
         streams = [stack.enter_context(open(path, "rb")) for path in paths]
         yield from pair_lines(*streams, [str(path) for path in paths])

@@ -19,8 +19,9 @@ def read_line_batches(path: Path) -> Iterator[list[bytes]]:
     Raises
     ------
     UserError
-        If the text is not UTF-8: which line, and what to do.
+        If the text is missing, or not UTF-8: which line, and what to do.
     """
+    _check_presence(path)
     lines_before = 0
     with open(path, "rb") as file:
         while block := file.read(BLOCK) + file.readline():
@@ -34,12 +35,18 @@ def read_line_batches(path: Path) -> Iterator[list[bytes]]:
 
 def count_lines(path: Path) -> int:
     """Number of lines, as `read_line_batches` counts them."""
+    _check_presence(path)
     lines, last = 0, b"\n"
     with open(path, "rb") as file:
         while block := file.read(BLOCK):
             lines += block.count(b"\n")
             last = block
     return lines + (not last.endswith(b"\n"))
+
+
+def _check_presence(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such text. Prepare its corpus first.")
 
 
 def _check_encoding(block: bytes, path: Path, lines_before: int) -> None:
