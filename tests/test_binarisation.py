@@ -219,7 +219,7 @@ def test_what_is_wrong_is_told_and_leaves_nothing(folder, tmp_path):
         with pytest.raises(UserError, match=message):
             binarise(vocabulary, ["en", "de"], {"train": texts[text]}, output)
         assert not output.exists() or list(output.iterdir()) == []
-    with pytest.raises(FileNotFoundError, match="no.en"):
+    with pytest.raises(UserError, match=r"no\.en: there is no such text"):
         binarise(model, ["en"], {"train": texts["no"]}, output)
     assert list(output.iterdir()) == []
 
