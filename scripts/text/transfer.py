@@ -37,14 +37,9 @@ class InterruptedDownload(DownloadError):
 class Patience(NamedTuple):
     """How long a download is tried.
 
-    Attributes
-    ----------
-    tries : int
-        Failed tries in a row; one that brings more than any before it does not count.
-    timeout : float
-        Seconds without a byte, after which a try has failed.
-    first_delay : float
-        Seconds before the second try; doubled for each further one.
+    `tries` are failed ones in a row; one that brings more than any before it does not count.
+    `timeout` are seconds without a byte, after which a try has failed, `first_delay` seconds before
+    the second try, doubled for each further one.
     """
 
     tries: int = 5
@@ -53,32 +48,25 @@ class Patience(NamedTuple):
 
 
 class Partial:
-    """The bytes of a file that came so far, and what they are the start of.
+    """The bytes of a file that came so far, and a note of what they are the start of.
 
-    Parameters
-    ----------
-    target : path
-        The complete file. The partial one and its note lie in the same folder, hidden.
+    Both lie, hidden, in the folder of `target`, the complete file. `restarted` says whether bytes
+    of before were dropped.
     """
 
     def __init__(self, target: Path) -> None:
         self.path = target.with_name(f".{target.name}.partial")
         self.note = target.with_name(f".{target.name}.partial.json")
-        self.lock = target.with_name(f".{target.name}.partial.lock")
+        self._lock = target.with_name(f".{target.name}.partial.lock")
+        self.restarted = False
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes away.
-
-        Raises
-        ------
-        DownloadError
-            When another process holds it.
-        """
+        """Keep other processes away; DownloadError when another one holds it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.lock)
+        lock = filelock.FileLock(self._lock, timeout=0)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire()
         except filelock.Timeout:
             raise DownloadError(
                 f"{self.path}: another process is fetching this file now. Wait until it ends, or "
@@ -87,7 +75,7 @@ class Partial:
         try:
             yield
         finally:
-            self.lock.unlink(missing_ok=True)
+            self._lock.unlink(missing_ok=True)
             lock.release()
 
     def size(self) -> int:
@@ -98,10 +86,10 @@ class Partial:
         """What the bytes are the start of: "validator" and "size"; empty if nobody can say."""
         try:
             note = json.loads(self.note.read_text(encoding="utf-8"))
-            trusted = note["address"] == address and note["validator"]
+            trusted = note["address"] == address and note["validator"] and self.path.exists()
         except (OSError, ValueError, KeyError, TypeError):
             return {}
-        return note if trusted and self.path.exists() else {}
+        return note if trusted else {}
 
     def start(self, address: str, validator: str | None, size: int | None) -> None:
         """Drop what there is, and note what comes now."""
@@ -112,8 +100,8 @@ class Partial:
         self.path.touch()
 
     def discard(self) -> None:
-        """Drop what there is."""
-        # The note first: bytes without a note are never trusted.
+        """Drop what there is; the note first, since bytes without a note are never trusted."""
+        self.restarted = True
         self.note.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
 
@@ -143,10 +131,12 @@ def download(address: str, partial: Partial, patience: Patience, advice: str) ->
         When the file cannot be had.
     """
     resumed = bool(partial.known(address)) and partial.size() > 0
+    partial.restarted = False
     failures, furthest, delay = 0, partial.size() if resumed else 0, patience.first_delay
     while True:
         try:
-            return not _try_once(address, partial, patience.timeout) and resumed
+            _bring_rest(address, partial, patience.timeout)
+            return resumed and not partial.restarted
         except requests.RequestException as error:
             if partial.size() > furthest:
                 failures, furthest, delay = 0, partial.size(), patience.first_delay
@@ -161,71 +151,53 @@ def download(address: str, partial: Partial, patience: Patience, advice: str) ->
         delay *= 2
 
 
-def _try_once(address: str, partial: Partial, timeout: float) -> bool:
-    """Bring the rest of the file, or all of it; returns whether it started again."""
+def _bring_rest(address: str, partial: Partial, timeout: float) -> None:
     known, size = partial.known(address), partial.size()
-    if known and known["size"] is not None and size == known["size"]:
-        return False
+    if known and size == known["size"]:
+        return
     headers = dict(AS_IT_IS)
     if known and size:
         headers |= {"Range": f"bytes={size}-", "If-Range": known["validator"]}
     with requests.get(address, headers=headers, stream=True, timeout=timeout) as response:
         if response.status_code == requests.codes.requested_range_not_satisfiable and size:
             partial.discard()
-            return _try_once(address, partial, timeout)
+            raise requests.ConnectionError("the server has fewer bytes than came")
         response.raise_for_status()
-        try:
-            restarted = not _continues(response, known, size)
-        except requests.ConnectionError:
-            partial.discard()
-            raise
-        if restarted:
-            size = 0
-            length = response.headers.get("Content-Length")
-            total = int(length) if length and length.isdigit() else None
+        total = known.get("size")
+        if response.status_code != requests.codes.partial_content:
+            length = response.headers.get("Content-Length", "")
+            total = int(length) if length.isdigit() else None
             partial.start(address, _validator(response), total)
-        else:
-            total = known["size"]
-        _append(response, partial.path, size, total)
-    return restarted
+        elif not _is_rest(response, known, size):
+            partial.discard()
+            raise requests.ConnectionError("the server sent another part than was asked for")
+        _append(response, partial.path, total)
 
 
-def _continues(response: requests.Response, known: dict, size: int) -> bool:
-    """Whether an answer is the rest of the content that was asked for."""
-    if response.status_code != requests.codes.partial_content:
-        return False
-    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", ""))
-    fits = found is not None and int(found[1]) == size
-    if fits and found[3] != "*" and known["size"] is not None:
-        fits = int(found[3]) == known["size"]
-    if not fits or _validator(response) not in (known["validator"], None):
-        raise requests.ConnectionError("the server sent another part than was asked for")
-    return True
+def _is_rest(response: requests.Response, known: dict, size: int) -> bool:
+    """Whether a part is the rest, from `size` on, of the content that was asked for."""
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+    return (
+        found is not None
+        and int(found[1]) == size
+        and (found[2] == "*" or known["size"] in (None, int(found[2])))
+        and _validator(response) in (known["validator"], None)
+    )
 
 
 def _validator(response: requests.Response) -> str | None:
     """What tells one content of an address from another: a strong ETag, else Last-Modified."""
     tag = response.headers.get("ETag", "")
-    if tag.startswith('"'):
-        return tag
-    return response.headers.get("Last-Modified")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified")
 
 
-def _append(response: requests.Response, path: Path, size: int, total: int | None) -> None:
-    with (
-        open(path, "ab") as file,
-        tqdm(
-            total=total,
-            initial=size,
-            unit="B",
-            unit_scale=True,
-            desc=path.name.strip(".").removesuffix(".partial"),
-            disable=None,
-        ) as progress,
-    ):
+def _append(response: requests.Response, path: Path, total: int | None) -> None:
+    name, came = path.name.strip(".").removesuffix(".partial"), path.stat().st_size
+    bar = {"total": total, "initial": came, "unit": "B", "unit_scale": True, "desc": name}
+    with open(path, "ab") as file, tqdm(**bar, disable=None) as progress:
         try:
-            # Some servers call .tgz a content encoding; it is the file, so it is not undone.
-            # read1 gives what there is, so nothing that came is lost where the rest stalls.
+            # Some servers call .tgz a content encoding. Do not gunzip: the file itself is
+            # compressed. read1 gives what there is, so nothing that came is lost at a stall.
             while block := response.raw.read1(BLOCK, decode_content=False):
                 file.write(block)
                 progress.update(len(block))
@@ -233,9 +205,8 @@ def _append(response: requests.Response, path: Path, size: int, total: int | Non
             raise requests.ConnectionError(error) from error
         file.flush()
         os.fsync(file.fileno())
-    came = path.stat().st_size
-    if total is not None and came != total:
-        raise requests.ConnectionError(f"{came} bytes came of {total}")
+    if total is not None and path.stat().st_size != total:
+        raise requests.ConnectionError(f"{path.stat().st_size} bytes came of {total}")
 
 
 def _may_pass(error: requests.RequestException) -> bool:
@@ -248,11 +219,9 @@ def _may_pass(error: requests.RequestException) -> bool:
     return not isinstance(error, ValueError)
 
 
-def _explain(address: str, error: Exception, tries: int, advice: str) -> str:
-    response = getattr(error, "response", None)
-    if response is not None:
-        what = f"the server answered {response.status_code} {response.reason}"
-    else:
-        what = f"the download failed: {error}"
+def _explain(address: str, error: requests.RequestException, tries: int, advice: str) -> str:
+    what = f"the download failed: {error}"
+    if error.response is not None:
+        what = f"the server answered {error.response.status_code} {error.response.reason}"
     number = "" if tries == 1 else f" ({tries} tries)"
     return f"{address}: {what}{number}. {advice}"
