@@ -1,6 +1,7 @@
 """A corpus of nothing, or of much less than was read, is said as such; counts always add up."""
 
 import json
+import zipfile
 
 import pytest
 
@@ -216,3 +217,23 @@ def test_shuffling_keeps_the_letters_of_right_to_left_text():
         text.split()
     )
     assert cleaning.normalise_text(f"\u200f{text}\u200f") == f"\u200f{text}\u200f"
+
+
+def test_a_corpus_of_segments_with_line_feeds_adds_up(tmp_path):
+    """Twenty segments, each on three lines: they were once read as three lines each."""
+    archive = tmp_path / "made.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        for name, word in (("s.sgm", "Line number"), ("r.sgm", "Zeile Nummer")):
+            body = "".join(f'<seg id="{n}">\n{word} {n}.\n</seg>\n' for n in range(20))
+            opened.writestr(name, f'<srcset setid="s"><doc docid="a">{body}</doc></srcset>')
+    made = {"name": "made", "kind": "archive", "archive": str(archive), "path": "up/made.zip"}
+    chosen = settings(
+        {**made, "members": {"en": "s.sgm", "de": "r.sgm"}},
+        splits={"train": REST, "valid": 3, "test": 3},
+    )
+    counts = prepare_corpus("tiny", chosen, tmp_path / "out")
+    assert (counts["read"], counts["kept"]) == ({"made": 20}, 20)
+    assert counts["splits"] == {"train": 14, "valid": 3, "test": 3}
+    for split in counts["splits"]:
+        sides = [(tmp_path / f"out/{split}.{x}").read_text().splitlines() for x in ("en", "de")]
+        assert [one.split()[-1] for one in sides[0]] == [one.split()[-1] for one in sides[1]]
