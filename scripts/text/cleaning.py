@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from text.lengths import BY_SCRIPT
+from text.lengths import BY_SCRIPT, unit_of_batch
 from text.lines import LineBatch, LineError
 from text.steps import STEPS, Pair, Step, reason_to_leave_out
 
@@ -154,19 +154,21 @@ def clean_batch(
     dropped: Counter = Counter()
     examples: dict[str, tuple[str, Pair]] = {}
     kept = []
-    for place, pair in enumerate(zip(*map(clean_lines, batch))):
+    sides = [clean_lines(side) for side in batch]
+    units = tuple(map(unit_of_batch, sides, units))
+    for place, pair in enumerate(zip(*sides)):
         if None in pair:
             found = ("invalid_utf8", "")
             pair = tuple(side[place].decode("utf-8", "replace") for side in batch)
         elif steps is None:
-            found = None
+            pair, found = change_pair(pair, changes, languages), None
         elif "" in pair:
             found = ("empty", "")
         else:
-            pair = change_pair(pair, changes, languages)
+            pair = change_pair(pair, changes, languages) if changes else pair
             found = reason_to_leave_out(pair, steps, units)
         if found is None:
-            kept.append(pair if steps is not None else change_pair(pair, changes, languages))
+            kept.append(pair)
         else:
             dropped[found[0]] += 1
             examples.setdefault(found[0], (found[1], pair))

@@ -1,7 +1,7 @@
 """How long a sentence is: in words, or in characters where a language does not space its words."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 WORDS, CHARACTERS, BY_SCRIPT = "words", "characters", "script"
 UNITS = (WORDS, CHARACTERS)
@@ -16,7 +16,7 @@ _BLOCKS = (
 _UNSPACED = re.compile(f"[{_BLOCKS}]")
 # \w holds letters and digits but no vowel signs, which belong to the letter before.
 _UNSPACED_LETTER = re.compile(rf"(?=\w)[{_BLOCKS}]")
-_FIRST_UNSPACED = "\u0e00"
+_ASCII = bytes(range(0x80))
 
 
 def sentence_length(text: str, unit: str = BY_SCRIPT) -> int:
@@ -30,13 +30,27 @@ def sentence_length(text: str, unit: str = BY_SCRIPT) -> int:
         "words" counts what spaces separate, "characters" everything but spaces. "script" counts
         words, but of scripts that do not space their words every letter.
     """
+    if unit == WORDS:
+        return text.count(" ") + 1
     if unit == CHARACTERS:
         return len(text) - text.count(" ")
-    if unit == WORDS or max(text, default="") < _FIRST_UNSPACED or not _UNSPACED.search(text):
+    if text.isascii() or not _UNSPACED.search(text):
         return text.count(" ") + 1
     spaced = _UNSPACED.sub(" ", text).split()
     words = sum(any(map(str.isalnum, word)) for word in spaced)
     return max(len(_UNSPACED_LETTER.findall(text)) + words, 1)
+
+
+def unit_of_batch(lines: Iterable[str | None], unit: str) -> str:
+    """The unit for these lines: words, where "script" says the same and is slower.
+
+    None among the lines stands for one that could not be read.
+    """
+    if unit != BY_SCRIPT:
+        return unit
+    text = "".join(line for line in lines if line)
+    rare = "".join(set(text.encode().translate(None, _ASCII).decode()))
+    return BY_SCRIPT if _UNSPACED.search(rare) else WORDS
 
 
 def units_of(lengths: Mapping[str, str], languages: Sequence[str]) -> tuple[str, str]:

@@ -174,7 +174,8 @@ def reason_to_leave_out(
     for name, value in steps:
         step = STEPS[name]
         if step.given == LENGTHS:
-            lengths = lengths or tuple(map(sentence_length, pair, units))
+            if lengths is None:
+                lengths = (sentence_length(pair[0], units[0]), sentence_length(pair[1], units[1]))
             reason = step.function(lengths, value)
         else:
             reason = step.function(pair, value)
