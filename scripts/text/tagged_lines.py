@@ -102,9 +102,9 @@ class TaggedLines:
         return one_line(text) + b"\n"
 
     def _check_left_out(self, text: str, tag: str, match: re.Match) -> None:
-        after = text[match.end() :]
-        alone = not after.strip()
-        if not alone and not re.fullmatch(rf"[^<>]*</{tag}\s*>", after, re.IGNORECASE):
+        after = text[match.end() :].lower()
+        inside, closing = after.removesuffix(f"</{tag}>"), after.endswith(f"</{tag}>")
+        if after and (not closing or ANY_TAG.search(inside)):
             self._refuse(f"<{tag}> is not the only element of its line: {text[:60]}")
 
     def _refuse(self, problem: str) -> NoReturn:
