@@ -162,7 +162,7 @@ def test_a_stated_encoding_is_honoured(tmp_path, encoding):
 def tagged(title, *sentences, more=""):
     lines = "".join(f" {sentence}\n" for sentence in sentences)
     return (
-        '<doc docid="1" genre="lectures">\n<url>http://x.org/1</url>\n<keywords>a > b, x < 3</keywords>\n'
+        '<doc docid="1">\n<url>http://x.org/1</url>\n<keywords>a > b, x < 3</keywords>\n'
         f"{more}<speaker>N N</speaker>\n<talkid>1</talkid>\n<title>{title}</title>\n{lines}</doc>\n"
     )
 
