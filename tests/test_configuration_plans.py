@@ -204,13 +204,14 @@ def test_mistakes_of_plans_come_all_at_once():
         }
     )
     keys = {line.split(":")[0] for line in found}
-    assert keys == {
+    assert "mirror" not in keys, "no archive is to be fetched here, so none is needed"
+    assert keys >= {
         "recording.estimators.fresh",
         "recording.estimators.probe",
         f"corpora.{CORPUS}.valid",
         "main_models.clm",
         "training of mt-en-de",
-    }, "no archive is to be fetched here, so no mirror is needed"
+    }
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def _texts_of_models(configuration: Configuration) -> Iterator[str]:
 
 
 def _strides(configuration: Configuration) -> Iterator[str]:
-    for name, stride in configuration.recording.estimators.model_dump().items():
+    for name, stride in configuration.recording.estimators.items():
         shorter: dict[int, list[str]] = {}
         for model, updates in _updates(configuration):
             if stride > updates:
