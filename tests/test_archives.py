@@ -10,7 +10,8 @@ import pytest
 
 from running.files import UserError
 from text import lines as line_reading
-from text.archives import ArchiveError, read_archive_pairs
+from text.archive_kinds import ArchiveError
+from text.archives import read_archive_pairs
 from text.content import check_content
 from text.lines import LineError, read_text_pairs, single_pairs
 

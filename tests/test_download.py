@@ -13,7 +13,7 @@ import pytest
 
 from archive_server import archive_server
 from text.addresses import DownloadError, locate
-from text.archives import ArchiveError
+from text.archive_kinds import ArchiveError
 from text.download import fetch_source
 from text.transfer import Patience
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from text.addresses import DownloadError, locate
-from text.archives import ArchiveError, archive_kind, holds_both_languages
+from text.archive_kinds import ArchiveError, archive_kind, holds_both_languages
 from text.steps import check_steps
 
 from .configuration_fields import Count, Section

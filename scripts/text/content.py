@@ -5,17 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from text.archives import (
-    DAMAGE,
+from text.archive_kinds import (
     TAR_SUFFIXES,
     ZIP_SUFFIXES,
     ArchiveError,
-    open_unpacked,
     repack,
-    stream_tar,
-    tar_entries,
     zip_obstacle,
 )
+from text.archives import DAMAGE, open_unpacked, stream_tar, tar_entries
 from text.formats import PACKED
 
 WEB_PAGE_STARTS = (b"<!doctype", b"<html", b"<head", b"<?xml")
