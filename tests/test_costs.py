@@ -169,7 +169,7 @@ def test_pairs_are_counted_where_they_can_be_known(tmp_path):
     tiny = yaml.safe_load((ROOT / "tests" / "tiny.yaml").read_text())["corpora"]
     changed = {name: {**values()["corpora"][name], **keys} for name, keys in tiny.items()}
     small = configuration(corpora=changed, vocabulary={"size": 200})
-    assert corpus_pairs(small, "europarl-en-de") == 400
+    assert corpus_pairs(small, "europarl-en-de") == 1600
 
 
 def test_workers_that_cannot_share_an_update_are_refused():
