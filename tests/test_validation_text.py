@@ -117,7 +117,7 @@ def test_a_probe_of_which_nothing_fits_is_an_error(tmp_path):
 
 def test_a_training_text_that_makes_no_batch_is_an_error(tmp_path):
     with pytest.raises(TrainingError, match="the training text makes no batch"):
-        trained(tmp_path, "mt", FIFTEEN[:2], train=60, max_tokens=17, tokens_per_sample=16)
+        trained(tmp_path, "mt", FIFTEEN[:2], max_tokens=8, tokens_per_sample=8)
 
 
 def test_a_split_that_does_not_fit_the_trained_model_has_no_loss(tmp_path):
