@@ -27,12 +27,18 @@ FIFTEEN = [f"{SHORT} {n}" for n in range(8)] + [f"{LONG} {n}" for n in range(7)]
 
 
 def write_data(folder, valid, languages, train=60):
-    """A fairseq data folder whose validation text are these lines on both sides."""
-    splits = write_corpus(folder / "text", {"train": train, "valid": 1})
+    """A fairseq data folder whose validation text are these lines on both sides.
+
+    Of its training text, from which the vocabulary is learnt, all or the first `train` pairs.
+    """
+    splits = write_corpus(folder / "text", {"train": 60, "valid": 1})
     for language in ("en", "de"):
         (folder / f"text/valid.{language}").write_text("".join(f"{x}\n" for x in valid), "utf-8")
     texts = [folder / f"text/train.{x}" for x in languages]
     learn_vocabulary(texts, 200, 0, 1, 1, folder / "data/v.model", folder / "data/v.txt")
+    for text in texts:
+        lines = text.read_text("utf-8").splitlines(keepends=True)
+        text.write_text("".join(lines[:train]), "utf-8")
     binarise(folder / "data/v.model", languages, splits, folder / "data")
     return folder / "data"
 
@@ -117,7 +123,7 @@ def test_a_probe_of_which_nothing_fits_is_an_error(tmp_path):
 
 def test_a_training_text_that_makes_no_batch_is_an_error(tmp_path):
     with pytest.raises(TrainingError, match="the training text makes no batch"):
-        trained(tmp_path, "mt", FIFTEEN[:2], max_tokens=8, tokens_per_sample=8)
+        trained(tmp_path, "mt", FIFTEEN[:2], train=5)
 
 
 def test_a_split_that_does_not_fit_the_trained_model_has_no_loss(tmp_path):
