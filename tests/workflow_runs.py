@@ -47,6 +47,8 @@ def planned_jobs(output):
     """
     found = {}
     for line in output.splitlines():
+        if line.split() == ["job", "count"]:
+            found = {}  # a dry run prints its table twice
         match = re.fullmatch(r"(\w+)\s+(\d+)", line.strip())
         if match and match[1] not in ("total", "job"):
             name = "train_model" if match[1].startswith("train_model_") else match[1]
