@@ -41,7 +41,7 @@ test-slurm: set-up ## runs through a real Slurm, which it installs, starts and s
 	.venv/bin/python -m pytest -q -rs tests/slurm
 
 performance: set-up ## on a GPU: time stock fairseq and the faster ways, fill docs/performance.md
-	.venv/bin/python benchmarks/training.py --preset paper --compile --seconds 10 --publish docs/performance.md
+	.venv/bin/python benchmarks/throughput.py --preset paper --compile --seconds 10 --publish docs/performance.md
 
 check: set-up ## format, style, type hints, Snakemake's lint, a dry run of the paper and every preset
 	.venv/bin/ruff check .

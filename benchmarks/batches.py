@@ -16,9 +16,8 @@ from itertools import islice
 from pathlib import Path
 
 from recording_cost import SCRIPTS, preset_configuration
+from throughput import MODELS, STOCK, endless, parse
 from token_ids import write_text_tokens, write_zipf_tokens
-
-from training import MODELS, STOCK, endless, parse
 
 sys.path.insert(0, str(SCRIPTS))
 

@@ -15,9 +15,8 @@ import warnings
 from pathlib import Path
 
 from recording_cost import MODELS, preset_configuration
+from throughput import Variant, build_row, parse, ways
 from token_ids import write_zipf_tokens
-
-from training import Variant, build_row, parse, ways
 
 LEAST = 0.99  # of a correlation
 

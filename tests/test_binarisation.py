@@ -230,7 +230,7 @@ def test_a_full_disk_is_told_and_leaves_what_was_there(folder, tmp_path):
     binarise(model, ["en"], splits, tmp_path)
     before = contents(tmp_path)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(FullDiskError, match="could not be written"):
             binarise(model, ["en"], splits, tmp_path)

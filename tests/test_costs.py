@@ -129,7 +129,8 @@ def test_costs_grow_with_what_is_asked_for():
     paper = cost()
     twice = cost(training={"total_updates": 250_000})
     assert twice.seconds == pytest.approx(2 * paper.seconds)
-    assert twice.disk_kept > 1.5 * paper.disk_kept
+    # Of which weights and snapshots stay the same.
+    assert 1.2 * paper.disk_kept < twice.disk_kept < 2 * paper.disk_kept
     assert cost(training={"max_tokens": 4096}).device_memory > paper.device_memory
     shared = cost(execution={"gpus": 4})
     assert paper.seconds / 4 < shared.seconds < paper.seconds
@@ -199,7 +200,7 @@ def test_the_table_tells_what_a_preset_will_cost_and_starts_nothing(tmp_path):
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
     [clm] = [line.split() for line in lines if line.startswith("clm-en ")]
-    assert clm[1:5] == ["220", "512", "0.2", "0.00"]
+    assert clm[1:5] == ["240", "512", "0.2", "0.00"]
     assert [line for line in lines if line.startswith("4 trainings (2 models, 2 seeds; 1 worker")]
     assert [line for line in lines if "tries of at most 1 minutes" in line]
     assert sum("(2026-11-21; " in line for line in lines) == 2, "where the numbers come from"

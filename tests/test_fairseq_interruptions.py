@@ -15,7 +15,7 @@ import torch
 from losschange.cube.format import open_cube
 from losschange.cube.parts import PartStore
 from losschange.errors import RecordingError
-from losschange_fairseq.training import TrainingError
+from losschange_fairseq.errors import TrainingError
 from training.snapshots import read_snapshot
 from training_runs import (
     NAMES,

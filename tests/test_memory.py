@@ -6,7 +6,7 @@ import pytest
 
 from estimator_names import PROBES
 from losschange.recording import probe_schedule as intervals
-from losschange.recording.allocation import Row
+from losschange.recording.allocation import FlatVector
 from small_models import attach_to, make_optimizer, make_transformer, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -27,7 +27,7 @@ def record(folder, strides, updates=7, **options):
 def rows_alive():
     """Copies of the parameters that exist now."""
     gc.collect()
-    return sum(type(thing) is Row for thing in gc.get_objects())
+    return sum(type(thing) is FlatVector for thing in gc.get_objects())
 
 
 @pytest.mark.parametrize(

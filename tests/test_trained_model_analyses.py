@@ -34,7 +34,7 @@ def test_confidence_lies_between_uniform_and_one_hot_in_every_head(handle, batch
     found = confidence(handle, batches)
     assert set(found) == {"encoder", "decoder", "cross"}
     for each in found.values():
-        assert each.by_sentence.shape == (20, 2, 2)
+        assert each.by_sentence.shape == (80, 2, 2)
         assert (each.mean > 0).all() and (each.mean < 1).all()
 
 

@@ -1,4 +1,4 @@
-"""benchmarks/training.py and batches.py run small on a CPU and fill the table they are asked to."""
+"""benchmarks/throughput.py and batches.py run small on a CPU and fill their tables."""
 
 import re
 import subprocess
@@ -23,7 +23,7 @@ def run(script, *arguments):
 @pytest.mark.slow
 def test_stock_and_fast_stand_side_by_side():
     printed = run(
-        "training.py",
+        "throughput.py",
         *("--objectives", "mt", "--ways", "stock", "fast", "--recordings", "off", "batch"),
         *("--set", "layers=2", "--turns", "1", "--length", "1", "--sentences", "400"),
         *("--peak", "1"),
@@ -45,16 +45,16 @@ def test_what_an_update_is_made_of():
 
 def test_the_table_goes_between_its_marks(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import training
+    import throughput
 
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- measured: start -->\nold\n<!-- measured: end -->\nafter\n")
-    training.publish(page, training.as_table([["x"] * len(training.COLUMNS)]))
+    throughput.publish(page, throughput.as_table([["x"] * len(throughput.COLUMNS)]))
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert "| x | x |" in text
     page.write_text("no marks")
     with pytest.raises(SystemExit, match="lacks the marks"):
-        training.publish(page, "table")
+        throughput.publish(page, "table")
     assert page.read_text() == "no marks"
     assert "<!-- measured: end -->" in (ROOT / "docs" / "performance.md").read_text()

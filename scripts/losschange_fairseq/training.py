@@ -22,14 +22,12 @@ from torch import distributed
 from losschange.cube.parts import PartStore
 from losschange.errors import RecordingError
 
-from .batches import samples_left_out, size_limit, whole_text
+from .batches import samples_left_out, size_limit
 from .building import build_trainer
 from .checkpoints import CheckpointFolder
+from .errors import TrainingError
 from .settings import settings_as_run
-
-
-class TrainingError(RuntimeError):
-    """A training that cannot go on; the message says at which update and what to do."""
+from .validation import validation_loss
 
 
 @dataclass(frozen=True)
@@ -301,28 +299,6 @@ class ResumableTraining:
         }
 
     def _validate(self) -> None:
-        """Record the loss of every sample of the validation text (see `batches`)."""
-        dataset, trainer = self.task.dataset("valid"), self.trainer
-        batches = whole_text(
-            self.task,
-            dataset,
-            self._limit(),
-            self.cfg.dataset.max_tokens,
-            self.cfg.common.seed,
-            num_shards=trainer.data_parallel_world_size,
-            shard_id=trainer.data_parallel_rank,
-            num_workers=self.cfg.dataset.num_workers,
-            data_buffer_size=self.cfg.dataset.data_buffer_size,
-        )
-        if not batches.frozen_batches:
-            raise TrainingError(
-                f"every sample of the validation text is longer than max_tokens "
-                f"{self.cfg.dataset.max_tokens}; raise it, or take other text"
-            )
-        trainer.reset_dummy_batch(batches.first_batch)
-        with metrics.aggregate(new_root=True) as meters:
-            for sample in batches.next_epoch_itr(shuffle=False, set_dataset_epoch=False):
-                trainer.valid_step(sample)
+        loss = validation_loss(self.cfg, self.task, self.trainer, self._limit())
         if self._writes:
-            # fairseq counts in bits; unrounded mean over target tokens.
-            self.task.recorder.add_valid_loss(float(meters["loss"].avg) * math.log(2))
+            self.task.recorder.add_valid_loss(loss)

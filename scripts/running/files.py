@@ -82,7 +82,8 @@ def run_script(main: Callable[[], object]) -> None:
     """Run the `main` of a script; an expected error ends it with one message and exit status 1.
 
     Expected are `UserError` and `OSError` (a missing file, a full disk). An `OSError` may also be a
-    fault of the program, so its traceback stands before its message. Any other exception is a
+    fault of the program, so its traceback stands before its message, unless it is about a file that
+    the command line names. Any other exception is a
     fault and keeps its traceback. SIGTERM ends the script as an exception does,
     so that temporary files are removed.
 
@@ -95,7 +96,12 @@ def run_script(main: Callable[[], object]) -> None:
     try:
         main()
     except (UserError, OSError) as error:
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not _named_by_the_user(error):
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _named_by_the_user(error: OSError) -> bool:
+    """Whether an error is about a file that the command line names."""
+    return isinstance(error.filename, str) and error.filename in " ".join(sys.argv)

@@ -19,7 +19,8 @@ from losschange.cube.assembly import assemble_cube
 from losschange.cube.layout import CubeError
 from losschange.errors import RecordingError
 from losschange.recording.partition import PartitionError
-from losschange_fairseq.training import DutyIntervals, ResumableTraining, TrainingError
+from losschange_fairseq.errors import TrainingError
+from losschange_fairseq.training import DutyIntervals, ResumableTraining
 from running.files import UserError, replace_when_complete
 from running.models import Model
 from running.slurm import seconds_left

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
@@ -12,6 +11,7 @@ from typing import NoReturn
 import netCDF4
 import numpy as np
 
+from .disk import lead_nowhere, reach_the_disk
 from .estimators import parse_estimator
 from .format import (
     CELL_AXES,
@@ -140,7 +140,7 @@ class CubeWriter:
             if error is not None:
                 raise error
             self._file.close()
-            _reach_the_disk(self._temporary)
+            reach_the_disk(self._temporary)
             os.replace(self._temporary, self.path)
         except BaseException as failure:
             self._give_up(failure)
@@ -167,7 +167,7 @@ class CubeWriter:
                 # The library keeps the file open, and a file that is open holds its room on the
                 # disk after it was removed. What it still wants to write goes nowhere instead; it
                 # may take several tries until it has forgotten all of it.
-                _lead_nowhere(self._temporary)
+                lead_nowhere(self._temporary)
         self._temporary.unlink(missing_ok=True)
 
     def _write_static(self) -> None:
@@ -288,25 +288,3 @@ class CubeWriter:
         variable[:] = np.array(words, dtype=f"S{width}").view("S1").reshape(len(words), width)
         if encoded:
             variable._Encoding = "utf-8"
-
-
-def _reach_the_disk(path: Path) -> None:
-    """Wait until a file is on the disk, so that a crash of the machine does not empty it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _lead_nowhere(path: Path) -> None:
-    """Make this process's open descriptors of a file write to /dev/null from now on."""
-    descriptors = Path("/proc/self/fd")
-    if not descriptors.is_dir():
-        return
-    for link in list(descriptors.iterdir()):
-        with suppress(OSError):
-            if os.path.samefile(link, path):
-                nowhere = os.open(os.devnull, os.O_RDWR)
-                os.dup2(nowhere, int(link.name))
-                os.close(nowhere)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from losschange.cube.estimators import parse_estimator
-from losschange.cube.parts import PartStore, Records, join_records
+from losschange.cube.parts import PartStore, Records
 from losschange.cube.word_bins import WordBins
 from losschange.errors import RecordingError
 
@@ -25,7 +25,7 @@ from .partition import Partition
 from .probe_integrator import LOSSES, Evaluation, Gradients, Measure
 from .probe_schedule import ProbeSchedule, make_schedules
 from .record_buffer import RecordBuffer
-from .series import Series
+from .unwritten import Unwritten
 
 
 class Recorder:
@@ -130,9 +130,7 @@ class Recorder:
         self._fresh_gradients: dict[str, Gradients] = {}
         self._movement = MovementCheck(partition, device)
         self._finite = FiniteWatch(device)
-        self._blocks: dict[str, list[Records]] = {name: [] for name in self.strides}
-        self._series = Series()
-        self._valid_losses: list[tuple[int, float]] = []
+        self._unwritten = Unwritten(self.strides)
         self._pending = False
         self._checked: list[int] = []
         self._failure: RecordingError | None = None
@@ -197,11 +195,11 @@ class Recorder:
 
     def describe_update(self, **series: float | Tensor) -> None:
         """Add the per-step numbers (names of losschange.cube.format.SERIES) of the last update."""
-        self._series.add(series)
+        self._unwritten.series.add(series)
 
     def add_valid_loss(self, loss: float) -> None:
         """Add a validation loss, nats per target token, measured after the last update."""
-        self._valid_losses.append((self.updates, float(loss)))
+        self._unwritten.valid_losses.append((self.updates, float(loss)))
 
     @torch.no_grad()
     def close(self, parameters: Sequence[Tensor]) -> None:
@@ -224,25 +222,9 @@ class Recorder:
         What was recorded is kept until it is written, so after an error it can be called again.
         """
         self.drain()
-        records = {name: join_records(b) for name, b in self._blocks.items() if b}
-        if len(records["batch"].steps):
-            self.store.write(
-                self.updates - len(records["batch"].steps) + 1,
-                self.partition.layout,
-                self._series.columns(),
-                records,
-                self._valid_losses,
-                self.attributes,
-                self._word_bins,
-            )
-        else:
-            late = {name: found for name, found in records.items() if len(found.steps)}
-            if not late and not (self.updates and self._valid_losses):
-                return
-            self.store.append(self.partition.layout, late, self._valid_losses)
-        self._blocks = {name: [] for name in self.strides}
-        self._series.clear()
-        self._valid_losses = []
+        self._unwritten.write(
+            self.store, self.partition, self.updates, self.attributes, self._word_bins
+        )
 
     def state_dict(self) -> dict[str, dict[str, Any]]:
         """Intervals that are open now; save it with a checkpoint."""
@@ -302,8 +284,7 @@ class Recorder:
         except RecordingError as error:
             self._failure = error
             raise
-        for name, records in drained.items():
-            self._blocks[name].append(records)
+        self._unwritten.add(drained)
         if self.on_records is not None:
             self.on_records(drained)
 

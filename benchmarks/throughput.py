@@ -8,8 +8,8 @@ of an update, share of the peak, memory, and what the paper's 15 models would ta
 are the processor's own, of the fastest turn: others on the machine disturb it least.
 `--publish FILE` writes the rows as the table of that file.
 
-    python benchmarks/training.py --preset demo                       # a CPU, minutes
-    python benchmarks/training.py --preset paper --publish docs/performance.md   # a GPU
+    python benchmarks/throughput.py --preset demo                       # a CPU, minutes
+    python benchmarks/throughput.py --preset paper --publish docs/performance.md   # a GPU
 
 Tokens are drawn by Zipf's law, in sentences as long as Europarl's, unless --text names a
 text, or --tokens what the workflow made of one: results/<run>/tokens/wmt-en-de.
