@@ -21,8 +21,10 @@ from losschange.plots.head_maps import draw_head_maps
 from losschange.plots.layer_bars import draw_layer_bars
 from losschange.plots.overlay_lines import draw_overlay_lines, line_looks
 from losschange.plots.positive_maps import draw_positive_maps
+from losschange.plots.style import LOOKS as DRAWN_LOOKS
 from losschange.plots.style import SMALL, house_style
 from losschange.plots.training_lines import draw_training_lines
+from objectives import LOOKS
 from running.files import UserError
 from synthetic_cubes import write_cube
 
@@ -47,6 +49,7 @@ def summaries(paths):
 
 @pytest.fixture(autouse=True)
 def styled():
+    DRAWN_LOOKS.update(LOOKS)
     with house_style():
         yield
 

@@ -57,3 +57,27 @@ def test_every_study_has_a_caption_and_a_module_for_every_figure_and_table():
 def test_a_study_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(ConfigurationError, match=r"studies\.0: found 'vazques'.*vazquez2022"):
         files(studies=["vazques"])
+
+
+def test_an_estimator_that_sees_every_sixth_update_is_scaled_by_its_share(tmp_path):
+    """A fresh batch of which every sixth update was recorded claims as much as one of all."""
+    import numpy as np
+
+    from losschange.analysis.profiles import head_profile, layer_profile
+    from losschange.analysis.summaries import summarise_cube
+    from synthetic_cubes import write_cube
+
+    summaries = {}
+    for stride in (1, 6):
+        path = tmp_path / f"{stride}.nc"
+        write_cube(path, "clm-en", 120, 4, 2, estimators={"fresh": stride, "probe": 10})
+        summaries[stride] = summarise_cube(path)
+    for profile in (layer_profile, head_profile):
+        every = profile(summaries[1], "fresh")
+        sixth = profile(summaries[6], "fresh")
+        for name, found in every.values.items():
+            size = np.abs(found).sum()
+            assert np.abs(sixth.values[name]).sum() == pytest.approx(size, rel=0.3), name
+        # A probe's intervals cover the run by themselves.
+        probes = [profile(one, "probe").values["key"] for one in summaries.values()]
+        np.testing.assert_array_equal(*probes)

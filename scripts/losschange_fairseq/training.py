@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -25,18 +24,10 @@ from losschange.errors import RecordingError
 from .batches import samples_left_out, size_limit
 from .building import build_trainer
 from .checkpoints import CheckpointFolder
+from .duties import DutyIntervals
 from .errors import TrainingError
 from .settings import settings_as_run
 from .validation import validation_loss
-
-
-@dataclass(frozen=True)
-class DutyIntervals:
-    """Numbers of updates between the loop's duties."""
-
-    total: int
-    validation: int
-    checkpoint: int
 
 
 class ResumableTraining:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import xarray as xr
 
+from losschange.cube.estimators import INTERVAL_RULES
 from losschange.cube.layout import NO_HEAD
 
 INNER_STACKS = ("encoder", "decoder")
@@ -188,7 +189,13 @@ def _select(summary: xr.Dataset, name: str, estimator: str) -> xr.DataArray:
 
 
 def _totals(summary: xr.Dataset, estimator: str) -> xr.DataArray:
-    return _select(summary, "totals", estimator)
+    """LCA over the whole run: of an estimator that sees a sample of the updates, over its share.
+
+    The intervals of a probe reach from one record to the next, so they cover the run themselves.
+    """
+    totals = _select(summary, "totals", estimator)
+    of_intervals = str(summary["rule"].sel(estimator=estimator).values) in INTERVAL_RULES
+    return totals if of_intervals else totals / summary["coverage"].sel(estimator=estimator)
 
 
 def _head_sums(totals: xr.DataArray) -> xr.DataArray:

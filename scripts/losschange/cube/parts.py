@@ -84,8 +84,7 @@ class PartStore:
     Attributes
     ----------
     marks : dict
-        Attributes of the parts that are not the cube's: "run", which recording they belong to,
-        and "parameters", a fingerprint of the model at their end.
+        Attributes of the parts alone: "run", the recording, and "parameters", a fingerprint.
     """
 
     def __init__(self, folder: str | os.PathLike[str]):

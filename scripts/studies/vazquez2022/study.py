@@ -2,6 +2,7 @@
 
 Figure 3 is drawn by figures/figure3.py in this folder, and so on for every number.
 C: does the LCA add up? D: distances between models. E: what changes with the estimator.
+R: which layers served rare and frequent words.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ STUDY = Study(
         Illustration("6", other_models, by_estimator=True),
         Illustration("E", main_models),
         Illustration("D", stock_models, by_estimator=True),
+        Illustration("R", main_models),
     ),
     tables=(
         Illustration("1", main_models, by_estimator=True),

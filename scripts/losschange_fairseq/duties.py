@@ -1,0 +1,14 @@
+"""When a training loop does what is not an update."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DutyIntervals:
+    """Numbers of updates between the loop's duties."""
+
+    total: int
+    validation: int
+    checkpoint: int
