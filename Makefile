@@ -14,7 +14,7 @@ GROUPS := workflow training figures tests habits docs
 PYTEST := .venv/bin/python -m pytest -q -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fetch cost status test test-fast test-slurm performance check format lock set-up
+.PHONY: help demo fetch cost status test test-fast test-slurm performance docs check format lock set-up
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 19
@@ -42,6 +42,9 @@ test-slurm: set-up ## runs through a real Slurm, which it installs, starts and s
 
 performance: set-up ## on a GPU: time stock fairseq and the faster ways, fill docs/performance.md
 	.venv/bin/python benchmarks/throughput.py --preset paper --compile --seconds 10 --publish docs/performance.md
+
+docs: set-up ## the documentation as pages, from docs/ and docstrings: build/docs/index.html
+	.venv/bin/mkdocs build --quiet --strict
 
 check: set-up ## format, style, type hints, Snakemake's lint, a dry run of the paper and every preset
 	.venv/bin/ruff check .

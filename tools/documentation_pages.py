@@ -1,0 +1,173 @@
+"""Hooks of MkDocs: pages that are made when the documentation is built.
+
+The page of the configuration is made from config.yaml and its schema. Files of the repository that
+a page links to are copied into the site, so that its links work without the repository.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGURATION_PAGE = "reference/configuration.md"
+# Where the copies of the repository's files lie in the site.
+COPIES = "repository"
+LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)")
+SECTION = re.compile(r"^# -{20,} (\w+)\n", re.MULTILINE)
+# Overrides hold the keys of `training`, all of them optional; they are not listed again.
+OVERRIDE = "TrainingOverride"
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the configuration's page, and a copy of every file of the repository with a link to it.
+
+    Raises
+    ------
+    PluginError
+        If a page links to something outside docs/ that is no file of the repository.
+    """
+    text = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    page = configuration_page(text, _schema())
+    files.append(File.generated(config, CONFIGURATION_PAGE, content=page))
+    for path in sorted({path for file in files.documentation_pages() for path in _linked(file)}):
+        if not (ROOT / path).is_file():
+            raise PluginError(f"a page links to {path}, which is no file of the repository")
+        content = (ROOT / path).read_bytes()
+        files.append(File.generated(config, _copy_of(path), content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Point a page's links to files of the repository at the copies of these."""
+    source = page.file.src_uri
+
+    def replaced(match: re.Match[str]) -> str:
+        path = _repository_path(source, match[1])
+        if path is None:
+            return match[1]
+        return posixpath.relpath(_copy_of(path), posixpath.dirname(source))
+
+    return LINK.sub(replaced, markdown)
+
+
+def configuration_page(text: str, schema: dict[str, Any]) -> str:
+    """The reference of the configuration as Markdown.
+
+    Parameters
+    ----------
+    text : str
+        What config.yaml holds. Its comments say what each key means; lines such as
+        `# ------ training` begin a section.
+    schema : dict
+        JSON schema of the configuration: which keys there are, and which values they may have.
+    """
+    beginning, *rest = SECTION.split(text)
+    sections = {"run": beginning, **dict(zip(rest[::2], rest[1::2], strict=True))}
+    page = [
+        "# The configuration\n",
+        "Every setting stands in [config.yaml](../../config.yaml), with its unit and its reason. A",
+        "preset, given by `--configfile`, replaces single values. Keys that are not listed here are",
+        "refused. Each section below shows its part of the file, then what its keys may hold;",
+        "`<name>` stands for a name that you choose.\n",
+    ]
+    for title, part in sections.items():
+        keys = re.findall(r"^(\w+):", part, re.MULTILINE)
+        rows = [row for key in keys for row in _rows(key, schema["properties"][key], schema)]
+        page += [f"## {title.capitalize()}\n", f"```yaml\n{part.strip()}\n```\n"]
+        page += ["| key | allowed |", "|---|---|"]
+        page += [f"| `{key}` | {allowed} |" for key, allowed in rows]
+        page.append("")
+    return "\n".join(page)
+
+
+def _schema() -> dict[str, Any]:
+    """The configuration's JSON schema, from the modules in scripts/."""
+    if str(ROOT / "scripts") not in sys.path:
+        sys.path.insert(0, str(ROOT / "scripts"))
+    from running.configuration import Configuration
+
+    return Configuration.model_json_schema()
+
+
+def _rows(key: str, node: dict[str, Any], schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Dotted names of a key and the keys below it, each with what it may hold."""
+    name = node.get("$ref", "").rpartition("/")[2]
+    inner = node.get("additionalProperties")
+    if name == OVERRIDE:
+        yield key, "keys of `training`"
+    elif name:
+        for below, child in schema["$defs"][name].get("properties", {}).items():
+            yield from _rows(f"{key}.{below}", child, schema)
+    elif isinstance(inner, dict):
+        yield from _rows(f"{key}.<name>", inner, schema)
+    else:
+        yield key, _allowed(node, schema)
+
+
+def _allowed(node: dict[str, Any], schema: dict[str, Any]) -> str:
+    """What a value may be, in words."""
+    if "$ref" in node:
+        name = node["$ref"].rpartition("/")[2]
+        definition = schema["$defs"][name]
+        if "properties" in definition:
+            return "keys " + ", ".join(f"`{key}`" for key in definition["properties"])
+        return _allowed(definition, schema)
+    if "anyOf" in node:
+        return " or ".join(dict.fromkeys(_allowed(one, schema) for one in node["anyOf"]))
+    if "enum" in node or "const" in node:
+        return ", ".join(f"`{value}`" for value in node.get("enum", [node.get("const")]))
+    kind = node.get("type")
+    if kind == "array":
+        elements = node.get("prefixItems") or [node.get("items", {})]
+        return "list of " + ", ".join(dict.fromkeys(_allowed(one, schema) for one in elements))
+    if kind == "object":
+        inner = node.get("additionalProperties")
+        return "names with " + _allowed(inner, schema) if isinstance(inner, dict) else "keys"
+    words = {
+        "integer": "whole number",
+        "number": "number",
+        "string": "text",
+        "boolean": "`true`, `false`",
+        "null": "`null`",
+    }
+    limits = {
+        "minimum": "at least",
+        "exclusiveMinimum": "above",
+        "maximum": "at most",
+        "exclusiveMaximum": "below",
+        "pattern": "of the form",
+    }
+    bounds = [
+        f"{word} `{node[limit]}`" if limit == "pattern" else f"{word} {node[limit]:,}"
+        for limit, word in limits.items()
+        if limit in node
+    ]
+    return " ".join([words.get(str(kind), "any value"), " and ".join(bounds)]).strip()
+
+
+def _linked(file: File) -> set[str]:
+    """Paths in the repository, outside docs/, that a page links to."""
+    paths = {_repository_path(file.src_uri, link) for link in LINK.findall(file.content_string)}
+    return {path for path in paths if path is not None}
+
+
+def _repository_path(source: str, link: str) -> str | None:
+    """Path in the repository that a page's link leads to; None if it stays in docs/."""
+    path = posixpath.normpath(posixpath.join("docs", posixpath.dirname(source), link))
+    return None if path.startswith("docs/") else path
+
+
+def _copy_of(path: str) -> str:
+    """Path in the site of the copy of a repository's file."""
+    # With another ending, so that MkDocs copies it and makes no page of it.
+    return f"{COPIES}/{path}.txt" if path.endswith(".md") else f"{COPIES}/{path}"
