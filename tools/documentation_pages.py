@@ -77,8 +77,9 @@ def configuration_page(text: str, schema: dict[str, Any]) -> str:
         "# The configuration\n",
         "Every setting stands in [config.yaml](../../config.yaml), with its unit and its reason. A",
         "preset, given by `--configfile`, replaces single values. Keys that are not listed here are",
-        "refused. Each section below shows its part of the file, then what its keys may hold;",
-        "`<name>` stands for a name that you choose.\n",
+        "refused. Each section below shows its part of the file, then the kinds of values that its",
+        "keys may hold; `<name>` stands for a name, such as that of a corpus. Some values are checked",
+        "further, as the comments of the file say.\n",
     ]
     for title, part in sections.items():
         keys = re.findall(r"^(\w+):", part, re.MULTILINE)
@@ -102,13 +103,13 @@ def _schema() -> dict[str, Any]:
 def _rows(key: str, node: dict[str, Any], schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Dotted names of a key and the keys below it, each with what it may hold."""
     name = node.get("$ref", "").rpartition("/")[2]
-    inner = node.get("additionalProperties")
+    inner = _value_of_a_name(node)
     if name == OVERRIDE:
         yield key, "keys of `training`"
     elif name:
         for below, child in schema["$defs"][name].get("properties", {}).items():
             yield from _rows(f"{key}.{below}", child, schema)
-    elif isinstance(inner, dict):
+    elif inner:
         yield from _rows(f"{key}.<name>", inner, schema)
     else:
         yield key, _allowed(node, schema)
@@ -129,10 +130,10 @@ def _allowed(node: dict[str, Any], schema: dict[str, Any]) -> str:
     kind = node.get("type")
     if kind == "array":
         elements = node.get("prefixItems") or [node.get("items", {})]
-        return "list of " + ", ".join(dict.fromkeys(_allowed(one, schema) for one in elements))
+        return "list, each: " + " or ".join(dict.fromkeys(_allowed(one, schema) for one in elements))
     if kind == "object":
-        inner = node.get("additionalProperties")
-        return "names with " + _allowed(inner, schema) if isinstance(inner, dict) else "keys"
+        inner = _value_of_a_name(node)
+        return "`<name>` with " + _allowed(inner, schema) if inner else "`<name>`"
     words = {
         "integer": "whole number",
         "number": "number",
@@ -152,7 +153,15 @@ def _allowed(node: dict[str, Any], schema: dict[str, Any]) -> str:
         for limit, word in limits.items()
         if limit in node
     ]
-    return " ".join([words.get(str(kind), "any value"), " and ".join(bounds)]).strip()
+    value = words.get(str(kind), "any value")
+    return f"{value} {' and '.join(bounds)}" if bounds else value
+
+
+def _value_of_a_name(node: dict[str, Any]) -> dict[str, Any]:
+    """What stands under the names of a mapping whose names are free; empty if they are not."""
+    patterns = list(node.get("patternProperties", {}).values())
+    inner = node.get("additionalProperties")
+    return inner if isinstance(inner, dict) else (patterns or [{}])[0]
 
 
 def _linked(file: File) -> set[str]:
