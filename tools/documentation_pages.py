@@ -39,9 +39,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     text = (ROOT / "config.yaml").read_text(encoding="utf-8")
     page = configuration_page(text, _schema())
     files.append(File.generated(config, CONFIGURATION_PAGE, content=page))
-    for path in sorted({path for file in files.documentation_pages() for path in _linked(file)}):
+    copies = {path: file.src_uri for file in files.documentation_pages() for path in _linked(file)}
+    for path, page_name in sorted(copies.items()):
         if not (ROOT / path).is_file():
-            raise PluginError(f"a page links to {path}, which is no file of the repository")
+            raise PluginError(f"{page_name} links to {path}, which is no file of the repository")
         content = (ROOT / path).read_bytes()
         files.append(File.generated(config, _copy_of(path), content=content))
     return files
@@ -75,11 +76,11 @@ def configuration_page(text: str, schema: dict[str, Any]) -> str:
     sections = {"run": beginning, **dict(zip(rest[::2], rest[1::2], strict=True))}
     page = [
         "# The configuration\n",
-        "Every setting stands in [config.yaml](../../config.yaml), with its unit and its reason. A",
-        "preset, given by `--configfile`, replaces single values. Keys that are not listed here are",
-        "refused. Each section below shows its part of the file, then the kinds of values that its",
-        "keys may hold; `<name>` stands for a name, such as that of a corpus. Some values are checked",
-        "further, as the comments of the file say.\n",
+        "Every setting stands in [config.yaml](../../config.yaml), with its unit and its reason.",
+        "A preset, given by `--configfile`, replaces single values. Keys that are not listed here",
+        "are refused. Each section below shows its part of the file, then the kinds of values that",
+        "its keys may hold; `<name>` stands for a name, such as that of a corpus. Some values are",
+        "checked further, as the comments of the file say.\n",
     ]
     for title, part in sections.items():
         keys = re.findall(r"^(\w+):", part, re.MULTILINE)
@@ -130,7 +131,9 @@ def _allowed(node: dict[str, Any], schema: dict[str, Any]) -> str:
     kind = node.get("type")
     if kind == "array":
         elements = node.get("prefixItems") or [node.get("items", {})]
-        return "list, each: " + " or ".join(dict.fromkeys(_allowed(one, schema) for one in elements))
+        return "list, each: " + " or ".join(
+            dict.fromkeys(_allowed(one, schema) for one in elements)
+        )
     if kind == "object":
         inner = _value_of_a_name(node)
         return "`<name>` with " + _allowed(inner, schema) if inner else "`<name>`"
