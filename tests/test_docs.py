@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from mkdocs.config import load_config
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
@@ -145,11 +144,14 @@ def test_links_to_the_repository_lead_to_copies():
     assert path("reference/cube.md", "../../README.md") == "README.md"
 
 
-def test_a_link_to_no_file_of_the_repository_is_an_error_that_names_it():
-    config = load_config(str(ROOT / "mkdocs.yml"))
-    page = File.generated(config, "reference/page.md", content="[a](../../nothing.yaml)")
-    with pytest.raises(PluginError, match="reference/page.md links to nothing.yaml"):
-        documentation_pages.on_files(Files([page]), config)
+def test_a_link_to_no_file_of_the_repository_is_an_error_that_names_it(tmp_path):
+    page = tmp_path / "page.md"
+    files = Files([File("page.md", str(tmp_path), str(tmp_path / "site"), False)])
+    page.write_text("[a](../config.yaml) [b](other.md) [c](#d)", encoding="utf-8")
+    assert documentation_pages.linked_files(files) == ["config.yaml"]
+    page.write_text("[a](../nothing.yaml)", encoding="utf-8")
+    with pytest.raises(PluginError, match=r"page\.md links to nothing\.yaml"):
+        documentation_pages.linked_files(files)
 
 
 @pytest.mark.slow

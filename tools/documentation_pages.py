@@ -29,20 +29,11 @@ OVERRIDE = "TrainingOverride"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the configuration's page, and a copy of every file of the repository with a link to it.
-
-    Raises
-    ------
-    PluginError
-        If a page links to something outside docs/ that is no file of the repository.
-    """
+    """Add the configuration's page, and copies of the repository's files that pages link to."""
     text = (ROOT / "config.yaml").read_text(encoding="utf-8")
     page = configuration_page(text, _schema())
     files.append(File.generated(config, CONFIGURATION_PAGE, content=page))
-    copies = {path: file.src_uri for file in files.documentation_pages() for path in _linked(file)}
-    for path, page_name in sorted(copies.items()):
-        if not (ROOT / path).is_file():
-            raise PluginError(f"{page_name} links to {path}, which is no file of the repository")
+    for path in linked_files(files):
         content = (ROOT / path).read_bytes()
         files.append(File.generated(config, _copy_of(path), content=content))
     return files
@@ -59,6 +50,21 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return posixpath.relpath(_copy_of(path), posixpath.dirname(source))
 
     return LINK.sub(replaced, markdown)
+
+
+def linked_files(files: Files) -> list[str]:
+    """Paths of the repository's files, outside docs/, that pages link to.
+
+    Raises
+    ------
+    PluginError
+        If a page links to something outside docs/ that is no file of the repository.
+    """
+    pages = {path: file.src_uri for file in files.documentation_pages() for path in _linked(file)}
+    for path, page in sorted(pages.items()):
+        if not (ROOT / path).is_file():
+            raise PluginError(f"{page} links to {path}, which is no file of the repository")
+    return sorted(pages)
 
 
 def configuration_page(text: str, schema: dict[str, Any]) -> str:
