@@ -44,7 +44,7 @@ performance: set-up ## on a GPU: time stock fairseq and the faster ways, fill do
 	.venv/bin/python benchmarks/throughput.py --preset paper --compile --seconds 10 --publish docs/performance.md
 
 docs: set-up ## the documentation as pages, from docs/ and docstrings: build/docs/index.html
-	.venv/bin/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
 
 check: set-up ## format, style, type hints, Snakemake's lint, a dry run of the paper and every preset
 	.venv/bin/ruff check .
