@@ -104,7 +104,7 @@ def test_the_page_of_the_estimators_names_every_rule():
 
 def test_the_page_of_the_configuration_has_every_key_and_every_line():
     text = (ROOT / "config.yaml").read_text(encoding="utf-8")
-    schema = documentation_pages._schema()
+    schema = documentation_pages.configuration_schema()
     page = documentation_pages.configuration_page(text, schema)
     listed = set(re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE))
     assert {key.partition(".")[0] for key in listed} == schema["properties"].keys()
@@ -138,7 +138,7 @@ def test_allowed_values_are_told_in_words():
 
 
 def test_links_to_the_repository_lead_to_copies():
-    path = documentation_pages._repository_path
+    path = documentation_pages.repository_path
     assert path("cluster.md", "../config.yaml") == "config.yaml"
     assert path("reference/cube.md", "../cluster.md") is None
     assert path("reference/cube.md", "../../README.md") == "README.md"

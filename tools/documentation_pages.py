@@ -31,7 +31,7 @@ OVERRIDE = "TrainingOverride"
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the configuration's page, and copies of the repository's files that pages link to."""
     text = (ROOT / "config.yaml").read_text(encoding="utf-8")
-    page = configuration_page(text, _schema())
+    page = configuration_page(text, configuration_schema())
     files.append(File.generated(config, CONFIGURATION_PAGE, content=page))
     for path in linked_files(files):
         content = (ROOT / path).read_bytes()
@@ -44,7 +44,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     source = page.file.src_uri
 
     def replaced(match: re.Match[str]) -> str:
-        path = _repository_path(source, match[1])
+        path = repository_path(source, match[1])
         if path is None:
             return match[1]
         return posixpath.relpath(_copy_of(path), posixpath.dirname(source))
@@ -98,7 +98,7 @@ def configuration_page(text: str, schema: dict[str, Any]) -> str:
     return "\n".join(page)
 
 
-def _schema() -> dict[str, Any]:
+def configuration_schema() -> dict[str, Any]:
     """The configuration's JSON schema, from the modules in scripts/."""
     if str(ROOT / "scripts") not in sys.path:
         sys.path.insert(0, str(ROOT / "scripts"))
@@ -175,11 +175,11 @@ def _value_of_a_name(node: dict[str, Any]) -> dict[str, Any]:
 
 def _linked(file: File) -> set[str]:
     """Paths in the repository, outside docs/, that a page links to."""
-    paths = {_repository_path(file.src_uri, link) for link in LINK.findall(file.content_string)}
+    paths = {repository_path(file.src_uri, link) for link in LINK.findall(file.content_string)}
     return {path for path in paths if path is not None}
 
 
-def _repository_path(source: str, link: str) -> str | None:
+def repository_path(source: str, link: str) -> str | None:
     """Path in the repository that a page's link leads to; None if it stays in docs/."""
     path = posixpath.normpath(posixpath.join("docs", posixpath.dirname(source), link))
     return None if path.startswith("docs/") else path
