@@ -59,7 +59,8 @@ class Pieces:
             random = np.random.default_rng((seed, *window))
             for draw in range(draws):
                 weights[draw] = np.bincount(local_draw(length, random), minlength=length)
-        return 1 + WIDENING * (weights - 1)
+        widened: np.ndarray = 1 + WIDENING * (weights - 1)
+        return widened
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,9 @@ def _cube_source(cube: xr.Dataset) -> _Source:
             # Update edges[i] is the last of piece i - 1.
             piece = np.searchsorted(edges, at[first : first + len(values)]) - 1
             inside = (piece >= 0) & (piece < len(found))
-            np.add.at(found, piece[inside], values[inside])
+            present, starts = np.unique(piece[inside], return_index=True)
+            if len(present):
+                found[present] += np.add.reduceat(values[inside], starts, axis=0)
         return found
 
     ends = steps_of(cube, "simpson") if "simpson" in names else steps
