@@ -15,6 +15,8 @@ from losschange.analysis.noise_pieces import NoiseError
 from losschange.analysis.noise_scale import noise_scale, two_batch_noise_scale
 from losschange.analysis.summaries import summarise_cube
 from losschange.cube.format import open_cube
+from losschange.cube.layout import Cell, CubeLayout
+from losschange.cube.writer import CubeWriter
 from losschange.recording.attachment import attach
 from losschange.recording.partition import Rule, Schema
 from synthetic_cubes import write_cube
@@ -22,6 +24,7 @@ from synthetic_cubes import write_cube
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SAMPLES = 64
+FIRST_ORDER = ("batch", "fresh")
 SCHEMA = Schema(
     ("embedding", "encoder", "output"),
     2,
@@ -43,8 +46,9 @@ class Quadratic(torch.nn.Module):
 
 
 def make_text(mean, seed=0):
-    """Samples (SAMPLES, parameters) of a gradient: Gaussian with deviation 1 around `mean`."""
-    return mean + np.random.default_rng(seed).standard_normal((SAMPLES, 580))
+    """Samples (SAMPLES, parameters) of a gradient, drawn with deviation 1; `mean` is theirs."""
+    drawn = np.random.default_rng(seed).standard_normal((SAMPLES, 580))
+    return mean + drawn - drawn.mean(axis=0)
 
 
 def trace_of(text, moved=slice(0, 550)):
@@ -103,10 +107,17 @@ def plain(tmp_path_factory):
     return record(tmp_path_factory.mktemp("plain"), sgd(0.1))
 
 
+@pytest.fixture(scope="module")
+def strided(tmp_path_factory):
+    """The same training, seen at every fourth update by fresh and every sixth by Simpson's rule."""
+    strides = {"batch": 1, "fresh": 4, "simpson": 6}
+    return record(tmp_path_factory.mktemp("strided"), sgd(0.1), strides=strides)
+
+
 def per_update(cube, part, **options):
     """Of the whole model: (value, low, high) of a part per update."""
     found = parts(cube, by=(), **options).sel(part=part)
-    return np.array([float(found[name]) for name in ("value", "low", "high")]) / 250
+    return np.array([float(found[name]) for name in ("value", "low", "high")]) / cube.sizes["step"]
 
 
 def test_noise_under_sgd_is_the_rate_times_the_trace_over_the_batch_size(plain):
@@ -166,26 +177,44 @@ def test_each_cell_has_the_noise_of_its_own_parameters(plain):
 
 
 def test_a_batch_of_the_whole_text_has_no_noise(tmp_path):
-    cube = record(tmp_path, sgd(0.1), whole=True, updates=40)
+    cube = record(tmp_path, sgd(0.1), mean=0.3, whole=True, updates=20)
     found = parts(cube, by=())
     noise = found["value"].sel(part="noise")
     assert abs(float(noise)) < 1e-6 * abs(float(found["batch"]))
 
 
-def test_where_there_is_no_noise_the_interval_holds_nothing():
-    """A fresh batch that differs from the training batch by chance alone, in drawn numbers."""
-    random = np.random.default_rng(3)
+def test_where_there_is_no_noise_the_interval_holds_nothing(tmp_path):
+    """Training batches that have nothing to do with the steps: the noise is chance alone."""
+    missed = 0
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        values = {
+            "batch": random.normal(-1, 0.5, (100, 1)),
+            "fresh": random.normal(-1, 0.5, (100, 1)),
+        }
+        layout = CubeLayout(("embedding", "output"), 1, (Cell(0, "embedding"),), (1,))
+        steps = np.arange(1, 101)
+        path = tmp_path / f"{seed}.nc"
+        with CubeWriter(path, layout, steps, {}, {"fresh": steps}) as writer:
+            writer.write(0, values=values)
+        with open_cube(path) as cube:
+            noise = parts(cube, by=(), windows=1, draws=300).sel(part="noise")
+            missed += not noise["low"] <= 0 <= noise["high"]
+            assert 14 < noise["high"] - noise["low"] < 42  # four deviations of the sum are 28
+    assert missed <= 6  # of 40, 2 are expected
+
+
+def test_equal_norms_at_two_batch_sizes_are_no_covariance():
     missed = 0
     for seed in range(60):
-        small, large = 1 + random.normal(0, 0.5, (2, 100))
-        # Two batch sizes with the same norms: no covariance.
+        small, large = 1 + np.random.default_rng(seed).normal(0, 0.5, (2, 100))
         found = two_batch_noise_scale(small, large, 4, 64, draws=200, seed=seed)
         missed += not found.low <= 0 <= found.high
-    assert missed <= 10  # about 3 are expected, and a few more of a bootstrap
+    assert missed <= 9  # of 60, 3 are expected
 
 
 def test_momentum_at_the_same_effective_rate_leaves_one_minus_beta_of_the_noise(tmp_path, plain):
-    momentum = record(tmp_path, sgd(0.01, momentum=0.9))
+    momentum = record(tmp_path, sgd(0.01, momentum=0.9), updates=200, strides=FIRST_ORDER)
     ratio = per_update(momentum, "noise")[0] / per_update(plain, "noise")[0]
     assert ratio == pytest.approx(0.1, rel=0.1)
 
@@ -195,7 +224,7 @@ def test_noise_under_adam_falls_with_the_root_of_the_batch_size(tmp_path):
     noise = []
     for batch in (8, 32):
         (tmp_path / str(batch)).mkdir()
-        cube = record(tmp_path / str(batch), adam, batch, curvature=0.0)
+        cube = record(tmp_path / str(batch), adam, batch, 0.0, 0.0, 100, FIRST_ORDER)
         noise.append(per_update(cube, "noise")[0])
     assert noise[1] / noise[0] == pytest.approx(0.5, rel=0.1)
 
@@ -207,16 +236,18 @@ def test_the_noise_scale_is_the_trace_over_the_squared_gradient(tmp_path, optimi
     expected = trace_of(text) / (text[:, :550].mean(axis=0) ** 2).sum()
     assert 3 < expected < 4
     rule = sgd(0.01, momentum) if optimizer == "sgd" else adam
-    cube = record(tmp_path, rule, batch=4, mean=0.5, curvature=0.0)
+    strides = FIRST_ORDER if momentum else None
+    cube = record(tmp_path, rule, 4, 0.5, curvature=0.0, updates=150, strides=strides)
     found = noise_scale(cube, 4, optimizer, momentum, by=(), windows=2)
     # Adam's metric weighs parameters by their own second moments, which differ by chance here.
     assert float(found["value"]) == pytest.approx(expected, rel=0.15 if momentum else 0.05)
     assert found["low"] < found["value"] < found["high"]
-    assert found.sizes["window"] == 2 and found["window_first"].values.tolist() == [1, 126]
+    assert found.sizes["window"] == 2 and found["window_first"].values.tolist() == [1, 76]
     np.testing.assert_allclose(found["window_value"], expected, rtol=0.3)
     assert ("metric" in found.attrs["assumption"]) == (optimizer == "adam")
-    measured = parts(cube, by=()).sel(part="curvature")
-    assert measured["low"] <= 0 <= measured["high"]
+    if strides is None:
+        curvature = parts(cube, by=()).sel(part="curvature")
+        assert curvature["low"] <= 0 <= curvature["high"]
 
 
 def test_mccandlishs_estimate_agrees_with_the_text_and_with_the_cube(tmp_path):
@@ -231,7 +262,7 @@ def test_mccandlishs_estimate_agrees_with_the_text_and_with_the_cube(tmp_path):
     assert found.value == pytest.approx(expected, rel=0.2)
     assert found.low < expected < found.high
     assert found.trace == pytest.approx(trace_of(text), rel=0.1)
-    cube = record(tmp_path, sgd(0.01), batch=4, mean=0.5, curvature=0.0, updates=100)
+    cube = record(tmp_path, sgd(0.01), 4, 0.5, curvature=0.0, updates=60, strides=FIRST_ORDER)
     assert float(noise_scale(cube, 4, by=())["value"]) == pytest.approx(found.value, rel=0.2)
 
 
@@ -247,45 +278,55 @@ def test_mccandlishs_estimate_solves_its_two_equations():
         two_batch_noise_scale(np.ones(3), np.ones(4), 2, 8)
 
 
-def test_strides_give_the_same_parts_within_their_intervals(tmp_path, plain):
-    """The same training, seen at every fourth update by fresh and every sixth by Simpson's."""
-    strides = {"batch": 1, "fresh": 4, "simpson": 6}
-    cube = record(tmp_path, sgd(0.1), strides=strides)
-    exact, found = parts(plain, by=()), parts(cube, by=())
+def test_strides_give_the_same_parts_within_their_intervals(strided, plain):
+    exact, found = parts(plain, by=()), parts(strided, by=())
     np.testing.assert_allclose(found["batch"], exact["batch"], rtol=1e-6)
-    assert found["value"].sum("part") == pytest.approx(float(found["batch"]), rel=1e-9)
-    ends = {0, *cube["step_simpson"].values.tolist()} if "step_simpson" in cube else None
-    if ends:
-        assert set(found["window_last"].values.tolist()) <= ends
+    assert float(found["value"].sum("part")) == pytest.approx(float(found["batch"]), rel=1e-9)
+    assert found.sizes["window"] == 4
+    assert set(found["window_last"].values.tolist()) <= {*range(0, 250, 6), 250}
     for part in ("measured", "noise"):
         one = found.sel(part=part)
         assert one["low"] <= float(exact["value"].sel(part=part)) <= one["high"]
-    # fresh's sampling error is in the interval: a quarter of the records, a wider interval.
-    width = [
-        float(d.sel(part="noise")["high"] - d.sel(part="noise")["low"]) for d in (exact, found)
-    ]
-    assert width[1] > 1.2 * width[0]
+    # With a quarter of the records, fresh's sampling error is larger, and so is the interval.
+    ends = [each.sel(part="noise") for each in (exact, found)]
+    widths = [float(each["high"] - each["low"]) for each in ends]
+    assert widths[1] > 1.2 * widths[0]
     with pytest.raises(NoiseError, match="does not look at every update"):
-        update_parts(cube)
+        update_parts(strided)
 
 
-def test_windows_must_end_where_intervals_of_simpsons_rule_do(tmp_path, plain):
-    cube = record(tmp_path, sgd(0.1), strides={"batch": 1, "fresh": 4, "simpson": 6}, updates=120)
-    found = parts(cube, by=(), edges=[12, 60, 120])
+def test_windows_must_end_where_intervals_of_simpsons_rule_do(strided):
+    found = parts(strided, by=(), edges=[12, 60, 120])
     assert found["window_first"].values.tolist() == [13, 61]
-    batch = cube["lca"].values.astype("f8")
-    np.testing.assert_allclose(
-        found["window_batch"], [np.nansum(batch[12:60]), np.nansum(batch[60:])], rtol=1e-9
-    )
-    assert float(found["batch"]) == pytest.approx(np.nansum(batch[12:]), rel=1e-9)
+    batch = strided["lca"].values.astype("f8")
+    sums = [np.nansum(batch[12:60]), np.nansum(batch[60:120])]
+    np.testing.assert_allclose(found["window_batch"], sums, rtol=1e-9)
+    assert float(found["batch"]) == pytest.approx(sum(sums), rel=1e-9)
+    losses = strided["simpson_loss"].values
+    measured = found["window_value"].sel(part="measured")
+    # Simpson's intervals 3 to 10 and 11 to 20.
+    np.testing.assert_allclose(measured, [losses[9] - losses[1], losses[19] - losses[9]], atol=1e-4)
     with pytest.raises(NoiseError, match="after update 50.*nearest are 48 and 54"):
-        parts(cube, edges=[0, 50, 120])
+        parts(strided, edges=[0, 50, 120])
     with pytest.raises(NoiseError, match="ascend"):
-        parts(cube, edges=[60, 12])
-    sparse = {"batch": 1, "fresh": 60, "simpson": 6}
-    (tmp_path / "sparse").mkdir()
-    with pytest.raises(NoiseError, match="no fresh gradient was recorded in updates 1 to 12"):
-        parts(record(tmp_path / "sparse", sgd(0.1), strides=sparse, updates=120), edges=[0, 12])
+        parts(strided, edges=[60, 12])
+
+
+def test_a_window_without_a_fresh_record_is_refused(tmp_path):
+    write_cube(tmp_path / "cube.nc", layers=2, estimators={"fresh": 50, "simpson": 5})
+    with (
+        open_cube(tmp_path / "cube.nc") as cube,
+        pytest.raises(NoiseError, match="no fresh gradient was recorded in updates 1 to 45"),
+    ):
+        parts(cube, edges=[0, 45])
+
+
+def test_a_run_too_short_to_resample_has_no_interval(tmp_path):
+    write_cube(tmp_path / "cube.nc", layers=2, estimators={"fresh": 1, "simpson": 25})
+    with open_cube(tmp_path / "cube.nc") as cube:
+        found = parts(cube, by=())
+    assert found.sizes["window"] == 1 and np.isfinite(found["value"]).all()
+    assert np.isnan(found["low"]).all() and np.isnan(found["high"]).all()
 
 
 def test_a_cube_says_which_part_it_cannot_tell(tmp_path):
