@@ -372,6 +372,45 @@ def test_a_summary_gives_the_parts_of_its_cube(tmp_path):
         noise_scale(summary)
 
 
+def one_cell_cube(path, steps, simpson_steps, **values):
+    """A cube of one cell; numbers (steps,) of each estimator."""
+    layout = CubeLayout(("embedding", "output"), 1, (Cell(0, "embedding"),), (1,))
+    at = {"fresh": steps, "simpson": simpson_steps}
+    with CubeWriter(path, layout, steps, {}, at) as writer:
+        for name, numbers in values.items():
+            writer.write(0, values={name: np.asarray(numbers, dtype=float)[:, None]})
+    return path
+
+
+def test_windows_stop_where_simpsons_intervals_do(tmp_path):
+    """Updates after its last interval are in none of the sums, of the cube and of its summary."""
+    steps = np.arange(1, 41)
+    values = {"batch": np.full(40, -3.0), "fresh": np.full(40, -2.0), "simpson": np.full(18, -3.0)}
+    path = one_cell_cube(tmp_path / "cube.nc", steps, steps[1:36:2], **values)
+    with open_cube(path) as cube:
+        for source in (cube, summarise_cube(path)):
+            found = parts(source, by=())
+            assert (found.attrs["first_update"], found.attrs["last_update"]) == (1, 36)
+            assert found["value"].values == pytest.approx([-54, -18, -36])
+            assert float(found["batch"]) == pytest.approx(-108)
+            # Every piece is alike, so the interval has no width.
+            np.testing.assert_allclose(found["low"], found["high"])
+
+
+def test_numbers_that_are_not_finite_and_missing_updates_are_refused(tmp_path):
+    steps = np.arange(1, 41)
+    values = {name: np.full(40, -1.0) for name in ("batch", "fresh", "simpson")}
+    values["fresh"][7] = np.nan
+    path = one_cell_cube(tmp_path / "nan.nc", steps, steps, **values)
+    with open_cube(path) as cube, pytest.raises(NoiseError, match="fresh holds numbers"):
+        parts(cube)
+    values["fresh"][7] = -1
+    broken = np.append(steps[:-1], 50)
+    path = one_cell_cube(tmp_path / "gap.nc", broken, broken, **values)
+    with open_cube(path) as cube, pytest.raises(NoiseError, match="lacks the updates before 50"):
+        parts(cube)
+
+
 def test_what_cannot_be_meant_is_refused(plain):
     with pytest.raises(NoiseError, match="cannot sum by"):
         parts(plain, by=("depth",))

@@ -156,10 +156,11 @@ def parts(
     Returns
     -------
     Dataset
-        `value` (part, *by), over the run, and `window_value` (part, window, *by), in nats per
-        target token, negative where the loss fell; `low` and `high`, `window_low` and
-        `window_high` their 95 % intervals by a local block bootstrap over training, in which
-        the sampling error of `fresh` is contained (NaN with fewer than 10 pieces of training).
+        `value` (part, *by), over the run as far as intervals of Simpson's rule reach (the
+        attributes `first_update` and `last_update`), and `window_value` (part, window, *by), in
+        nats per target token, negative where the loss fell; `low` and `high`, `window_low` and
+        `window_high` are their 95 % intervals by a local block bootstrap over training, which
+        contain the sampling error of `fresh` (NaN with fewer than 10 pieces of training).
         `batch` (*by) and `window_batch` (window, *by) are the sums that the parts add up to.
         NaN where the model has no cell, and in parts that the recording cannot tell; of those
         the attribute `cannot_tell` says why, empty otherwise.
@@ -174,6 +175,7 @@ def parts(
     groups = Groups(pieces.layout, by)
     found = list(resample(pieces, groups, draws, seed))
     result = _frame(source, groups)
+    result.attrs |= {"first_update": found[0].first, "last_update": found[0].last}
     result.attrs["cannot_tell"] = cannot_tell(pieces.sums)
     result.coords["window_first"] = ("window", [window.first for window in found[1:]])
     result.coords["window_last"] = ("window", [window.last for window in found[1:]])

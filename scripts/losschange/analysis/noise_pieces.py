@@ -180,7 +180,7 @@ def _cube_source(cube: xr.Dataset) -> _Source:
         place = int(np.argmax(gaps != 1))
         raise NoiseError(
             f"the cube lacks the updates before {steps[place]}; the parts are sums over every "
-            "update of a window"
+            "update of a window, so train without a break in the recording"
         )
     layout = layout_of(cube)
     fresh = steps_of(cube, "fresh") if "fresh" in names else np.array([], dtype=np.int64)
@@ -222,9 +222,15 @@ def _summary_source(summary: xr.Dataset) -> _Source:
     layout = layout_of(summary)
     ends = blocks
     if "simpson" in names:
-        # Intervals end at the multiples of their stride and with the training.
-        stride = int(summary["stride"].sel(estimator="simpson"))
-        ends = blocks[(blocks % stride == 0) | (blocks == blocks[-1])]
+        # Intervals end at the multiples of their stride, and the last with the training.
+        one = summary.sel(estimator="simpson")
+        last = start + round(float(one["coverage"]) * (int(blocks[-1]) - start))
+        ends = blocks[(blocks == last) | ((blocks < last) & (blocks % int(one["stride"]) == 0))]
+        if not len(ends):
+            raise NoiseError(
+                "no block of this summary ends with an interval of Simpson's rule; "
+                "take the parts from the cube itself"
+            )
     counted = np.zeros(len(blocks) + 1, dtype=np.int64)
     if "fresh" in names:
         records = summary["binned_records"].sel(estimator="fresh").values
