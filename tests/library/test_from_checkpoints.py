@@ -303,8 +303,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({size + 1}, {size + 1}))
 """
     done = run_apart(tmp_path, recorded / "run", tmp_path / "out", "never", limit)
     assert done.returncode == 1
-    assert "cannot be written" in done.stderr.splitlines()[-1]
-    assert "MB are free" in done.stderr.splitlines()[-1]
+    assert "train.nc could not be written" in done.stderr.splitlines()[-1]
+    assert "is there room for it" in done.stderr.splitlines()[-1]
     assert not list((tmp_path / "out").rglob("*.tmp"))
     texts = {"train": TEXT, "other": OTHER}
     again = record_checkpoints(recorded / "run", texts, tmp_path / "out", **SETTINGS)
