@@ -1,8 +1,8 @@
-"""Which samples of a text are looked at, the same for validation, evaluation and probes.
+"""Which samples of a text are evaluated: the same in validation, final evaluation and probes.
 
-Like training, all three leave out what is longer than a micro-batch or than the model's positions.
-Unlike training they take everything else: fairseq's batches of a multiple of eight samples would
-drop the last ones, which are the longest.
+As in training, samples longer than a micro-batch or than the model's positions are left out.
+Unlike in training, all other samples are used: fairseq trains on batches of a multiple of eight
+samples, which drops the last samples, and those are the longest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from fairseq.data import iterators
 
 
 def size_limit(task, model, max_tokens: int | None):
-    """Longest sample that fairseq trains on, in tokens, in the form that its filters take.
+    """Length in tokens of the longest sample that fairseq trains on, as its filters expect it.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def size_limit(task, model, max_tokens: int | None):
 def whole_text(
     task, dataset, limit, max_tokens: int, seed: int, **options
 ) -> iterators.EpochBatchIterator:
-    """Batches of every sample of a dataset that is within a limit.
+    """Batches of all samples of a dataset that are not longer than a limit.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def whole_text(
     max_tokens : int
         Tokens per batch.
     seed : int
-        Of the order among samples of one length.
+        Decides the order of samples of equal length.
     options
         Of fairseq's `get_batch_iterator`.
     """
@@ -54,5 +54,5 @@ def whole_text(
 
 
 def samples_left_out(dataset, limit) -> int:
-    """How many samples of a dataset are beyond a limit of `size_limit`."""
+    """Number of samples of a dataset that are longer than the limit of `size_limit`."""
     return len(dataset.filter_indices_by_size(dataset.ordered_indices(), limit)[1])

@@ -1,4 +1,4 @@
-"""From the arguments of fairseq-train to what they build."""
+"""Build fairseq's configuration, task and trainer from the arguments of fairseq-train."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fairseq.trainer import Trainer
 
 
 def build_trainer(arguments: list[str]):
-    """What fairseq-train builds from its arguments.
+    """Build what fairseq-train builds from its arguments.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def build_trainer(arguments: list[str]):
     (configuration, task, fairseq.trainer.Trainer)
     """
     parser = options.get_training_parser()
-    # The folder must be known before its tasks can be parsed.
+    # The plug-in must be imported first: it registers the tasks that the parser accepts.
     user_dir = arguments[arguments.index("--user-dir") + 1]
     utils.import_user_module(argparse.Namespace(user_dir=user_dir))
     cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments))

@@ -15,7 +15,7 @@ class CheckpointFolder:
     Parameters
     ----------
     folder : path
-        Made if it is not there.
+        Created if it does not exist.
     """
 
     def __init__(self, folder: Path):
@@ -27,7 +27,7 @@ class CheckpointFolder:
         return self.folder / f"checkpoint_{update}.pt"
 
     def newest(self) -> Path | None:
-        """The checkpoint of the most updates, None if there is none."""
+        """The checkpoint with the most updates; None if there is no checkpoint."""
         return next(reversed(self._found()), None)
 
     def drop_older(self) -> None:
@@ -36,12 +36,12 @@ class CheckpointFolder:
             path.unlink()
 
     def drop_unfinished(self) -> None:
-        """Remove what a process that was killed while it saved has left."""
+        """Remove incomplete files of a process that was killed while it saved."""
         for path in self.folder.glob("*.tmp"):
             path.unlink()
 
     def drop_crash(self) -> None:
-        """Remove the dump that fairseq leaves after an error; it is no state to resume from."""
+        """Remove the file that fairseq saves after an error: training cannot resume from it."""
         for path in self.folder.glob("crash.pt*"):
             path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""When a training loop does what is not an update."""
+"""How often a training loop validates and saves between its updates."""
 
 from __future__ import annotations
 

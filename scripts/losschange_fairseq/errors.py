@@ -1,5 +1,5 @@
-"""What stops a training of this plug-in."""
+"""The error that stops a training of this plug-in."""
 
 
 class TrainingError(RuntimeError):
-    """A training that cannot go on; the message says at which update and what to do."""
+    """A training cannot continue; the message says at which update and what to do."""

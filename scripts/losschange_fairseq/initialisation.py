@@ -1,4 +1,4 @@
-"""An initialisation with which narrow models of twelve layers learn within few updates."""
+"""An initialisation that lets narrow models of twelve layers learn within few updates."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ RESIDUAL_OUTPUTS = ("out_proj.weight", "fc2.weight")
 
 @torch.no_grad()
 def scale_initialisation(model) -> None:
-    """Scale the output matrix of every residual branch by one over the root of their number.
+    """Scale the output matrix of every residual branch by 1/sqrt(number of branches).
 
-    A stack of N residual branches then starts with the variance of one. With the stock
+    N residual branches together then start with the variance of a single one. With the stock
     initialisation, a model of 12 layers and width 64 stays at the unigram entropy for thousands
-    of updates. RoBERTa's normal draw with deviation 0.02 is made for widths of about 768; its
-    matrices are drawn first as fairseq's other Transformers draw theirs: Xavier-uniform in the
-    layers, normal with deviation width^-1/2 for tokens. Learned positions start as the sinusoids
-    that the other models keep, so that neighbours are related from the start.
+    of updates. RoBERTa's normal initialisation with standard deviation 0.02 suits widths of about
+    768. Its matrices are therefore first initialised as in fairseq's other Transformers:
+    Xavier-uniform in the layers, normal with standard deviation width^-1/2 for tokens. Learned
+    positions start as the sinusoids that the other models use, so that neighbouring positions have
+    similar vectors from the start.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def _draw_positions(positions) -> None:
     sinusoids = SinusoidalPositionalEmbedding.get_embedding(
         positions.num_embeddings, positions.embedding_dim, positions.padding_idx
     )
-    # A sinusoid has a root mean square of 2^-1/2; bring it to the tokens' deviation.
+    # A sinusoid has a root mean square of 2^-1/2; scale it to the tokens' standard deviation.
     positions.weight.copy_(sinusoids * (2 / positions.embedding_dim) ** 0.5)
 
 

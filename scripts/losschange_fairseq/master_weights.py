@@ -1,4 +1,4 @@
-"""What a fairseq optimizer really moves: the float32 parameters and the gradients it used."""
+"""The float32 parameters that a fairseq optimizer updates, and the gradients it uses."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from losschange.recording.allocation import FlatViews
 
 
 class MasterWeights:
-    """Views of the float32 parameters that an optimizer moves, in the order of the model's names.
+    """Views of the float32 parameters that an optimizer updates, in the order of the model's names.
 
-    In float32 these are the model's own parameters. fairseq's FP16Optimizer moves float32 copies
-    instead, per tensor or flattened into one tensor per device, and its gradients may still wait
-    for a common factor (1 / loss scale / sample size).
+    In float32 training these are the model's own parameters. fairseq's FP16Optimizer updates
+    float32 copies instead, one per tensor or one flat tensor per device. Its gradients may still
+    have to be multiplied by a common factor (1 / loss scale / sample size).
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class MasterWeights:
         self._watch_clipping()
 
     def parameters(self) -> list[Tensor]:
-        """The float32 parameters as they are now; the same tensors at every call if they can be."""
+        """The present float32 parameters; where possible, every call returns the same tensors."""
         if self._pieces is not None:
             return self._pieces[0]
         if self._copies is None:
@@ -78,23 +78,23 @@ class MasterWeights:
         return self._pick(lambda tensor: tensor.grad)
 
     def scale(self) -> float | Tensor:
-        """What the gradients must be multiplied by to be those of the mean loss, not clipped."""
+        """Factor that turns the optimizer's gradients into unclipped ones of the mean loss."""
         return getattr(self.optimizer, "_multiply_factor", 1.0) * self._clipping
 
     def _watch_clipping(self) -> None:
-        """Learn from the optimizer by how much it shrinks the gradients of every update."""
+        """Record the factor by which the optimizer clips the gradients of every update."""
         clip = self.optimizer.clip_grad_norm
 
         def watched(max_norm, *arguments, **options):
             norm = clip(max_norm, *arguments, **options)
-            # The very factor that fairseq multiplies by, undone.
+            # The inverse of the factor that fairseq multiplies by.
             self._clipping = ((norm + 1e-6) / max_norm).clamp(min=1) if max_norm > 0 else 1.0
             return norm
 
         self.optimizer.clip_grad_norm = watched
 
     def _pieces_of(self, flat: torch.nn.Parameter | None) -> tuple[FlatViews, FlatViews] | None:
-        """Parameters and gradients of an optimizer that keeps the model's own in one tensor."""
+        """Parameters and gradients of an optimizer with one flat tensor of the model's own."""
         if flat is None or not self._in_order:
             return None
         shapes = [parameter.shape for parameter in self._held]
@@ -108,7 +108,7 @@ class MasterWeights:
         return [what(self._copies[position]) for position in self._order]
 
     def _split_flat(self, what) -> list[Tensor]:
-        """Views into the flat tensors; within one, parameters lie in the optimizer's order."""
+        """Views into the flat tensors; each holds parameters in the optimizer's order."""
         flat = {device: what(copy).detach() for device, copy in self._copies.items()}
         if len(flat) == 1 and self._in_order:
             (whole,) = flat.values()

@@ -1,4 +1,4 @@
-"""Probes and fresh batches of a fairseq training: text other than the update's own."""
+"""Probes and fresh batches of a fairseq training: text other than the update's own batch."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from losschange.recording.side_effects import with_parameters, without_side_effe
 from .batches import size_limit
 from .texts import TargetFilter
 
-# Keys of random draws. Texts of one split draw the same sentences, so that they differ only in
-# the tokens that count.
+# Keys of random draws. All texts of one split draw the same sentences, so that these texts differ
+# only in which tokens count.
 SEED_OF_SPLIT = {TRAIN: 0, VALID: 1}
 SEED_OF_FRESH, SEED_OF_OTHER_SPLITS = 2, 3
-# Draws of a fresh batch until it has a token that counts.
+# Largest number of draws of a fresh batch until it has a token that counts.
 MOST_DRAWS = 100
-# Half precision overflows at 65,504: leave room above the scale that training has found.
+# Half precision overflows at 65,504: use a smaller loss scale than training uses.
 SCALE_MARGIN = 8
 
 
@@ -38,10 +38,10 @@ class BatchGradient:
     Parameters
     ----------
     model : fairseq model
-        Not the wrapper of data parallelism, whose hooks would talk to the other processes.
+        Not its data-parallel wrapper, whose hooks would communicate with the other processes.
     criterion : fairseq criterion
     optimizer : fairseq optimizer
-        Its loss scale, if it has one, keeps half precision from underflow.
+        Its loss scale, if it has one, prevents underflow in half precision.
     """
 
     def __init__(self, model, criterion, optimizer):
@@ -61,11 +61,11 @@ class BatchGradient:
         ----------
         samples : sequence of fairseq samples
         at : sequence of Tensor, optional
-            Float32 parameters to measure at instead of the model's own.
+            Float32 parameters to use instead of the model's own.
         training : bool
             Whether dropout is on.
         seed : int
-            Of dropout.
+            Seed of dropout.
         """
         scaler = getattr(self._optimizer, "scaler", None)
         scale = 1.0 if scaler is None else scaler.loss_scale / SCALE_MARGIN
@@ -79,7 +79,7 @@ class BatchGradient:
                 found = torch.autograd.grad(loss * scale, self._parameters, allow_unused=True)
                 sums = _sum(sums, found)
                 total, size = total + loss.detach().double(), size + sample_size
-        # One division at the end: the same rounding whatever the number of samples.
+        # Divide once, at the end, so that rounding does not depend on the number of samples.
         size = size.double() if isinstance(size, Tensor) else size
         factor = 1.0 / (size * scale)
         return total / size, [None if part is None else part.mul_(factor) for part in sums]
@@ -99,7 +99,7 @@ class ProbeText:
         self._gradient, self.samples = gradient, list(samples)
 
     def __call__(self, at: Sequence[Tensor] | None = None) -> tuple[Tensor, Gradients]:
-        """Loss and gradients without dropout, at the parameters given or the model's own."""
+        """Loss and gradients without dropout, at the given parameters or the model's own."""
         return self._gradient(self.samples, at)
 
 
@@ -111,14 +111,14 @@ class FreshText:
     gradient : BatchGradient
     source : SampleSource
     tokens : int
-        Tokens of a draw.
+        Tokens per draw.
     select : TargetFilter, optional
-        Which target tokens count; all of them without it.
+        Selects the target tokens that count; by default all count.
 
     Raises
     ------
     RecordingError
-        When called, if no token of MOST_DRAWS draws counts.
+        When called, if none of MOST_DRAWS draws has a token that counts.
     """
 
     def __init__(
@@ -132,8 +132,8 @@ class FreshText:
         self._select = select
 
     def __call__(self, update: int) -> Gradients:
-        """Gradients at the model's present parameters; everything is drawn by the update."""
-        # The epoch decides the masks of a masked language model.
+        """Gradients at the model's present parameters; all draws are seeded by the update."""
+        # The masks of a masked language model depend on the epoch.
         self._source.dataset.set_epoch(update)
         key = (SEED_OF_FRESH, update, *self._source.key_of_other_splits)
         samples = self._source.draw(self._tokens, key)
@@ -144,7 +144,7 @@ class FreshText:
     def _selected(
         self, samples: Sequence[Mapping], update: int, key: tuple[int, ...]
     ) -> list[Mapping]:
-        """The samples with the tokens that count alone; others are drawn where none counts."""
+        """The samples with only the selected targets; drawn again while none is selected."""
         for number in range(1, MOST_DRAWS + 1):
             if found := self._select(samples):
                 return found
@@ -156,17 +156,17 @@ class FreshText:
 
 
 class SampleSource:
-    """Draws samples of a split, apart from the datasets that training reads.
+    """Draws samples of a split from its own copy of the dataset, not the one of training.
 
     Parameters
     ----------
     task : fairseq task
     split : str
-        One that the task's data folder holds.
+        A split in the task's data folder.
     model : fairseq model
     seed : int
     max_tokens : int or None
-        Tokens per batch, and of the longest sample; None = one batch of any samples.
+        Tokens per batch, and of the longest sample; None = all samples in one batch.
 
     Raises
     ------
@@ -187,7 +187,7 @@ class SampleSource:
                 ) from None
         self.dataset = side.dataset(split)
         self.split = split
-        # Of a masked language model: the masks under which validation sees the text.
+        # For a masked language model: use the same masks as validation.
         self.dataset.set_epoch(1)
         self._seed, self._max_tokens = seed, max_tokens
         self._limit = size_limit(task, model, max_tokens)
@@ -196,12 +196,12 @@ class SampleSource:
 
     @property
     def key_of_other_splits(self) -> tuple[int, ...]:
-        """What sets apart the fresh draws of splits other than the training split."""
+        """Key that makes fresh draws of other splits differ from those of the training split."""
         return () if self.split == TRAIN else (zlib.crc32(self.split.encode()),)
 
     @property
     def probe_key(self) -> tuple[int, ...]:
-        """Key of the draw that probes of this split look at."""
+        """Key of the draw that probes of this split use."""
         if self.split in SEED_OF_SPLIT:
             return (SEED_OF_SPLIT[self.split],)
         return (SEED_OF_OTHER_SPLITS, *self.key_of_other_splits)
@@ -212,18 +212,18 @@ class SampleSource:
         Parameters
         ----------
         tokens : int
-            Of the longer side of a sentence pair; padding does not count.
+            Counted on the longer side of a sentence pair, without padding.
         key : sequence of int
             The same key draws the same samples.
 
         Raises
         ------
         RecordingError
-            When every sample is too long.
+            If every sample is too long.
         """
         random = np.random.default_rng([self._seed, *key])
         size = len(self.dataset)
-        # A sample has two tokens at least.
+        # A sample has at least two tokens.
         chosen = random.choice(size, size=min(size, -(-tokens // 2)), replace=False)
         chosen, _ = self.dataset.filter_indices_by_size(chosen, self._limit)
         lengths: list[int] = []
@@ -238,7 +238,7 @@ class SampleSource:
                 f"{size} are longer than max_tokens {self._max_tokens} or than the model's "
                 "positions. Raise max_tokens, or take other text"
             )
-        # Sentences of like length together: less padding.
+        # Batch sentences of similar length together: less padding.
         chosen = chosen[: len(lengths)][np.argsort(lengths, kind="stable")]
         batches = self.dataset.batch_by_size(chosen, max_tokens=self._max_tokens)
         with without_side_effects(self._model):
@@ -249,9 +249,9 @@ class SampleSource:
 
 
 def word_counts(data: Path, words: int, language: str | None = None) -> np.ndarray:
-    """How often each of `words` words occurs in the training text of a data folder.
+    """How often each of the `words` words of a vocabulary occurs in the training text.
 
-    Of a translation's text, both sides are counted, or the one of `language`.
+    In a parallel text both sides are counted, or only the side of `language`.
     """
     counts = np.zeros(words, dtype=np.int64)
     for path in sorted(data.glob("train.*bin" if language is None else f"train.*.{language}.bin")):

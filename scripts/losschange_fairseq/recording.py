@@ -1,4 +1,4 @@
-"""Settings of a recording, and the functions of fairseq's objects that the recorder needs."""
+"""Settings of a recording, and the recorder's options made from them and fairseq's objects."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class RecordingSettings:
     texts : mapping of name to mapping
         Texts beside "train" and "valid": fields of losschange_fairseq.texts.TextSettings.
     probe_tokens, fresh_tokens : int
-        Tokens of each probe and of each fresh batch, drawn by seed.
+        Tokens of each probe and of each fresh batch; they are drawn with `seed`.
     max_tokens : int or None
-        Tokens per batch when a probe is measured; None = all at once.
+        Tokens per batch when a probe is evaluated; None = all in one batch.
     seed : int
     details : mapping of estimator to sequence of str
         Some of "positive", "helped", "vocabulary".
@@ -56,11 +56,11 @@ class RecordingSettings:
 
     @classmethod
     def parse(cls, text: str | None) -> RecordingSettings:
-        """The settings of a JSON object; defaults for what it leaves out."""
+        """Read the settings from a JSON object; missing settings have their defaults."""
         return cls(**json.loads(text or "{}"))
 
     def measures(self, task, model, criterion, optimizer, partition: Partition) -> dict:
-        """The options of losschange.recording.recorder.Recorder that these settings mean.
+        """Options of losschange.recording.recorder.Recorder for these settings.
 
         Parameters
         ----------

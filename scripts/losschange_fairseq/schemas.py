@@ -50,8 +50,8 @@ def translation_schema(encoder_layers: int, decoder_layers: int, heads: int) -> 
             Rule(r"encoder\.embed_positions\.weight", "position", 0),
             Rule(r"encoder\.layernorm_embedding\.(weight|bias)", "norm", 0),
             *_layer_rules(r"encoder\.layers\.", 1),
-            # The encoder's final norm belongs to the encoder's last layer: the next depth is
-            # already the decoder's.
+            # The encoder's final norm belongs to the encoder's last layer: the next depth number
+            # is that of the decoder's first layer.
             Rule(r"encoder\.layer_norm\.(weight|bias)", "norm", encoder_layers),
             *_decoder_rules(first=encoder_layers + 1, end=end),
         ),
@@ -73,7 +73,7 @@ def _decoder_rules(first: int, end: int) -> list[Rule]:
 
 
 def _layer_rules(prefix: str, first: int) -> list[Rule]:
-    """Rules of what every Transformer layer has; `first` is the depth of layer 0."""
+    """Rules for the parts of every Transformer layer; `first` is the depth of layer 0."""
     layer = prefix + r"(?P<layer>\d+)\."
     return [
         *_attention_rules(layer + r"self_attn\.", first, ""),

@@ -1,4 +1,4 @@
-"""Hyper-parameters as they ran, read from what fairseq built rather than from the request."""
+"""Hyper-parameters in use, read from the objects that fairseq built, not from the arguments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def settings_as_run(cfg, model, passes: int | None = None) -> dict[str, object]:
     model : fairseq model
         A `transformer`, `transformer_lm` or `roberta` model.
     passes : int, optional
-        Passes that an update was made of, where that was decided while it ran.
+        Passes per update, if this number was chosen during training.
     """
     sides = [getattr(model, side, None) for side in ("encoder", "decoder")]
     stacks = [getattr(side, "sentence_encoder", side) for side in sides if side is not None]
@@ -38,7 +38,7 @@ def settings_as_run(cfg, model, passes: int | None = None) -> dict[str, object]:
         "embedding_norm": stacks[0].layernorm_embedding is not None,
         "dropout": layer.dropout_module.p,
         "attention_dropout": layer.self_attn.dropout_module.p,
-        # Micro-batches of an update, those of all data-parallel processes.
+        # Micro-batches of an update, summed over all data-parallel processes.
         "update_frequency": optimization.update_freq[0]
         * cfg.distributed_training.distributed_world_size,
         "precision": _precision(cfg),
@@ -47,13 +47,13 @@ def settings_as_run(cfg, model, passes: int | None = None) -> dict[str, object]:
         "learning_rate_schedule": cfg.lr_scheduler._name,
         "learning_rate": optimization.lr[0],
         "optimizer": cfg.optimizer._name.removeprefix("fused_"),
-        # Which of the faster ways were taken, from what was built.
+        # Which of the faster implementations are in use, read from the built objects.
         "fast_layers": isinstance(stacks[0], FastEncoder | FastDecoder),
         "fast_cross_entropy": cfg.criterion._name.startswith("chunked_"),
         "fast_optimizer": cfg.optimizer._name.startswith("fused_"),
         "fast_masking": bool(getattr(task, "fast_masking", False)),
         "compile": bool(getattr(task, "compile_layers", False)),
-        # Passes that an update was made of.
+        # Passes per update.
         "micro_batches": passes or optimization.update_freq[0],
         "attention_kernel": _attention_kernel(stacks[0]),
         "adam_betas": list(ast.literal_eval(str(cfg.optimizer.adam_betas))),

@@ -1,7 +1,7 @@
 """fairseq tasks that record Loss Change Allocation at every update.
 
-There is one for every objective: a stock fairseq task with the recorder called before and after
-the optimizer's step.
+There is one task per objective: a stock fairseq task that calls the recorder before and after the
+optimizer's step.
 """
 
 from dataclasses import dataclass, field
@@ -31,12 +31,12 @@ class RecordingTask:
     Attributes
     ----------
     objective : objectives.Objective
-        What the task trains for.
+        The training objective of the task.
     recorder : losschange.recording.recorder.Recorder or None
-        None before the first update, when `--lca-parts` is not given, or in a data-parallel
-        process other than the first, which alone records.
+        None before the first update, without `--lca-parts`, and in all data-parallel processes
+        but the first: only the first one records.
     passes : int or None
-        How many make an update, once that is decided; a training that goes on keeps the number.
+        Passes per update; None before the first update. A resumed training keeps the number.
     """
 
     objective: Objective
@@ -48,11 +48,11 @@ class RecordingTask:
 
     @property
     def options(self):
-        """The task's options; older tasks of fairseq keep them as `args` and leave `cfg` empty."""
+        """The task's options; fairseq's older tasks store them in `args` and leave `cfg` empty."""
         return self.args if self.cfg is None else self.cfg
 
     def build_model(self, *arguments, **options):
-        """Build the stock model, started and run in another way where the options ask for it."""
+        """Build the stock model; apply the options for initialisation and fast layers."""
         model = super().build_model(*arguments, **options)
         if self.options.depth_scaled_initialisation:
             scale_initialisation(model)
@@ -61,22 +61,22 @@ class RecordingTask:
         return model
 
     def load_dataset(self, split, *arguments, **options):
-        """Load a split, and prepare it as the objective asks for."""
+        """Load a split and prepare it for the objective."""
         super().load_dataset(split, *arguments, **options)
         if self.objective.prepare_dataset is not None:
             self.objective.prepare_dataset(self.datasets[split], self.options)
 
     def build_criterion(self, *arguments, **options):
-        """Build the criterion, with products in bfloat16 where the options ask for it."""
+        """Build the criterion; with the option `autocast`, matrix products are in bfloat16."""
         criterion = super().build_criterion(*arguments, **options)
         if self.options.autocast:
-            # The criterion runs the model in training, in validation and for probes alike.
+            # The criterion runs the model in training, in validation and for probes.
             half = torch.autocast(self.options.autocast, dtype=torch.bfloat16)
             criterion.forward = half(criterion.forward)
         return criterion
 
     def train_step(self, sample, model, criterion, optimizer, update_num, *arguments, **options):
-        """The stock step; recording starts with the first."""
+        """Run fairseq's own step; the first call starts the recording."""
         if self.options.lca_parts and not self._started:
             self.start_recording(optimizer, model, update_num, criterion)
         return super().train_step(
@@ -84,19 +84,19 @@ class RecordingTask:
         )
 
     def join_samples(self, samples, model) -> list:
-        """The samples of an update in as many passes as the options ask for.
+        """Join the samples of an update into the number of passes that the options set.
 
         Parameters
         ----------
         samples : list of fairseq samples
-            As fairseq's own batches come.
+            The micro-batches of fairseq.
         model : fairseq model
         """
         asked = self.options.micro_batches
         if asked == "stock" or len(samples) == 1:
             return samples
         if self.passes is None:
-            # Decided once: the updates of a training are alike.
+            # Decide once: all updates of a training have batches of the same size.
             self.passes = passes_for(model, samples) if asked == "auto" else int(asked)
         left = getattr(self.options, "left_pad_source", False)
         return join_samples(samples, self.passes, self.target_dictionary.pad(), left)
@@ -122,14 +122,14 @@ class RecordingTask:
         ----------
         optimizer, model, criterion : of fairseq
         update_num : int
-            Updates made before.
+            Number of updates made so far.
         state : mapping, optional
-            The recorder's state when these updates were made.
+            The recorder's state after these updates.
 
         Raises
         ------
         losschange.recording.partition.PartitionError
-            Naming a trainable parameter that the schema of the architecture does not claim.
+            If the schema of the architecture has no rule for a trainable parameter; names it.
         losschange.cube.layout.CubeError
             If the folder holds the parts of another training, or lacks parts of the updates
             before.
@@ -153,7 +153,7 @@ class RecordingTask:
             updates=update_num,
             **settings.measures(self, model, criterion, optimizer, partition),
         )
-        # Destructive: it drops parts later than the checkpoint, so it runs after all checks.
+        # Destructive: it deletes parts later than the checkpoint, so it runs after all checks.
         store.begin(partition.layout, update_num)
         self.recorder.load_state_dict(state or {})
 
@@ -163,13 +163,13 @@ class RecordingTask:
             self.recorder.close(self._master_weights.parameters())
 
     def reduce_metrics(self, logging_outputs, criterion):
-        """Report as the stock task does, and keep the sums of the update just recorded."""
+        """Log the same metrics as the stock task, and record the sums of this update."""
         super().reduce_metrics(logging_outputs, criterion)
         if not self._describing:
             return
         self._describing = False
         sample_size = sum(log["sample_size"] for log in logging_outputs)
-        # fairseq logs the norm right before this call; it is a tensor on the device.
+        # fairseq logs the gradient norm just before this call; it is a tensor on the device.
         norm = next((a["gnorm"] for a in metrics.get_active_aggregators() if "gnorm" in a), None)
         self.recorder.describe_update(
             loss=sum(log["loss"] for log in logging_outputs) / sample_size,
@@ -181,7 +181,7 @@ class RecordingTask:
         )
 
     def state_dict(self):
-        """Called for every checkpoint: what was recorded up to here goes to disk before it."""
+        """State for a checkpoint; all records so far are first written to disk."""
         if self.recorder is not None:
             self.recorder.flush()
         return super().state_dict()
@@ -191,7 +191,7 @@ class RecordingTask:
 class RecordingConfig:
     """Options added to those of the stock task."""
 
-    # fairseq reads the annotation itself and does not know the form `str | None`.
+    # fairseq parses the annotation itself and does not support the form `str | None`.
     lca_parts: Optional[str] = field(  # noqa: UP045
         default=None, metadata={"help": "folder for the parts of the LCA cube; off without it"}
     )
@@ -207,7 +207,7 @@ class RecordingConfig:
         default=False,
         metadata={"help": "layers without masks, attention weights and separate projections"},
     )
-    # Workers kept from one epoch to the next would go on with the masks of the first.
+    # Data-loading workers that persist across epochs would repeat the masks of the first epoch.
     reuse_dataloader: bool = field(
         default=False, metadata={"help": "keep the processes that read from epoch to epoch"}
     )
@@ -230,7 +230,7 @@ class RecordingConfig:
 
 
 def register_recording_task(objective: Objective) -> type:
-    """Register an objective's stock task with fairseq, recorded, as `lca_<objective>`.
+    """Register an objective's task with recording as `lca_<objective>` with fairseq.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ def register_recording_task(objective: Objective) -> type:
     Raises
     ------
     KeyError
-        If fairseq has no task of the name that the objective gives.
+        If fairseq has no task with the name that the objective gives.
     """
     if objective.register is not None:
         objective.register()

@@ -1,8 +1,8 @@
 """The texts that probes and fresh batches are drawn from, and which of their tokens count.
 
 A text is a split of the model's data folder (`train`, `valid`, `test`, or any other that lies
-there) under the model's own vocabulary. It may count some target tokens only: its loss is then
-the mean over these tokens.
+there) under the model's own vocabulary. A text may count only some target tokens: its loss is
+then the mean over these tokens.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ OWN_TEXTS = {TRAIN: TextSettings(TRAIN), VALID: TextSettings(VALID)}
 
 
 def parse_texts(texts: Mapping[str, Mapping[str, object]]) -> dict[str, TextSettings]:
-    """All texts by name, with those that exist by themselves.
+    """All texts by name: the given ones, and the built-in ones ("train" and "valid").
 
     Raises
     ------
     RecordingError
-        If a name or a setting is unknown, or a name is that of a text which exists by itself.
+        If a name or a setting is unknown, or if a given text has the name of a built-in text.
     """
     found = dict(OWN_TEXTS)
     for name, settings in texts.items():
@@ -78,17 +78,16 @@ def parse_texts(texts: Mapping[str, Mapping[str, object]]) -> dict[str, TextSett
 
 
 class TargetFilter:
-    """Makes samples of which some target tokens count.
+    """Replaces the target tokens that do not count by padding.
 
-    The others become padding in the target, which no criterion of fairseq counts; the input of
-    the model stays as it is.
+    fairseq's criterions ignore padding in the target. The input of the model is not changed.
 
     Parameters
     ----------
     counted : bool array (words,)
         Whether each word of the vocabulary counts.
     padding : int
-        The word that stands for padding.
+        Index of the padding symbol.
     """
 
     def __init__(self, counted: np.ndarray, padding: int):
@@ -97,7 +96,7 @@ class TargetFilter:
         self._padding = padding
 
     def __call__(self, samples: Sequence[Mapping]) -> list[Mapping]:
-        """Samples with fewer targets; those in which no token counts are left out."""
+        """Filter the targets of samples; samples in which no token counts are left out."""
         found = []
         for sample in samples:
             target = sample["target"]
@@ -105,7 +104,7 @@ class TargetFilter:
             number = int(counted.sum())
             if number:
                 target = target.masked_fill(~counted, self._padding)
-                # Criterions without masks divide by ntokens.
+                # The criterions of unmasked objectives divide by ntokens.
                 found.append({**sample, "target": target, "ntokens": number})
         return found
 
@@ -113,7 +112,7 @@ class TargetFilter:
 def make_filter(
     name: str, text: TextSettings, task, counts: Callable[[], np.ndarray]
 ) -> TargetFilter | None:
-    """The filter of a text, None where every target token counts.
+    """The filter of a text; None if every target token counts.
 
     Parameters
     ----------
@@ -126,7 +125,7 @@ def make_filter(
     Raises
     ------
     RecordingError
-        If no word of the vocabulary can count, or the side has no loss.
+        If no word of the vocabulary counts, or if the side has no loss.
     """
     dictionary = task.target_dictionary
     translates = getattr(task.options, "target_lang", None) is not None
@@ -153,7 +152,7 @@ def make_filter(
 
 
 def _words_of_class(path: Path, wanted: object) -> list[str]:
-    """Words of a file of token classes; all of them where no class is wanted."""
+    """Words in a file of token classes that have the wanted class; all if it is None."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,8 +1,8 @@
 """A resumable training loop around fairseq's own Trainer.
 
 fairseq builds the task, the model, the criterion, the optimizer and the batches and makes every
-update; this loop decides when to validate, when to save and how to stop. A checkpoint always goes
-together with the parts of the cube up to it, so that killing the process loses nothing but the
+update; this loop decides when to validate, when to save and how to stop. A checkpoint is always
+saved together with the parts of the cube up to that update, so a killed process loses only the
 updates since the last checkpoint.
 """
 
@@ -33,7 +33,8 @@ from .validation import validation_loss
 class ResumableTraining:
     """One training run in one state folder.
 
-    In data-parallel training every process has one, for the same folder; the first one writes.
+    In data-parallel training every process has its own object for the same folder, but only the
+    first process writes.
 
     Parameters
     ----------
@@ -43,9 +44,9 @@ class ResumableTraining:
         Folder of the checkpoints and of the parts of the cube.
     intervals : DutyIntervals
     before_save : callable
-        Called before every checkpoint, to save what goes with it.
+        Called before every checkpoint, to save files that belong to the same update.
     attributes : mapping, optional
-        Global attributes of the parts, for whoever looks at a running training.
+        Global attributes of the parts, for readers of a training that still runs.
     after_update : callable (ResumableTraining)
         Called before the first update of this process and after every one.
     """
@@ -88,12 +89,12 @@ class ResumableTraining:
 
     @property
     def model(self) -> torch.nn.Module:
-        """The model with the parameters of now."""
+        """The model with its present parameters."""
         return self.trainer.get_model()
 
     @property
     def checkpoint(self) -> Path:
-        """Where `save` puts the state after the updates made so far."""
+        """Path where `save` writes the state after the updates made so far."""
         return self.checkpoints.path(self.updates)
 
     def run(self, report: Callable[[int, dict], None], stop: Callable[[], bool]) -> bool:
@@ -103,7 +104,7 @@ class ResumableTraining:
         ----------
         report : callable (update, {"loss": nats per target token, "tokens": number})
         stop : callable
-            Asked after every update; the state is saved before returning.
+            Called after every update; if it returns True, the state is saved and `run` returns.
 
         Returns
         -------
@@ -140,7 +141,7 @@ class ResumableTraining:
                 self._validate()
             if complete:
                 self.task.finish_recording()
-                # What follows the last checkpoint is only in memory until here.
+                # Until now, the updates since the last checkpoint are only in memory.
                 self.save()
                 return True
             if stop():
@@ -150,7 +151,7 @@ class ResumableTraining:
                 self.save()
 
     def save(self) -> None:
-        """Put the parts up to this update and the checkpoint on disk, and drop older ones.
+        """Write the parts up to this update and the checkpoint; delete older checkpoints.
 
         Raises
         ------
@@ -161,7 +162,7 @@ class ResumableTraining:
             return
         path = self.checkpoint
         try:
-            # Like the parts: what is later than the checkpoint is dropped, what is missing is lost.
+            # Like the parts: later entries are dropped on resuming, missing entries are lost.
             self._before_save()
             extra = {
                 "train_iterator": self._epochs.state_dict(),
@@ -170,7 +171,7 @@ class ResumableTraining:
             }
             self._write_checkpoint(path, extra)
         except (OSError, RuntimeError) as error:
-            # torch and netCDF4 report a full disk in errors of their own.
+            # torch and netCDF4 report a full disk by their own types of error.
             if isinstance(error, RecordingError):
                 raise
             reason = (str(error) or repr(error)).splitlines()[0]
@@ -186,7 +187,7 @@ class ResumableTraining:
         self._write_checkpoint(path, {})
 
     def left_out(self) -> dict[str, tuple[int, int]]:
-        """Of each split the samples that are too long to be looked at, and all samples."""
+        """For each split: how many samples are too long to be used, and how many there are."""
         return {
             split: (samples_left_out(dataset, self._limit()), len(dataset))
             for split, dataset in self.task.datasets.items()
@@ -197,17 +198,17 @@ class ResumableTraining:
         return size_limit(self.task, self.trainer.get_model(), self.cfg.dataset.max_tokens)
 
     def settings_as_run(self) -> dict[str, object]:
-        """Hyper-parameters read from what was built, under the names of the paper's Table 2."""
+        """Hyper-parameters of the built objects, under the names of the paper's Table 2."""
         return settings_as_run(self.cfg, self.trainer.get_model(), self.task.passes)
 
     def _load(self, restored: Path | None):
-        """Load the newest checkpoint, if there is one; the iterator over epochs."""
+        """Load the newest checkpoint, if there is one; return the iterator over epochs."""
         try:
             state, epochs = checkpoint_utils.load_checkpoint(self.cfg.checkpoint, self.trainer)
             if restored is not None and state is None:
                 raise ValueError("fairseq did not find it")
         except Exception as error:
-            # A torn file can fail in any way while it is read.
+            # Reading a truncated file can raise any type of error.
             if isinstance(error, IndexError) or "dataset is empty" in str(error):
                 left_out, samples = self.left_out()["train"]
                 raise TrainingError(
@@ -225,12 +226,12 @@ class ResumableTraining:
         if state is None:
             return epochs
         self.task.passes = state.get("passes")
-        # fairseq's own way starts processes that read twice, with other batches in later epochs.
+        # fairseq's own code starts the reading processes twice; later epochs get other batches.
         position, dataset = state["train_iterator"], self.task.dataset("train")
         if not self.task.can_reuse_epoch_itr(dataset):
             epochs = self.trainer.get_train_iterator(position["epoch"], load_dataset=False)
         self.trainer.lr_step(position["epoch"])
-        # A process that reads starts as the position is loaded; its masks are to be this epoch's.
+        # Loading the position starts the reading processes: set the masks of this epoch before.
         dataset.set_epoch(position["epoch"])
         epochs.load_state_dict(position)
         return epochs
@@ -248,7 +249,8 @@ class ResumableTraining:
             epoch = self._epochs.next_epoch_itr(shuffle=True)
             self.trainer.begin_epoch(self._epochs.epoch)
             for samples in iterators.GroupedIterator(epoch, self.cfg.optimization.update_freq[0]):
-                # An empty batch, where a worker has one less, would spoil the others' token counts.
+                # Where a worker has a batch less, fairseq adds an empty one, which would make the
+                # token counts of the other workers wrong.
                 yield [sample for sample in samples if sample] or samples[:1]
             self.trainer.lr_step(self._epochs.epoch)
             self._epochs = self.trainer.get_train_iterator(
@@ -256,7 +258,7 @@ class ResumableTraining:
             )
 
     def _update(self, samples: list) -> dict | None:
-        """Loss (nats per target token) and tokens of an update; None if an overflow skipped it."""
+        """Loss (nats per target token) and tokens of an update; None after an overflow."""
         number = self.updates + 1
         try:
             samples = self.task.join_samples(samples, self.trainer.get_model())

@@ -1,4 +1,4 @@
-"""The loss on the validation text, of every sample."""
+"""The loss on all samples of the validation text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .errors import TrainingError
 
 
 def validation_loss(cfg, task, trainer, limit) -> float:
-    """Mean loss of the validation text, nats per target token, of all data-parallel processes.
+    """Mean loss of the validation text in nats per target token, over all processes.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def validation_loss(cfg, task, trainer, limit) -> float:
     Raises
     ------
     TrainingError
-        If every sample is longer than that.
+        If every sample is longer than `limit`.
     """
     batches = whole_text(
         task,
@@ -44,5 +44,5 @@ def validation_loss(cfg, task, trainer, limit) -> float:
     with metrics.aggregate(new_root=True) as meters:
         for sample in batches.next_epoch_itr(shuffle=False, set_dataset_epoch=False):
             trainer.valid_step(sample)
-    # fairseq counts in bits; the mean over target tokens is not rounded.
+    # fairseq computes the loss in bits; unlike in its log, the mean is not rounded here.
     return float(meters["loss"].avg) * math.log(2)

@@ -1,7 +1,7 @@
 """Multi-head attention without materialised causal masks and without attention weights.
 
-Functions of fairseq's own MultiheadAttention modules, whose parameters they use. Everything is
-batch first: (batch, length, width).
+The functions take fairseq's own MultiheadAttention modules and use their parameters. All tensors
+are batch first: (batch, length, width).
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from .small_heads import attend, attend_to_itself, suits
 
 @contextmanager
 def without_plans(lengths_change: bool) -> Iterator[None]:
-    """Leave cuDNN's attention out where the lengths change from batch to batch.
+    """Do not use cuDNN's attention where the lengths change from batch to batch.
 
-    On Hopper cards PyTorch asks cuDNN first, which makes a plan for every new pair of batch size
-    and length, some 30 ms each: six of them in a pass of a translation model, there and back.
-    PyTorch's own kernels need no plans.
+    On Hopper GPUs PyTorch prefers cuDNN's attention, which builds a plan for every new pair of
+    batch size and length. A plan takes some 30 ms, and one forward and backward pass of a
+    translation model needs six. PyTorch's own kernels need no plans.
 
     Parameters
     ----------
     lengths_change : bool
-        False leaves everything as it is.
+        If False, PyTorch's choice of kernels is not changed.
     """
     allowed = torch.backends.cuda.cudnn_sdp_enabled()
     torch.backends.cuda.enable_cudnn_sdp(allowed and not lengths_change)
@@ -38,16 +38,16 @@ def without_plans(lengths_change: bool) -> Iterator[None]:
 
 
 def self_attention(block, x: Tensor, causal: bool, seen: Tensor | None) -> Tensor:
-    """Attention of a sequence to itself.
+    """Self-attention: queries, keys and values come from the same sequence.
 
     Parameters
     ----------
     block : fairseq.modules.MultiheadAttention
     x : Tensor (batch, length, width)
     causal : bool
-        Whether a position sees only itself and what precedes it.
+        Whether a position attends only to itself and to the positions before it.
     seen : bool Tensor (batch, 1, 1, length) or None
-        False where nobody may look; None where everything may be seen.
+        False at keys that no query may attend to (padding); None if there are no such keys.
     """
     projections = (block.q_proj, block.k_proj, block.v_proj)
     if _narrow(block, x, x):
@@ -58,13 +58,16 @@ def self_attention(block, x: Tensor, causal: bool, seen: Tensor | None) -> Tenso
 
 
 def cross_attention(block, x: Tensor, source: Tensor, seen: Tensor | None) -> Tensor:
-    """Attention of a target (batch, length, width) to a source (batch, source length, width).
+    """Cross-attention: queries come from the target, keys and values from the source.
 
     Parameters
     ----------
     block : fairseq.modules.MultiheadAttention
-    x, source : Tensor
+    x : Tensor (batch, length, width)
+        The target.
+    source : Tensor (batch, source length, width)
     seen : bool Tensor (batch, 1, 1, source length) or None
+        False at the padding of the source; None if there is no padding.
     """
     asking, answering = (block.q_proj,), (block.k_proj, block.v_proj)
     if _narrow(block, x, source):
@@ -85,7 +88,7 @@ def _narrow(block, x: Tensor, source: Tensor) -> bool:
 
 
 def _product(x: Tensor, projections) -> Tensor:
-    """All projections (batch, length, number x width) in one product."""
+    """All projections, (batch, length, number x width), computed in one matrix product."""
     weight, bias = projections[0].weight, projections[0].bias
     if len(projections) > 1:
         weight = torch.cat([projection.weight for projection in projections])
@@ -94,7 +97,7 @@ def _product(x: Tensor, projections) -> Tensor:
 
 
 def _project(block, x: Tensor, projections) -> tuple[Tensor, ...]:
-    """Each (batch, heads, length, width of a head)."""
+    """Projections of x, each of shape (batch, heads, length, width of a head)."""
     shape = (len(projections), block.num_heads, block.head_dim)
     return _product(x, projections).unflatten(2, shape).permute(2, 0, 3, 1, 4).unbind(0)
 
@@ -107,12 +110,12 @@ def _mix(block, query: Tensor, key: Tensor, value: Tensor, causal: bool, seen) -
 
 
 def _project_narrow(block, x: Tensor, projections) -> tuple[Tensor, ...]:
-    """Each (batch x heads, width of a head, length)."""
+    """Projections of x, each of shape (batch x heads, width of a head, length)."""
     shape = (len(projections), block.num_heads, block.head_dim)
     rows = _product(x, projections).unflatten(2, shape).permute(2, 0, 3, 4, 1)
     return rows.flatten(1, 2).unbind(0)
 
 
 def _leave_narrow(block, mixed: Tensor, x: Tensor) -> Tensor:
-    """(batch x heads, width of a head, length) to (batch, length, width)."""
+    """Join the heads: (batch x heads, width of a head, length) to (batch, length, width)."""
     return block.out_proj(mixed.view(x.shape[0], -1, x.shape[1]).transpose(1, 2))

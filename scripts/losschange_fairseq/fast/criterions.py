@@ -1,4 +1,4 @@
-"""fairseq's criterions with the output layer and the cross-entropy as one step."""
+"""fairseq's criterions, with the output layer and the cross-entropy computed together."""
 
 from dataclasses import dataclass, field
 
@@ -30,7 +30,7 @@ class ChunkedMaskedLmConfig(MaskedLmConfig):
 
 @register_criterion("chunked_cross_entropy", dataclass=ChunkedCrossEntropyConfig)
 class ChunkedCrossEntropy(CrossEntropyCriterion):
-    """fairseq's cross_entropy: the same sums, without a copy of the scores in float32."""
+    """fairseq's cross_entropy: the same sums, without a float32 copy of the logits."""
 
     def __init__(self, task, sentence_avg, compile_chunks):
         super().__init__(task, sentence_avg)
@@ -50,7 +50,7 @@ class ChunkedCrossEntropy(CrossEntropyCriterion):
 
 @register_criterion("chunked_masked_lm", dataclass=ChunkedMaskedLmConfig)
 class ChunkedMaskedLm(MaskedLmLoss):
-    """fairseq's masked_lm: the same sums, without a copy of the scores in float32."""
+    """fairseq's masked_lm: the same sums, without a float32 copy of the logits."""
 
     def __init__(self, cfg: ChunkedMaskedLmConfig, task):
         super().__init__(cfg, task)

@@ -1,8 +1,8 @@
-"""Cross-entropy of a linear output layer that keeps one matrix of scores, and no copies of it.
+"""Cross-entropy of a linear output layer that stores the matrix of logits only once.
 
-Stock fairseq holds the scores (rows, vocabulary), their logarithmic softmax and both gradients,
-all of it in float32. Here the scores are held once, in the precision of the product; float32 exists
-for a chunk of rows at a time, and the gradient is written over the scores.
+Stock fairseq stores the logits (rows, vocabulary), their log-softmax and the gradients of both,
+all in float32. Here the logits are stored once, in the precision of the matrix product. They are
+converted to float32 a chunk of rows at a time, and the gradient overwrites the logits.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def linear_cross_entropy(
     bias : Tensor (vocabulary,) or None
     target : int Tensor (rows,)
     ignored : int
-        Rows with this target count nothing.
+        Rows with this target are left out of the sum.
     compiled : bool
-        Whether the work on a chunk goes through torch.compile.
+        Whether the functions that process a chunk are compiled with torch.compile.
 
     Returns
     -------
     Tensor
-        A float32 scalar; backward works once.
+        A float32 scalar; backward can be called once, because it overwrites the logits.
     """
     if torch.is_autocast_enabled(features.device.type):
         kind = torch.get_autocast_dtype(features.device.type)
@@ -86,7 +86,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def _loss_of_chunk(scores: Tensor, target: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
-    """Sum of the losses of a chunk and the logarithm of every row's normaliser, float32."""
+    """Sum of the losses of a chunk, and the log of the softmax denominator of every row."""
     normaliser = torch.logsumexp(scores.float(), dim=1)
     chosen = scores.gather(1, target.unsqueeze(1)).squeeze(1).float()
     return (normaliser - chosen).masked_fill(target == ignored, 0.0).sum(), normaliser
@@ -95,8 +95,11 @@ def _loss_of_chunk(scores: Tensor, target: Tensor, ignored: int) -> tuple[Tensor
 def _gradient_of_chunk(
     scores: Tensor, target: Tensor, normaliser: Tensor, gradient: Tensor, ignored: int
 ) -> None:
-    """Replace a chunk of scores by the gradient of the loss by them, times `gradient`."""
-    # (rows, 1): 0 in the rows that count nothing
+    """Overwrite a chunk of logits by the gradient of the loss with respect to them.
+
+    The gradient is multiplied by `gradient`, the gradient of the sum of losses.
+    """
+    # (rows, 1): 0 in the ignored rows
     factor = (gradient * (target != ignored)).unsqueeze(1)
     rounded = (scores.float() - normaliser.unsqueeze(1)).exp_().mul_(factor)
     rounded.scatter_add_(1, target.unsqueeze(1), -factor)

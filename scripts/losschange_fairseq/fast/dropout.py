@@ -1,19 +1,19 @@
-"""Dropout of a residual branch in few steps on a CPU."""
+"""Dropout of a residual branch with fewer operations on a CPU."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-# Masks are drawn from 16 bits each: a share of a 65,536th is the finest.
+# A mask is drawn from 16 random bits, so dropout rates are rounded to multiples of 1/65,536.
 PARTS = 2**16
 
 
 def add_dropped(module, residual: Tensor, x: Tensor) -> Tensor:
-    """`residual` plus what fairseq's dropout module leaves of `x`.
+    """Add `x`, after fairseq's dropout module, to `residual`.
 
-    On a CPU four masks come from every random number, and mask and scale are one factor, applied
-    with the sum.
+    On a CPU, four 16-bit masks are taken from every 64-bit random number, and the mask and the
+    scale are one factor that is multiplied and added in one operation.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class _AddDropped(torch.autograd.Function):
     @staticmethod
     def forward(ctx, residual, x, dropped):
         bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        # The sixteen bits as a number from -32,768.
+        # The 16 bits as an integer; the smallest is -32,768.
         kept = bits.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - PARTS // 2
         mask = kept.to(x.dtype).mul_(PARTS / (PARTS - dropped))
         ctx.save_for_backward(mask)

@@ -1,4 +1,4 @@
-"""The layers of fairseq's Transformers as functions of the stock modules, batch first."""
+"""fairseq's Transformer layers as functions that take the stock modules; batch first."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from .dropout import add_dropped
 
 
 def encoder_layer(layer, x: Tensor, seen: Tensor | None) -> Tensor:
-    """A layer of an encoder.
+    """Output of an encoder layer.
 
     Parameters
     ----------
     layer : fairseq.modules.TransformerEncoderLayerBase
     x : Tensor (batch, length, width)
     seen : bool Tensor (batch, 1, 1, length) or None
-        False at padding; None where there is none.
+        False at padding; None if there is no padding.
     """
     residual = x
     x = _before(layer, layer.self_attn_layer_norm, x)
@@ -26,10 +26,10 @@ def encoder_layer(layer, x: Tensor, seen: Tensor | None) -> Tensor:
 
 
 def decoder_layer(layer, x: Tensor, source: Tensor | None, seen: Tensor | None) -> Tensor:
-    """A layer of a decoder.
+    """Output of a decoder layer.
 
-    Padding stands at the end of a target: no word before it can see it, so that the causal
-    order is all the mask that is needed.
+    The padding of a target is at its end. The causal mask already keeps all words before the
+    padding from attending to it, so no other mask is needed.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def decoder_layer(layer, x: Tensor, source: Tensor | None, seen: Tensor | None) 
     source : Tensor (batch, source length, width) or None
         The encoder's output; None in a language model.
     seen : bool Tensor (batch, 1, 1, source length) or None
-        False at the source's padding; None where there is none.
+        False at the source's padding; None if there is no padding.
     """
     residual = x
     x = _before(layer, layer.self_attn_layer_norm, x)

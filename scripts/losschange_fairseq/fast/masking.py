@@ -1,4 +1,4 @@
-"""Masked words drawn once per sentence; fairseq draws them for the source and for the target."""
+"""Draw the masks of a sentence once; fairseq draws them again for the target."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def draw_masks_once(dataset) -> None:
-    """Let the source and the target of a masked language model share what is drawn.
+    """Let the source and the target of a masked language model share their random draws.
 
-    The ids stay those that fairseq gives. Left alone are whole words and spans, and masks without
-    random words or without words left as they are.
+    The token ids stay identical to fairseq's. The dataset is not changed if it masks whole words
+    or spans, or if it replaces no words by random ones, or leaves no words unchanged.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def draw_masks_once(dataset) -> None:
 
 
 class _MaskedSource(MaskTokensDataset):
-    """Stands in for the stock source, with everything that it has."""
+    """Replaces the stock source dataset and has the same attributes."""
 
     def __init__(self, stock: MaskTokensDataset):
         self.__dict__.update(stock.__dict__)
@@ -43,7 +43,7 @@ class _MaskedSource(MaskTokensDataset):
         return self.both(index)[0]
 
     def both(self, index: int) -> tuple[Tensor, Tensor]:
-        """A sentence as the model sees it, and its masked words with padding around them."""
+        """The input ids of a sentence, and its targets: padding where a word is not masked."""
         key = self.seed, self.epoch, index
         if self.drawn[0] != key:
             self.drawn = key, self._draw(key, self.dataset[index].numpy())
@@ -52,7 +52,7 @@ class _MaskedSource(MaskTokensDataset):
     def _draw(self, key: tuple[int, int, int], words: np.ndarray) -> tuple[Tensor, Tensor]:
         if (words == self.mask_idx).any():
             raise ValueError(f"sentence {key[2]} holds the id {self.mask_idx}, which is the mask's")
-        # The order of the draws is fairseq's.
+        # Draw in the same order as fairseq, so that the masks are the same.
         random = np.random.default_rng(int(hash(key) % 1e6))
         length = len(words)
         number = int(self.mask_prob * length + random.random())
@@ -69,7 +69,7 @@ class _MaskedSource(MaskTokensDataset):
 
 
 class _MaskedTarget(MaskTokensDataset):
-    """Stands in for the stock target, and asks the source for what was drawn."""
+    """Replaces the stock target dataset; uses the masks drawn by the source."""
 
     def __init__(self, stock: MaskTokensDataset, source: _MaskedSource):
         self.__dict__.update(stock.__dict__)

@@ -1,9 +1,9 @@
-"""What an update is made of, in fewer and larger passes than stock fairseq's.
+"""Join the micro-batches of an update into fewer and larger passes.
 
-The paper's update is 16 micro-batches of 2,048 tokens: passes so small keep a large card waiting.
-Joined, the same samples make the same update. A language model's are equally long; a translation's
-small batches, each of sentences of one length, are joined with those nearest in length, so that
-little is padding.
+The paper's update is 16 micro-batches of 2,048 tokens, too few tokens to keep a large GPU busy.
+The joined samples give the same update. The samples of a language model are equally long. The
+batches of a translation model hold sentences of similar length; batches of similar length are
+joined, so that little padding is added.
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Lengths are padded to a multiple of this, so that few shapes occur.
+# Lengths are padded to a multiple of this number, so that few different shapes occur.
 MULTIPLE = 8
 # Share of the free memory that one pass may fill; vectors of a matrix's width kept beside it.
 SHARE, KEPT = 0.6, 2
-# More padding costs more than another pass: of the paper's 16 batches of translations 4 are left.
+# With more padding than this share, one pass fewer is no faster. The paper's 16 micro-batches of
+# translations become 4 passes.
 PADDING = 0.25
 
 
 def join_samples(
     samples: Sequence[Mapping], number: int, padding: int, left: bool = False
 ) -> list[Mapping]:
-    """The samples of an update as at most `number` samples.
+    """Join the samples of an update into at most `number` samples.
 
     Parameters
     ----------
     samples : sequence of fairseq samples
-        Of one update; returned as they are if they are not more than `number`.
+        Samples of one update; returned unchanged if there are at most `number`.
     number : int
     padding : int
         Index of the padding symbol.
@@ -43,9 +44,9 @@ def join_samples(
 
 
 def passes_for(model, samples: Sequence[Mapping]) -> int:
-    """Number of passes of an update: as few as the device's memory holds, and as padding allows.
+    """The smallest number of passes of an update that fits in memory and adds little padding.
 
-    On a CPU the stock ones: larger passes are no faster there.
+    On a CPU the number stays fairseq's: larger passes are no faster there.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def passes_for(model, samples: Sequence[Mapping]) -> int:
     parameter = next(model.parameters())
     if not parameter.is_cuda:
         return len(samples)
-    # What the allocator keeps for the next pass is as good as free.
+    # Memory cached by the allocator counts as free.
     free = torch.cuda.mem_get_info()[0]
     free += torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     number = passes_worth_their_padding(samples)
@@ -68,7 +69,7 @@ def passes_for(model, samples: Sequence[Mapping]) -> int:
 
 
 def passes_worth_their_padding(samples: Sequence[Mapping]) -> int:
-    """The fewest passes of which at most a share of PADDING more is padding than it must be."""
+    """The fewest passes that add at most a share of PADDING to the positions of the samples."""
     fewest = sum(places_of([sample]) for sample in samples)
     for number in range(1, len(samples)):
         if sum(map(places_of, _group(_ordered(samples), number))) * (1 - PADDING) <= fewest:
@@ -77,24 +78,24 @@ def passes_worth_their_padding(samples: Sequence[Mapping]) -> int:
 
 
 def places_of(samples: Sequence[Mapping]) -> int:
-    """Places, tokens and padding, of samples joined into one."""
+    """Number of positions, padding included, of samples joined into one."""
     rows = sum(len(sample["target"]) for sample in samples)
     return rows * sum(max(lengths) for lengths in zip(*map(_lengths, samples), strict=True))
 
 
 def passes_that_fit(tokens: int, size: int, free: int) -> int:
-    """Passes needed by so many tokens of `size` bytes with so many bytes free."""
+    """Passes needed for `tokens` tokens of `size` bytes each when `free` bytes are free."""
     return max(1, -(-tokens * size // int(free * SHARE)))
 
 
 def bytes_per_token(model) -> int:
-    """Memory that the way back needs of a token: an estimate on the safe side.
+    """Bytes per token that the backward pass needs: a conservative estimate.
 
     Parameters
     ----------
     model : fairseq model
     """
-    # Every matrix of a layer keeps its input and its output, the norms and residuals theirs.
+    # Inputs and outputs of all matrices, layer norms and residual branches are stored.
     matrices = [p.shape for p in model.parameters() if p.dim() == 2]
     numbers = sum(KEPT * min(shape) + sum(shape) for shape in matrices)
     return numbers * next(model.parameters()).element_size()
@@ -109,7 +110,7 @@ def _ordered(samples: Sequence[Mapping]) -> list[Mapping]:
 
 
 def _group(samples: list[Mapping], number: int) -> list[list[Mapping]]:
-    """Neighbours together, in `number` groups with the fewest places."""
+    """Split the sorted samples into `number` groups of neighbours with the fewest positions."""
     count = len(samples)
     places: dict[tuple[int, int], int] = {}
     for first in range(count):
@@ -119,7 +120,7 @@ def _group(samples: list[Mapping], number: int) -> list[list[Mapping]]:
             rows += len(sample["target"])
             source, target = max(source, lengths[0]), max(target, lengths[1])
             places[first, end] = rows * (source + target)
-    # best[k][end]: fewest places of the first `end` samples in k groups, and where the last begins
+    # best[k][end]: (positions of the first `end` samples in k groups, start of the last group)
     best: list[list[tuple[float, int]]] = [[(0.0, 0)] + [(float("inf"), 0)] * count]
     for _ in range(number):
         before = best[-1]
@@ -145,7 +146,7 @@ def _join(samples: Sequence[Mapping], padding: int, left: bool, name: str = "") 
     if isinstance(first, Mapping):
         return {key: _join([s[key] for s in samples], padding, left, key) for key in first}
     if not isinstance(first, Tensor) or first.dim() == 0:
-        # Numbers of sentences and tokens.
+        # The numbers of sentences and of tokens.
         return sum(samples)
     if first.dim() == 1:
         return torch.cat(list(samples))

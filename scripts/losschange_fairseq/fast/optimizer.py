@@ -1,8 +1,8 @@
 """fairseq's Adam as one fused kernel over one flat tensor of all parameters.
 
 fairseq divides by sqrt(v) + eps and multiplies by sqrt(1 - beta2^t) / (1 - beta1^t); PyTorch's
-AdamW divides by sqrt(v) / sqrt(1 - beta2^t) + eps. With eps / sqrt(1 - beta2^t) in the place of eps
-the two are the same.
+AdamW divides by sqrt(v) / sqrt(1 - beta2^t) + eps. If PyTorch is given eps / sqrt(1 - beta2^t)
+instead of eps, the two are the same.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class FusedAdamConfig(FairseqAdamConfig):
 
 
 class FusedAdam(torch.optim.AdamW):
-    """Adam with decoupled weight decay, fused, with fairseq's place for epsilon.
+    """Fused Adam with decoupled weight decay; epsilon is added where fairseq adds it.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class FusedAdam(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure=None):
-        """Make one step."""
+        """Update the parameters once."""
         given = [group["eps"] for group in self.param_groups]
         for group in self.param_groups:
             group["updates"] += 1
@@ -50,13 +50,13 @@ class FusedAdam(torch.optim.AdamW):
 
 @register_optimizer("fused_adam", dataclass=FusedAdamConfig)
 class FairseqFusedAdam(FairseqAdam):
-    """fairseq's adam over a flat tensor, of which the model's parameters become views.
+    """fairseq's adam over one flat tensor; the model's parameters become views into it.
 
     Parameters
     ----------
     cfg : FusedAdamConfig
     params : iterable of Parameter
-        On one device and of one type.
+        All on one device and of one dtype.
     """
 
     def __init__(self, cfg: FusedAdamConfig, params):
@@ -80,7 +80,7 @@ class FairseqFusedAdam(FairseqAdam):
 
     @property
     def flat(self) -> torch.nn.Parameter:
-        """All parameters in one tensor, in their order; its gradient is theirs."""
+        """One tensor of all parameters in order; its gradient holds all their gradients."""
         return self._flat
 
     def zero_grad(self):
@@ -93,23 +93,23 @@ class FairseqFusedAdam(FairseqAdam):
         self._flat.grad.mul_(c.to(self._flat.device) if torch.is_tensor(c) else c)
 
     def clip_grad_norm(self, max_norm, aggregate_norm_fn=None):
-        """Norm of all gradients, clipped to `max_norm` where it is above 0."""
+        """Norm of all gradients before clipping; clips them if `max_norm` is above 0."""
         norm = torch.linalg.vector_norm(self._flat.grad)
         if aggregate_norm_fn is not None:
             norm = aggregate_norm_fn(norm)
         if max_norm > 0:
-            # fairseq's own factor
+            # The same factor as fairseq's.
             self._flat.grad.mul_((max_norm / (norm + 1e-6)).clamp_(max=1))
         return norm
 
     def _point_gradients(self):
-        # FP16Optimizer clears the gradients of its float32 copies itself, so it is done here too.
+        # FP16Optimizer clears only the gradients of its own float32 copies, so clear these too.
         for parameter, view in self._gradients:
             if parameter.grad is not view:
                 parameter.grad = view
 
     def _views(self, flat: torch.Tensor):
-        """Every parameter with its piece of a flat tensor."""
+        """Every parameter, paired with its view into the flat tensor."""
         if len(self._held) == 1:
             return [(self._flat, flat)]
         pieces = flat.split([parameter.numel() for parameter in self._held])

@@ -1,8 +1,8 @@
-"""Attention on a CPU where heads are narrow.
+"""Faster attention on a CPU for heads with few dimensions.
 
-With a head of 4 to 16 numbers the products of attention are all overhead. Here every product has
-the head's width as its first dimension, which a CPU's matrix library multiplies several times
-faster than as its last; the weights are kept for the way back.
+With 4 to 16 dimensions per head, overhead dominates the matrix products of attention. Here the
+head's width is the first dimension of every product: a CPU's matrix library is several times
+faster with this layout. The attention weights are stored for the backward pass.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ LONGEST = 256
 
 
 def suits(x: Tensor, source: Tensor, width: int) -> bool:
-    """Whether `attend` and `attend_to_itself` are the faster way.
+    """Whether `attend` and `attend_to_itself` are faster than PyTorch's attention.
 
     Parameters
     ----------
-    x, source : Tensor (batch, length, width of the model)
-        Who looks, and at what.
+    x : Tensor (batch, length, width of the model)
+        The sequence that the queries come from.
+    source : Tensor (batch, source length, width of the model)
+        The sequence that the keys and values come from.
     width : int
-        Of a head.
+        Dimensions of one head.
     """
     small = width <= WIDEST and max(x.shape[1], source.shape[1]) <= LONGEST
     half = torch.is_autocast_enabled("cpu")
@@ -33,14 +35,14 @@ def suits(x: Tensor, source: Tensor, width: int) -> bool:
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool, seen: Tensor | None) -> Tensor:
-    """What scaled_dot_product_attention gives, transposed, in float32 and without dropout.
+    """Transposed scaled_dot_product_attention, in float32 and without dropout.
 
     Parameters
     ----------
     query, key, value : Tensor (batch x heads, width of a head, length)
     causal : bool
     seen : bool Tensor (batch, 1, 1, key length) or None
-        False where nobody may look.
+        False at keys that no query may attend to.
 
     Returns
     -------
@@ -52,7 +54,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool, seen: Tensor
 def attend_to_itself(
     x: Tensor, weights: Sequence[Tensor], heads: int, causal: bool, seen: Tensor | None
 ) -> Tensor:
-    """`attend` of a sequence to itself, its three projections included.
+    """Self-attention with `attend`; the query, key and value projections are included.
 
     Parameters
     ----------
@@ -118,7 +120,7 @@ class _AttendToItself(torch.autograd.Function):
 
 
 def _weights(query: Tensor, key: Tensor, causal: bool, seen: Tensor | None) -> Tensor:
-    """How much every position (batch x heads, length, key length) looks at which."""
+    """Attention weights (batch x heads, length, key length)."""
     weights = torch.bmm((query * _scale(query)).transpose(1, 2), key)
     if causal:
         weights += _future(query.shape[2], key.shape[2])
@@ -131,7 +133,7 @@ def _weights(query: Tensor, key: Tensor, causal: bool, seen: Tensor | None) -> T
 def _way_back(
     gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, weights: Tensor, found
 ) -> None:
-    """Put the gradients of query, key and value into the three tensors of `found`."""
+    """Backward pass: write the gradients of query, key and value into the tensors of `found`."""
     of_query, of_key, of_value = found
     torch.bmm(gradient, weights, out=of_value)
     of_weights = torch.bmm(gradient.transpose(1, 2), value)
@@ -150,7 +152,7 @@ _FUTURE: dict[tuple[int, int], Tensor] = {}
 
 
 def _future(length: int, keys: int) -> Tensor:
-    """0 where a position may look, minus infinity after it."""
+    """Causal mask: 0 at the keys up to a query's position, minus infinity after it."""
     if (length, keys) not in _FUTURE:
         _FUTURE[length, keys] = torch.full((length, keys), float("-inf")).triu_(1)
     return _FUTURE[length, keys]

@@ -1,4 +1,4 @@
-"""fairseq's Transformer stacks with faster layers, put in place of the stock ones."""
+"""fairseq's Transformer stacks with faster layers, which replace the stock stacks."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from .attention import without_plans
 
 
 def use_fast_layers(model, compiled: bool = False) -> None:
-    """Let the stacks of a model run the functions of `layers`; parameters and names stay.
+    """Let a model run the functions of `layers`; parameters and their names do not change.
 
     Parameters
     ----------
     model : fairseq model
         A `transformer`, `transformer_lm` or `roberta` model; changed in place.
     compiled : bool
-        Whether the layers go through torch.compile.
+        Whether the layers are compiled with torch.compile.
 
     Raises
     ------
     ValueError
-        If a stack has something that `layers` does not know.
+        If a stack has an option or part that `layers` does not support.
     """
     kinds = (
         (TransformerEncoderBase, FastEncoder, layers.encoder_layer),
         (TransformerDecoderBase, FastDecoder, layers.decoder_layer),
     )
-    # Language models have blocks of one length.
+    # The samples of language models are blocks of one length.
     lengths_change = isinstance(model, FairseqEncoderDecoderModel)
     for parent in list(model.modules()):
         for name, module in list(parent.named_children()):
@@ -41,7 +41,7 @@ def use_fast_layers(model, compiled: bool = False) -> None:
 
 
 class _FastStack:
-    """Stands in for a stock stack, with its parameters, parts and settings."""
+    """Replaces a stock stack and takes over its parameters, modules and settings."""
 
     def __init__(self, stock, run_layer, lengths_change: bool):
         self.__dict__.update(stock.__dict__)
@@ -49,7 +49,7 @@ class _FastStack:
         self.lengths_change = lengths_change
 
     def run_layers(self, x, *context):
-        """What the layers make of x (batch, length, width)."""
+        """Output of the layers for x (batch, length, width)."""
         with without_plans(self.lengths_change):
             for layer in self.layers:
                 x = self.run_layer(layer, x, *context)
@@ -57,12 +57,12 @@ class _FastStack:
 
 
 class FastEncoder(_FastStack, TransformerEncoderBase):
-    """An encoder whose layers are batch first and look at padding only where there is some."""
+    """An encoder with batch-first layers; padding is masked only if a batch has padding."""
 
     def forward_scriptable(
         self, src_tokens, src_lengths=None, return_all_hiddens=False, token_embeddings=None
     ):
-        """What the stock encoder gives, without the states between the layers."""
+        """The output of the stock encoder, without the states between the layers."""
         padding = src_tokens.eq(self.padding_idx)
         seen = padding.logical_not()[:, None, None, :] if padding.any() else None
         x, embedding = self.forward_embedding(src_tokens, token_embeddings)
@@ -77,13 +77,16 @@ class FastEncoder(_FastStack, TransformerEncoderBase):
             "fc_results": [],
             "src_tokens": [],
             "src_lengths": [padding.logical_not().sum(dim=1, dtype=torch.int32).view(-1, 1)],
-            # Empty where nothing is padding, so that the decoder need not ask the device again.
+            # Empty if there is no padding, so that the decoder needs no further synchronisation.
             "seen": [] if seen is None else [seen],
         }
 
 
 class FastDecoder(_FastStack, TransformerDecoderBase):
-    """A decoder without causal masks and attention weights; step by step it is the stock one."""
+    """A decoder without stored causal masks and attention weights.
+
+    Incremental decoding runs the code of the stock decoder.
+    """
 
     def extract_features_scriptable(
         self,
@@ -94,7 +97,7 @@ class FastDecoder(_FastStack, TransformerDecoderBase):
         alignment_layer=None,
         alignment_heads=None,
     ):
-        """Features (batch, length, width) as the stock decoder gives them."""
+        """The same features (batch, length, width) as the stock decoder's."""
         asked = (incremental_state, alignment_layer, alignment_heads)
         if full_context_alignment or any(option is not None for option in asked):
             return super().extract_features_scriptable(
@@ -131,7 +134,7 @@ def _compile(function, compiled: bool):
 
 
 def _refuse_unknown(stack) -> None:
-    """Options of fairseq that would be ignored silently."""
+    """Refuse options of fairseq that would otherwise be ignored silently."""
     unknown = ("attn_ln", "c_attn", "ffn_layernorm", "w_resid")
     for layer in stack.layers:
         found = [name for name in unknown if getattr(layer, name, None) is not None]
