@@ -1,1 +1,1 @@
-"""Training a model with recording: arguments, the run itself, its state, its quality."""
+"""Training a model with recording: its arguments, the run, its saved state and its quality."""

@@ -23,7 +23,7 @@ def fairseq_arguments(
     worker: tuple[int, int] = (0, 1),
     data_workers: int = 0,
 ) -> list[str]:
-    """Arguments that make fairseq-train do what the paper describes (Table 2).
+    """Arguments of fairseq-train for a training with the paper's hyper-parameters (Table 2).
 
     Parameters
     ----------
@@ -34,13 +34,13 @@ def fairseq_arguments(
         Folder of token ids.
     seed : int
     device : {"cpu", "cuda"}
-        A CPU trains in float32 whatever the precision asked for.
+        A CPU always trains in float32, whatever precision is configured.
     recording : mapping, optional
-        Fields of running.configuration.Recording; the batch estimator alone without it.
+        Fields of running.configuration.Recording; without it, only the batch estimator is recorded.
     worker : (int, int)
-        Number of this process, from 0, and how many share every update.
+        Number of this process, from 0, and how many processes share every update.
     data_workers : int
-        Processes that read ahead; 0 = the training's own.
+        Processes that load batches in advance; 0 = the training process loads them itself.
 
     Raises
     ------
@@ -73,10 +73,10 @@ def fairseq_arguments(
         *("--attention-dropout", str(training["attention_dropout"])),
         *("--activation-fn", str(training["activation"])),
         *("--num-workers", str(data_workers)),
-        # fairseq would count the GPUs of the machine. One exchange of gradients per update.
+        # By default fairseq uses all GPUs of the machine. Exchange gradients once per update.
         *("--distributed-world-size", str(workers), "--distributed-rank", str(rank)),
         *("--device-id", str(rank), "--distributed-no-spawn", "--ddp-backend", "legacy_ddp"),
-        # torch >= 2.6 refuses what fairseq would send to the others.
+        # torch >= 2.6 refuses to load the objects that fairseq would send to other processes.
         "--load-checkpoint-on-all-dp-ranks",
         "--skip-invalid-size-inputs-valid-test",
     ]
@@ -94,12 +94,13 @@ def fairseq_arguments(
         if training["fast_cross_entropy"]:
             arguments.append("--compile-chunks")
     if device == "cpu":
-        # A thread that reads ahead gains nothing on one core, and can abort a process that ends.
+        # A thread that loads batches in advance gains nothing on one core, and can abort a process
+        # that ends.
         arguments += ["--cpu", "--data-buffer-size", "0"]
     elif training["precision"] == "fp16":
         arguments.append("--fp16")
     elif training["precision"] == "bf16":
-        # fairseq's own --bf16 means a TPU.
+        # fairseq's own --bf16 is for TPUs.
         arguments += ["--autocast", device]
     objective = OBJECTIVES[model.objective]
     languages = (model.source, model.target)

@@ -1,7 +1,7 @@
-"""The layers of a fairseq Transformer one by one, as attention_heads.handle.ModelHandle.
+"""A fairseq Transformer that is run layer by layer, as an attention_heads.handle.ModelHandle.
 
-It runs fairseq's own layers, so its numbers are those of the model. Only what fairseq hides is
-reached by hooks: the attention weights of single heads and the outputs of heads before the out
+It runs fairseq's own layers, so its numbers are those of the model. Hooks give only what fairseq
+does not return: the attention weights of single heads, and the outputs of heads before the out
 projection.
 """
 
@@ -30,9 +30,9 @@ from .fairseq_stacks import (
 )
 from .layer_parts import layer_parts, output_parts
 
-# A sample as fairseq's datasets make it: net_input, target, id.
+# A sample of fairseq's datasets, with the keys net_input, target and id.
 Batch = Mapping[str, Any]
-# Module of a fairseq layer that computes each attention.
+# The module of a fairseq layer that computes each type of attention.
 MODULES = {"encoder": "self_attn", "decoder": "self_attn", "cross": "encoder_attn"}
 
 
@@ -47,9 +47,9 @@ class FairseqHandle:
     Parameters
     ----------
     model : fairseq model
-        With fairseq's own layers. It is prepared in place and switched to evaluation: attention
-        takes the path that computes weights, activation functions become modules. Parameters and
-        their names stay.
+        With fairseq's own layers. It is changed in place and switched to evaluation mode: attention
+        is made to compute its weights, and activation functions become modules. Parameters and
+        their names do not change.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class FairseqHandle:
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are, and batches must be."""
+        """Device of the parameters; batches must be on it too."""
         found: torch.device = next(self.module.parameters()).device
         return found
 
@@ -100,13 +100,13 @@ class FairseqHandle:
         return {side: present_tokens(ids) for side, ids in sides.items()}
 
     def start(self, batch: Batch, positions: bool = True) -> State:
-        """The state in front of the first stage.
+        """The state before the first stage.
 
         Parameters
         ----------
         batch : fairseq sample
         positions : bool
-            Whether the vectors of positions are added to those of the tokens.
+            Whether position embeddings are added to the token embeddings.
         """
         state: dict[str, Tensor] = {}
         for side, tokens in self.tokens(batch).items():
@@ -139,7 +139,7 @@ class FairseqHandle:
             return {**after, "source": norm(after["source"])}
 
     def step_without_keys(self, stage: int, state: State, hidden: Mapping[str, Tensor]) -> State:
-        """Run one layer in which some keys are seen by no query.
+        """Run one layer in which no query attends to some keys.
 
         For the influence of a word on the others (Voita et al. 2019b, section 6).
 
@@ -148,13 +148,13 @@ class FairseqHandle:
         stage : int
         state : State
         hidden : mapping of attention name to bool Tensor (sentences, keys)
-            True where a key is hidden. Of the attentions of this stage.
+            True where a key is hidden; the names are those of this stage's attentions.
 
         Returns
         -------
         State
-            Without the norm behind the last layer. The stage's outputs at hidden positions of its
-            own side are NaN: what a word is without itself is not asked.
+            Without the norm after the last layer. Outputs at hidden positions of the stage's own
+            side are NaN: the state of a word that may not attend to itself is not defined.
 
         Raises
         ------
@@ -180,7 +180,7 @@ class FairseqHandle:
         return after
 
     def finish(self, state: State, frozen: bool = False) -> Output:
-        """Logits and losses (nats) from the state behind the last stage."""
+        """Logits and losses (nats) from the state after the last stage."""
         with frozen_modules(self.module) if frozen else nullcontext():
             return cross_entropy(self._logits(state), state["targets"])
 
@@ -208,7 +208,7 @@ class FairseqHandle:
         )
 
     def finish_parts(self) -> tuple[str, nn.LayerNorm | None, nn.Linear]:
-        """The stream that the logits come from, the last norm and the output projection.
+        """The side whose states give the logits, the last norm and the output projection.
 
         Raises
         ------
@@ -228,7 +228,7 @@ class FairseqHandle:
         return found
 
     def norm_after(self, stage: int) -> nn.LayerNorm | None:
-        """The layer norm behind a stack, if the stage is the last of a pre-norm stack."""
+        """The layer norm after a stack, if the stage is the last of a pre-norm stack."""
         name = "encoder" if self.side(stage) == "source" else "decoder"
         stack = self.stacks[name]
         last = self.stages[stage][name] == len(stack.layers) - 1
@@ -238,14 +238,14 @@ class FairseqHandle:
     def run_layer(
         self, stage: int, state: State, seen: Mapping[str, Tensor] | None = None
     ) -> State:
-        """Run fairseq's layer of a stage, without the norm behind a stack.
+        """Run fairseq's layer of a stage, without the norm after a stack.
 
         Parameters
         ----------
         stage : int
         state : State
         seen : mapping of attention name to bool Tensor (sentences, keys), optional
-            Which keys are there; by default all that are not padding.
+            True at keys that queries may attend to; by default all keys that are not padding.
         """
         seen, side = seen or {}, self.side(stage)
         layer: Any = self.layer(stage)

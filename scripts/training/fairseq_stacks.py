@@ -1,4 +1,4 @@
-"""Stacks of fairseq's Transformer layers: what they are made of, and the hooks that open them."""
+"""Stacks of fairseq's Transformer layers: their parts, and hooks into their attention."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def stacks_of(model: Any) -> dict[str, Any]:
     Raises
     ------
     UserError
-        If the model is no Transformer of fairseq, or has parts that would be left out.
+        If the model is no Transformer of fairseq, or has parts that are not supported.
     """
     sides = {side: getattr(model, side, None) for side in KINDS}
     stacks = {
@@ -66,10 +66,10 @@ def attentions_of(stacks: Mapping[str, Any]) -> dict[str, Attention]:
 
 
 def prepare_stack(stack: Any) -> None:
-    """Let attention compute its weights itself and make activation functions modules.
+    """Make attention compute its weights in fairseq's code, and activation functions modules.
 
-    fairseq hands self-attention to a function of PyTorch that gives no weights of single heads
-    and calls no out projection, unless this check is skipped.
+    By default fairseq calls a function of PyTorch for self-attention. This function returns no
+    attention weights of single heads and does not call the module of the out projection.
     """
     for layer in stack.layers:
         for name in ("self_attn", "encoder_attn"):
@@ -80,7 +80,7 @@ def prepare_stack(stack: Any) -> None:
 
 
 def wrap_activation(part: Any) -> None:
-    """Make the activation function of a layer a module, so that hooks can reach it."""
+    """Make the activation function of a layer a module, so that hooks can be registered on it."""
     if not isinstance(part.activation_fn, nn.Module):
         part.activation_fn = _Activation(part.activation_fn)
 
@@ -97,21 +97,21 @@ class _Activation(nn.Module):
 
 
 def present_tokens(ids: Tensor) -> Tokens:
-    """Which ids (sentences, length) are there, and which are text."""
+    """Masks of ids (sentences, length): which are not padding, and which are text."""
     symbols = torch.tensor(SYMBOLS, device=ids.device, dtype=ids.dtype)
     return Tokens(ids, ids != PAD, ~torch.isin(ids, symbols))
 
 
 def embed(stack: Any, tokens: Tokens, positions: bool) -> Tensor:
-    """What goes into the first layer of a stack: Tensor (sentences, length, width).
+    """Input of the first layer of a stack: Tensor (sentences, length, width).
 
     Parameters
     ----------
     stack : fairseq encoder or decoder
     tokens : Tokens
     positions : bool
-        Whether the vectors of positions are added. All else stays: the scale of the token vectors
-        and the layer norm behind the sum, where the model has one.
+        Whether position embeddings are added. Without them, token embeddings are still scaled and
+        normalised where the model has a scale and a layer norm after the sum.
     """
     x: Tensor = stack.embed_scale * stack.embed_tokens(tokens.ids)
     if getattr(stack, "project_in_dim", None) is not None:
@@ -122,7 +122,7 @@ def embed(stack: Any, tokens: Tokens, positions: bool) -> Tensor:
         x = stack.layernorm_embedding(x)
     x = stack.dropout_module(x)
     if isinstance(stack, TransformerEncoderBase):
-        # The encoder alone starts its padding at zero.
+        # Only fairseq's encoder sets the embeddings of padding to zero.
         x = x * tokens.present.unsqueeze(-1)
     return x
 
@@ -133,12 +133,12 @@ def open_heads(
     gates: Mapping[str, Tensor],
     weights: dict[str, Tensor] | None,
 ) -> Iterator[None]:
-    """While the context lasts, the heads of a layer are gated and watched.
+    """Within the context, gate the heads of a layer and store their attention weights.
 
     Parameters
     ----------
     modules : mapping of attention name to AttentionModules
-        Length first, as fairseq's layers are.
+        Their tensors have the length as first dimension, as in fairseq's layers.
     gates, weights
         See attention_heads.handle.ModelHandle.step.
     """
@@ -173,7 +173,7 @@ def _asking_for_weights(
 
 def _watching(name: str, weights: dict[str, Tensor]) -> Callable[..., None]:
     def hook(module: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> None:
-        # fairseq puts the heads before the sentences.
+        # In fairseq's weights the dimension of heads precedes that of sentences.
         weights[name] = output[1].transpose(0, 1)
 
     return hook

@@ -1,4 +1,4 @@
-"""fairseq's layers as sequences of modules, for rules that take them apart."""
+"""fairseq's layers as sequences of modules, for analyses that treat each module separately."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def layer_parts(
     side : str
         "source" or "target": the states that the layer changes.
     norm_after : nn.LayerNorm or None
-        The norm behind the stack, if the layer is its last.
+        The norm after the stack, if the layer is its last.
     """
     blocks = [_attention_block(layer, name) for name in attentions]
     return LayerParts(
@@ -35,18 +35,18 @@ def layer_parts(
         activation=layer.activation_fn,
         norm=layer.final_layer_norm,
         norm_first=layer.normalize_before,
-        # The norm behind a decoder belongs to the output.
+        # The norm after a decoder is part of the output, see output_parts.
         last_norm=norm_after if side == "source" else None,
     )
 
 
 def output_parts(stacks: Mapping[str, Any]) -> tuple[str, nn.LayerNorm | None, nn.Linear]:
-    """The states that the logits come from, the last norm and the output projection.
+    """The side whose states give the logits, the last norm and the output projection.
 
     Raises
     ------
     UserError
-        If the logits are more than a norm and a linear map.
+        If the logits are computed by more than a norm and a linear map.
     """
     stack = stacks.get("decoder")
     if stack is None or stack.project_out_dim is not None:

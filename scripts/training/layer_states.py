@@ -1,4 +1,4 @@
-"""What every layer of a trained model makes of a text."""
+"""The hidden states of every layer of a trained model for a text."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from torch import Tensor
 
 from .fairseq_handle import Batch, FairseqHandle
 
-# The input of the first layer, had no positions been added. All else is as in layer "0", the norm
-# of the embeddings with it where a model has one.
+# The input of the first layer without position embeddings. Otherwise it is computed as layer "0",
+# with the layer norm of the embeddings if the model has one.
 BARE = "0 without positions"
-# The last layer behind the norm that ends a pre-norm stack.
+# The last layer after the norm that ends a pre-norm stack.
 NORM = "norm"
 
 
@@ -25,8 +25,8 @@ def layer_states(handle: FairseqHandle, batch: Batch) -> dict[str, dict[str, Ten
     -------
     dict of "source" (the encoder) and "target" (the decoder) to dict of layer to Tensor
         States (sentences, length, width) of the layers "0 without positions"; "0", after
-        embedding and positions; "1" ... "N"; and "norm" where a norm follows the last layer. Which
-        positions are text stands in `handle.tokens(batch)` under the names of the sides.
+        embedding and positions; "1" ... "N"; and "norm" where a norm follows the last layer.
+        `handle.tokens(batch)` says for each side which positions are text.
     """
     state, bare = handle.start(batch), handle.start(batch, positions=False)
     sides = [side for side in ("source", "target") if side in state]
@@ -34,7 +34,7 @@ def layer_states(handle: FairseqHandle, batch: Batch) -> dict[str, dict[str, Ten
     for stage in range(len(handle.stages)):
         side, norm = handle.side(stage), handle.norm_after(stage)
         state = handle.run_layer(stage, state)
-        # All layers up to here, two of them at the input.
+        # All states so far; two of them belong to the input.
         found[side][str(len(found[side]) - 1)] = state[side]
         if norm is not None:
             state = {**state, side: norm(state[side])}

@@ -1,4 +1,4 @@
-"""A trained model from its checkpoint, or from a snapshot of its training."""
+"""Load a trained model from its checkpoint, or from a snapshot of its training."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .snapshots import read_snapshot
 
 torch.serialization.add_safe_globals([argparse.Namespace])
 
-# A model that was trained with the fast layers is loaded with fairseq's own: the parameters and
-# their names are the same, and only fairseq's own show attention weights and states.
+# A model that was trained with the fast layers is loaded with fairseq's own layers: parameters and
+# their names are the same, and only fairseq's own layers give attention weights and states.
 STOCK_LAYERS = {"fast_layers": False, "compile_layers": False}
 
 
 def load_model(
     checkpoint: Path, data: Path, snapshot: Path | None = None
 ) -> tuple[Any, Any, Any, int | None]:
-    """A model with fairseq's own layers, in float32, on the CPU.
+    """Load a model with fairseq's own layers, in float32, on the CPU.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def load_model(
     -------
     model, configuration, task : of fairseq
     update : int or None
-        Number of updates before the snapshot.
+        Number of updates made before the snapshot; None without snapshot.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def load_model(
 
 
 def load_snapshot(model: torch.nn.Module, path: Path) -> int:
-    """Put the weights of a snapshot into a model; the number of updates before it.
+    """Load the weights of a snapshot into a model; return the updates made before the snapshot.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""One line that tells how far a training is."""
+"""A progress line of a training."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import TextIO
 class ProgressLine:
     """Update, loss, tokens per second and time left, on one line.
 
-    On a terminal the line is overwritten; in a log file a new line is written every now and then.
+    On a terminal the line is overwritten; in a log file, new lines are written at intervals.
 
     Parameters
     ----------
     name : str
-        What is trained.
+        Name of the model.
     total : int
         Updates of the whole training.
     done : int
@@ -29,7 +29,7 @@ class ProgressLine:
         self._tokens = 0
 
     def advance(self, update: int, loss: float, tokens: int) -> dict | None:
-        """Count one update; the numbers shown, or None when it is too early to show again."""
+        """Count one update; return the numbers shown, or None if it is too early to show them."""
         self._tokens += tokens
         now = time.monotonic()
         if now - self._shown < self._pause and update < self.total:

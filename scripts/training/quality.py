@@ -1,4 +1,4 @@
-"""How well a trained model does: loss on unseen text, and the quality of translations."""
+"""Quality of a trained model: its loss on unseen text, and BLEU and chrF of its translations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from running.files import UserError
 from text.vocabulary import SPECIAL_IDS, unigram_entropy
 
 LANGUAGE_TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}
-# Languages without spaces for which sacrebleu has no tokenizer of their own.
+# Languages written without spaces between words for which sacrebleu has no tokenizer.
 UNSPACED = {"th", "lo", "km", "my", "bo", "dz", "yue", "ii"}
 
 
@@ -49,15 +49,16 @@ class TrainedModel:
 
     @torch.no_grad()
     def loss(self, split: str) -> dict[str, float]:
-        """Mean loss of a split in nats per target token, its perplexity, and what it is held to.
+        """Mean loss of a split in nats per target token, its perplexity, and two baselines.
 
-        The samples are those of the loss that training records: `left_out` counts those that are
-        too long. For a masked language model the targets are the masked tokens, drawn once by
-        seed.
-        `unigram_entropy` is that of the split's target tokens: no model without context is
-        better, but for a masked model, which can copy the tokens that were left as they are;
-        `context_free` is the best that copying alone can reach (None for the other objectives).
-        In both the <s> that begins a sample costs nothing: its position reveals it.
+        The samples are those of the loss that training records; `left_out` counts samples that
+        are too long. For a masked language model the targets are the masked tokens, drawn once
+        by seed.
+        `unigram_entropy` is the entropy of the split's target tokens. No model without context
+        has a lower loss, except a masked model, which can copy tokens that were left unchanged.
+        `context_free` is the lowest loss of a masked model without context (None for the other
+        objectives). In both baselines the <s> that begins a sample has loss 0: its position
+        reveals it.
         """
         total, size, counts = 0.0, 0, np.zeros(len(self.task.target_dictionary), dtype=np.int64)
         masks, begins = getattr(self.cfg.task, "mask_prob", None), 0
@@ -66,7 +67,7 @@ class TrainedModel:
         limit = size_limit(self.task, self.model, self.cfg.dataset.max_tokens)
         for sample in self._batches(dataset, limit):
             seen = sample["net_input"]["src_tokens"] if masks else sample["target"]
-            # Under a mask the target is the token; elsewhere the input is.
+            # The true token: the target where it is masked, the input elsewhere.
             hidden = sample["target"] != SPECIAL_IDS["pad_id"]
             tokens = torch.where(hidden, sample["target"], seen).cpu().numpy()
             counts += np.bincount(tokens.ravel(), minlength=len(counts))
@@ -117,7 +118,7 @@ class TrainedModel:
             for number, hypotheses in zip(sample["id"].tolist(), outputs, strict=True):
                 ids = [i for i in hypotheses[0]["tokens"].tolist() if i >= len(SPECIAL_IDS)]
                 found[number] = vocabulary.decode(ids)
-        # A sentence too long for the model has no translation and still counts.
+        # A sentence that is too long for the model counts with an empty translation.
         return [found.get(number, "") for number in range(count)]
 
     def _batches(self, dataset, limit) -> Iterator[Mapping]:
@@ -134,14 +135,14 @@ class TrainedModel:
 def context_free_loss(counts: np.ndarray, left: float, random: float) -> float:
     """Best loss (nats per masked token) of a masked language model that ignores context.
 
-    It knows the frequencies of the tokens and sees, for a share of the predicted tokens, the
-    token itself (left as it is) or a random one (§2.2), without knowing which.
+    This model knows the frequencies of the tokens. For a share of the predicted tokens it sees
+    the token itself (left unchanged) or a random one (§2.2), without knowing which of the two.
 
     Parameters
     ----------
     counts : int array (vocabulary,)
     left, random : float
-        Shares of the predicted tokens left as they are and replaced by a random token.
+        Shares of the predicted tokens that are left unchanged or replaced by a random token.
     """
     p = counts[counts > 0] / counts.sum()
     entropy = -(p * np.log(p)).sum()
@@ -150,13 +151,13 @@ def context_free_loss(counts: np.ndarray, left: float, random: float) -> float:
         return float(entropy)
     # A predicted position shows token x with probability left * p(x) + noise.
     shown = left * p + noise
-    # Shown and true token w the same: p(w) * (left + noise); otherwise p(w) * noise.
+    # If the true token is also the shown token w: p(w) * (left + noise); otherwise p(w) * noise.
     same = ((left + noise) * p * np.log((left + noise) * p / shown)).sum()
     other = 0.0
     if noise:
         log_ratio = np.log(noise / shown)
         other = noise * ((1 - p) * log_ratio).sum() - noise * entropy * (len(p) - 1)
-        # Tokens that never occur say nothing about the true one.
+        # A shown token that never occurs in the text is random: it does not depend on the true one.
         other -= noise * (len(counts) - len(p)) * entropy
     return float((1 - left - random) * entropy - same - other)
 
@@ -179,8 +180,9 @@ class _First(BaseWrapperDataset):
 def bleu_tokenizer(language: str) -> str:
     """sacrebleu's tokenizer for BLEU of text in a language.
 
-    Its own choice for Chinese, Japanese and Korean; the latter two need its extras "ja" and "ko".
-    Without them, and for other languages that do not space their words, every character is a token.
+    For Chinese, Japanese and Korean it is sacrebleu's default; the latter two need sacrebleu's
+    extras "ja" and "ko". Without the extras, and for other languages written without spaces
+    between words, every character is a token.
     """
     if language in UNSPACED:
         return "char"
@@ -201,22 +203,22 @@ def translation_scores(
 ) -> dict[str, object]:
     """BLEU and chrF of translations, with the signatures that make them comparable.
 
-    `bleu_shuffled_sources` is the BLEU of a model that is given each sentence's source from
-    another sentence, drawn by seed: what can be had without the source. A translation depends on
-    its source alone, so the translations are exchanged instead of being made anew. It is None
-    for a single sentence.
+    `bleu_shuffled_sources` is a baseline: the BLEU of a model that translates, for each sentence,
+    the source of another sentence drawn by seed. A translation depends only on its source, so the
+    translations are permuted instead of computed again. It is None for a single sentence.
 
     Parameters
     ----------
     translations, references
         Plain text.
     seed
-        Of the exchange.
+        Seed of the permutation.
     language
-        Of both; decides BLEU's tokens.
+        Language of both; decides BLEU's tokenizer.
     normalisation
-        Name and function, applied to both sides: translations are made of normalised pieces, so a
-        reference as it was would differ where nothing is wrong. The signatures name it.
+        Name and function, applied to translations and references: translations consist of
+        normalised pieces, so correct ones would differ from references that are not normalised.
+        The signatures name it.
     """
     bleu, chrf = sacrebleu.BLEU(tokenize=bleu_tokenizer(language)), sacrebleu.CHRF()
     suffix = ""
@@ -230,7 +232,7 @@ def translation_scores(
     if len(translations) > 1:
         order = np.random.default_rng(seed).permutation(len(translations))
         exchanged = list(translations)
-        # The next one in a random order: no sentence keeps its own source.
+        # Take the next sentence in a random order, so that no sentence keeps its own source.
         for place, other in zip(order, np.roll(order, 1), strict=True):
             exchanged[place] = translations[other]
         shuffled = bleu.corpus_score(exchanged, [references]).score

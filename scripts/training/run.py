@@ -1,4 +1,4 @@
-"""Train one model of the paper to the end, or as far as it gets, and put its results in place."""
+"""Train one model until its end or until it is stopped, and move its results to their place."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ from .snapshots import Snapshots
 from .state import Outputs, TrainingState
 from .workers import Worker
 
-# What ran where the configuration leaves it open, or does not define the model: in every cube.
+# Written to every cube: the settings that ran but that the configuration leaves open, or that do
+# not define the model.
 AS_RUN = ("device", "workers", "threads", "precision", "micro_batches", "attention_kernel")
 PACKAGES = {"torch": "torch", "fairseq": "fairseq-fixed", "numpy": "numpy", "netCDF4": "netCDF4"}
 
@@ -55,7 +56,7 @@ def train_model(
     worker: Worker | None = None,
     kept: Mapping[str, Any] | None = None,
 ) -> None:
-    """Train a model and record its cube; resumes where an earlier try was stopped.
+    """Train a model and record its cube; resumes a training that was stopped.
 
     Parameters
     ----------
@@ -63,29 +64,29 @@ def train_model(
     training : mapping
         Fields of running.configuration.Training.
     execution : mapping
-        Fields of running.configuration.Execution. `threads` are those of a worker; a CPU gives a
-        bit-identical cube for the same number.
+        Fields of running.configuration.Execution. `threads` is the number per worker; on a CPU,
+        the same number gives a bit-identical cube.
     recording : mapping
-        What running.configuration_recording.Recording.settings gives.
+        The settings from running.configuration_recording.Recording.settings.
     data : path
         Folder of token ids.
     seed : int
     state_folder : path
-        Survives this process; removed when all outputs are in place.
+        Kept when this process ends early; removed when all outputs are complete.
     outputs : Outputs
     provenance : path, optional
-        What the text was made from, for the cube's attributes; see text.provenance. It does
-        not belong to the fingerprint: it decides no number.
+        The sources of the text, for the cube's attributes; see text.provenance. It is not part of
+        the fingerprint, because no number depends on it.
     worker : Worker, optional
         Which of several processes this is; all call this function with the same arguments.
     kept : mapping, optional
-        Arguments of training.snapshots.Snapshots: `updates`, `resume_points`, `precision`. They do
-        not belong to the fingerprint: an unfinished training can keep more from here on.
+        Arguments of training.snapshots.Snapshots: `updates`, `resume_points`, `precision`. They
+        are not part of the fingerprint: an unfinished training can resume with other values.
 
     Raises
     ------
     UserError
-        When training cannot go on: which update, why, and what to do.
+        If training cannot continue; says at which update, why, and what to do.
     """
     worker = worker or Worker()
     torch.set_num_threads(execution["threads"])
@@ -158,7 +159,7 @@ def train_model(
 
 @contextmanager
 def _expected_errors(model: Model) -> Iterator[None]:
-    """Say which model an error of the plug-in or of the recorder is about."""
+    """Add the name of the model to errors of the plug-in and of the recorder."""
     try:
         yield
     except (TrainingError, RecordingError, PartitionError, CubeError) as error:

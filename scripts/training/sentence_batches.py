@@ -1,4 +1,4 @@
-"""Sentences as fairseq samples, one to a row, for every architecture."""
+"""Sentences as fairseq samples, one sentence per row, for every architecture."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ BOS, PAD, EOS = (SPECIAL_IDS[name] for name in ("bos_id", "pad_id", "eos_id"))
 
 @dataclass(frozen=True)
 class Row:
-    """One sentence as the model takes it.
+    """One sentence as input of the model.
 
     Parameters
     ----------
     number : int
-        Of the sentence in its text.
+        Number of the sentence in its text.
     source : int Tensor (length,)
         src_tokens of fairseq.
     target : int Tensor (target length,)
-        What is predicted; padding where nothing is.
+        The ids to predict; padding where nothing is predicted.
     previous : int Tensor (target length,), optional
         prev_output_tokens of fairseq, for translation.
     """
@@ -43,15 +43,16 @@ class Row:
 
 
 def causal_row(number: int, ids: Sequence[int], positions: int) -> Row:
-    """A sentence for a causal language model: it begins behind an end of sentence.
+    """A sentence for a causal language model; its input begins with an end-of-sentence symbol.
 
     Parameters
     ----------
     number : int
     ids : sequence of int
-        Without symbols for its beginning and end.
+        Without symbols for the beginning and the end.
     positions : int
-        Tokens to keep; what is longer is cut, as in training, without an end of sentence.
+        Largest number of tokens. A longer sentence is cut, as in training, and then has no
+        end-of-sentence symbol.
     """
     words = torch.tensor([*ids, EOS][:positions])
     return Row(number, torch.cat([torch.tensor([EOS]), words[:-1]]), words)
@@ -65,7 +66,7 @@ def masked_row(number: int, ids: Sequence[int], positions: int, masks: MaskSetti
     number, ids, positions
         See causal_row.
     masks : MaskSettings or None
-        None leaves every token as it is, and nothing to predict.
+        With None no token is masked, and nothing is predicted.
     """
     tokens = torch.tensor([BOS, *ids, EOS][:positions])
     if masks is None:
@@ -76,15 +77,15 @@ def masked_row(number: int, ids: Sequence[int], positions: int, masks: MaskSetti
 def translation_row(
     number: int, source: Sequence[int], target: Sequence[int] | None, positions: tuple[int, int]
 ) -> Row:
-    """A sentence pair for a translation model; each side ends with </s>, also where it is cut.
+    """A sentence pair for a translation model; each side ends with </s>, even if it is cut.
 
     Parameters
     ----------
     number : int
     source, target : sequence of int
-        Without symbols; None as target leaves nothing to predict.
+        Without symbols for the beginning and the end; with None as target, nothing is predicted.
     positions : (int, int)
-        Tokens of each side to keep.
+        Largest number of tokens of each side.
     """
     encoded = torch.tensor([*source[: positions[0] - 1], EOS])
     if target is None:
@@ -94,12 +95,12 @@ def translation_row(
 
 
 class MaskSettings:
-    """Masks of a masked language model, drawn for every sentence by a seed and its number.
+    """Masks of a masked language model; the seed and a sentence's number decide its masks.
 
     Parameters
     ----------
     task : fairseq task
-        Whose shares of masked, random and kept tokens are taken.
+        Gives the shares of masked, random and unchanged tokens.
     seed : int
     """
 
@@ -107,7 +108,7 @@ class MaskSettings:
         self._task, self._seed = task, seed
 
     def draw(self, number: int, tokens: Tensor, predicted: bool) -> Tensor:
-        """The tokens with masks, or the masked ones with padding between."""
+        """The masked tokens; if `predicted`, the targets, with padding at unmasked positions."""
         task, options = self._task, self._task.cfg
         masked = MaskTokensDataset(
             {number: tokens},
@@ -128,9 +129,9 @@ class MaskSettings:
 
 
 def batches_of(rows: Iterable[Row], max_tokens: int) -> Iterator[Batch]:
-    """Rows in their order as samples of at most so many tokens, padding included.
+    """Batch rows, in order, into samples of at most `max_tokens` tokens, padding included.
 
-    A row that is longer stands alone.
+    A row that is longer than `max_tokens` is a sample of its own.
     """
     waiting: list[Row] = []
     longest = 0
@@ -165,12 +166,12 @@ def sample_of(rows: Sequence[Row]) -> Batch:
 
 
 def limits_of(model: tuple[int, int], positions: int | None) -> tuple[int, int]:
-    """Longest source and target, from what the model reads and what is asked for.
+    """Longest source and target: the model's limits or, if smaller, `positions`.
 
     Raises
     ------
     UserError
-        If there is no room for a token beside the symbol of an end.
+        If the limit leaves no room for a token besides the end-of-sentence symbol.
     """
     if positions is None:
         return model
@@ -185,7 +186,7 @@ def numbers_of(chosen: Iterable[int] | None, sentences: int, split: str) -> Sequ
     Raises
     ------
     UserError
-        If the split has no sentence of such a number.
+        If the split has no sentence with one of these numbers.
     """
     numbers = range(sentences) if chosen is None else list(chosen)
     wrong = [number for number in numbers if not 0 <= number < sentences]
@@ -195,15 +196,15 @@ def numbers_of(chosen: Iterable[int] | None, sentences: int, split: str) -> Sequ
 
 
 def without_end(row: Tensor) -> list[int]:
-    """The ids of a stored sentence without its end of sentence."""
+    """The ids of a stored sentence without its end-of-sentence symbol."""
     ids: list[int] = row.tolist()
     return ids[:-1] if ids and ids[-1] == EOS else ids
 
 
 def is_encoded_with(dictionary: Any, processor: sentencepiece.SentencePieceProcessor) -> bool:
-    """Whether a fairseq dictionary has the symbols of a vocabulary, number by number.
+    """Whether a fairseq dictionary and a vocabulary have the same symbols in the same order.
 
-    A masked language model has one more, that of the mask.
+    The dictionary of a masked language model has one more symbol, the mask.
     """
     first, size = len(SPECIAL_IDS), processor.get_piece_size()
     pieces = [processor.id_to_piece(number) for number in range(first, size)]

@@ -1,4 +1,4 @@
-"""Weights of chosen updates that survive a training, and whole states to branch off from."""
+"""Save the weights of chosen updates, and whole states that further trainings can start from."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Snapshots:
         State folder of the training; files are `snapshots/<update>.pt` and
         `resume_points/<update>.pt` in it.
     updates : collection of int
-        Numbers of updates made when weights are kept; 0 = before training.
+        Save the weights after these numbers of updates; 0 = before training.
     resume_points : collection of int
-        Numbers of updates made when the whole state is kept.
+        Save the whole state after these numbers of updates.
     precision : {"float16", "float32"}
         Of the weights.
     """
@@ -46,7 +46,7 @@ class Snapshots:
         self._checked = False
 
     def missing(self, update: int) -> list[int]:
-        """Updates up to and without `update` of which something is wanted and not there."""
+        """Updates before `update` whose wanted snapshot or resume point does not exist."""
         wanted = [(self._weights, self.updates), (self._states, self.resume_points)]
         return sorted(
             {
@@ -58,12 +58,12 @@ class Snapshots:
         )
 
     def __call__(self, run: ResumableTraining) -> None:
-        """Keep what is wanted of the updates made so far; called before the first and after each.
+        """Save what is wanted of the present update; called before the first update and after each.
 
         Raises
         ------
         UserError
-            If something of an earlier update is wanted that an earlier try did not keep.
+            If a wanted file of an earlier update was not saved when that update was made.
         """
         if not self._checked:
             self._refuse_missing(run.updates)
@@ -94,16 +94,16 @@ class Snapshots:
         }
         path = self._weights / f"{update}.pt"
         with replace_when_complete(path) as temporary, open(temporary, "wb") as file:
-            # To a file object: torch.save writes the name of a path into the file.
+            # Pass a file object: given a path, torch.save writes the path's name into the file.
             torch.save({"update": update, "weights": weights}, file)
 
     def keep_state(self, update: int, checkpoint: Path) -> None:
-        """Keep a checkpoint of the whole state after `update` updates."""
+        """Save a copy of the checkpoint, the whole state after `update` updates."""
         with replace_when_complete(self._states / f"{update}.pt") as temporary:
             shutil.copyfile(checkpoint, temporary)
 
     def put_in_place(self, folder: Path) -> None:
-        """Move everything below the folder of the finished model."""
+        """Move all saved files into the folder of the finished model."""
         for kept in (self._weights, self._states):
             if not kept.is_dir():
                 continue
@@ -114,7 +114,7 @@ class Snapshots:
 
 
 def read_snapshot(path: Path) -> tuple[int, dict[str, torch.Tensor]]:
-    """Number of updates and weights by name of a snapshot, as it was saved.
+    """Read a snapshot: its number of updates, and its weights by name in the saved precision.
 
     Raises
     ------

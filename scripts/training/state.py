@@ -1,4 +1,4 @@
-"""The state folder of one training: who holds it, for which configuration, and its history."""
+"""The state folder of one training: its owner, its configuration and its history."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ class Outputs:
 
 
 class TrainingState:
-    """State that survives a killed training; nobody else trains the model meanwhile.
+    """State on disk from which a killed training resumes; one process at a time may use it.
 
-    Use it as a context manager: the folder is held inside the `with` block, and a process that
-    is killed in it holds nothing any more.
+    Use it as a context manager: inside the `with` block this process owns the folder. If the
+    process is killed, it loses the ownership.
 
     Parameters
     ----------
     folder : path
     fingerprint : mapping
-        Everything that decides the numbers: hyper-parameters, seed, digest of the token ids,
-        version of the recording. State made under another fingerprint is refused.
+        Everything that the numbers depend on: hyper-parameters, seed, digest of the token ids,
+        version of the recording. State with another fingerprint is refused.
 
     Raises
     ------
     UserError
-        If another process holds the folder, or its state is of another configuration.
+        If another process owns the folder, or its state belongs to another configuration.
     """
 
     def __init__(self, folder: Path, fingerprint: Mapping[str, object]):
@@ -65,11 +65,11 @@ class TrainingState:
 
     @property
     def lost(self) -> bool:
-        """Whether another process took the state over; `save_history` would refuse."""
+        """Whether another process took the state over; `save_history` then raises HeldError."""
         return self._ownership.lost
 
     def start_history(self, updates: int) -> None:
-        """Drop what the history holds after `updates`, and time from now on."""
+        """Delete entries of the history after `updates`, and start timing updates."""
         rows = [row for row in self._read_history() if int(row[0]) <= updates]
         with replace_when_complete(self._history) as temporary, open(temporary, "w") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -78,18 +78,18 @@ class TrainingState:
         self._clock = time.monotonic()
 
     def add_update(self, update: int, loss: float, tokens: int) -> None:
-        """Note one update and the seconds since the last one; written by `save_history`."""
+        """Add one update and the seconds since the last one; `save_history` writes them."""
         now = time.monotonic()
         self._rows.append((update, f"{loss:.4f}", tokens, f"{now - self._clock:.4f}"))
         self._clock = now
 
     def save_history(self) -> None:
-        """Append the updates noted since the last call; called before a checkpoint is written.
+        """Write the updates added since the last call; called before a checkpoint is written.
 
         Raises
         ------
         HeldError
-            If another process took the state over: its checkpoints must not be mixed with ours.
+            If another process took the state over: checkpoints of two processes must not be mixed.
         """
         self._ownership.check()
         with open(self._history, "a", encoding="utf-8") as file:
@@ -97,17 +97,17 @@ class TrainingState:
         self._rows = []
 
     def copy_history(self, path: Path) -> None:
-        """Put the finished history in place."""
+        """Copy the finished history to its final path."""
         with replace_when_complete(path) as temporary:
             shutil.copyfile(self._history, temporary)
 
     def write_progress(self, progress: Mapping[str, object]) -> None:
-        """Say where the training stands, for whoever looks at the folder."""
+        """Write the progress of the training to the file that running.status reads."""
         with replace_when_complete(self.folder / "progress.json") as temporary:
             temporary.write_text(json.dumps(dict(progress)))
 
     def remove(self) -> None:
-        """Remove the state of a training whose outputs are in place."""
+        """Remove the state of a training whose outputs are complete."""
         shutil.rmtree(self.folder)
 
     @property

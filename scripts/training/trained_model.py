@@ -1,11 +1,11 @@
-"""The handle of a trained model: its weights, batches of a text, heads, states and losses.
+"""The handle of a trained model: its weights, batches of text, heads, hidden states and losses.
 
     handle = TrainedModelHandle(checkpoint, data, snapshot)
     batches = list(handle.sentences("valid", max_tokens=4096))
     confidence(handle, batches)            # any analysis of attention_heads
     layer_states(handle, batches[0])       # states, see layer_states.py
 
-Analyses use this alone and nothing of fairseq.
+Analyses use only this handle and no module of fairseq.
 """
 
 from __future__ import annotations
@@ -40,30 +40,30 @@ from .sentence_batches import (
 
 
 class TrainedModelHandle(FairseqHandle):
-    """A trained model and the texts that it can be asked about.
+    """A trained model and the texts in its folder of token ids.
 
     Parameters
     ----------
     checkpoint : path
-        Of the finished training; says what the model is made of.
+        Checkpoint of the finished training; it contains the architecture of the model.
     data : path
         Folder of token ids.
     snapshot : path, optional
-        Weights of another update of the same training, in float16 or float32; they are computed
-        with in float32.
+        Weights of another update of the same training, in float16 or float32; the model computes
+        in float32.
     device : str, optional
         "cpu" or "cuda"; by default a GPU if there is one.
 
     Attributes
     ----------
     update : int or None
-        Of the snapshot; None for the checkpoint's own weights.
+        Update of the snapshot; None for the checkpoint's own weights.
     task, cfg : of fairseq
 
     Raises
     ------
     UserError
-        If the snapshot is of another model, or no snapshot; if layers of the model are unknown.
+        If the file is no snapshot or one of another model; if layers of the model are unknown.
     """
 
     def __init__(
@@ -75,20 +75,20 @@ class TrainedModelHandle(FairseqHandle):
 
     @property
     def positions(self) -> tuple[int, int]:
-        """Longest source and longest target in tokens; the same for a language model."""
+        """Longest source and longest target in tokens; equal for a language model."""
         limit = self._longest(None)
         return (limit, limit) if isinstance(limit, int) else (int(limit[0]), int(limit[1]))
 
     def text(self, split: str, max_tokens: int) -> Iterator[Batch]:
-        """A split as in training: blocks for a language model, masked where training masks.
+        """Batches of a split as in training: blocks for a language model, with masks for an MLM.
 
-        Samples that are longer than a micro-batch of the training are left out, as there.
+        As in training, samples that are longer than a micro-batch are left out.
 
         Parameters
         ----------
         split : str
         max_tokens : int
-            Tokens of a batch, padding included; a sample longer than that stands alone.
+            Tokens of a batch, padding included; a longer sample is a batch of its own.
 
         Raises
         ------
@@ -116,10 +116,10 @@ class TrainedModelHandle(FairseqHandle):
         mask_seed: int | None = None,
         chosen: Iterable[int] | None = None,
     ) -> Iterator[Batch]:
-        """Sentences of a split, one to a row, in the order of the text.
+        """Batches of sentences of a split, one sentence per row, in the order of the text.
 
-        Symbols for beginning and end are those of training: a causal model's sentence begins
-        behind an end of sentence, a masked one's behind <s>.
+        The symbols at the beginning and the end are those of training: the input of a causal model
+        begins with an end-of-sentence symbol, that of a masked one with <s>.
 
         Parameters
         ----------
@@ -127,17 +127,17 @@ class TrainedModelHandle(FairseqHandle):
         max_tokens : int
             Tokens of a batch, padding included.
         positions : int, optional
-            Longer sentences are cut to so many tokens, and always to what the model can read.
+            Longer sentences are cut to this number of tokens, and always to the model's limit.
         mask_seed : int, optional
-            Draws the masks of a masked language model; without it nothing is masked, and nothing
-            predicted. The other objectives have no masks.
+            Seed of the masks of a masked language model; without it nothing is masked and nothing
+            is predicted. The other objectives have no masks.
         chosen : iterable of int, optional
             Numbers of sentences, from 0; by default all.
 
         Raises
         ------
         UserError
-            If the folder of token ids does not hold the split, or the split a chosen sentence.
+            If the folder of token ids has no such split, or the split no such sentence.
         """
         if self._is_translation():
             pairs = self._dataset(split)
@@ -162,7 +162,7 @@ class TrainedModelHandle(FairseqHandle):
         positions: int | None = None,
         mask_seed: int | None = None,
     ) -> Iterator[Batch]:
-        """Plain text, one sentence to a row.
+        """Batches of plain text, one sentence per row.
 
         Parameters
         ----------
@@ -170,7 +170,7 @@ class TrainedModelHandle(FairseqHandle):
             The SentencePiece model of the token ids.
         source : sequence of str
         target : sequence of str, optional
-            Translations. A translation model without them reads the source and predicts nothing.
+            Translations. Without them a translation model reads the source and predicts nothing.
         max_tokens, positions, mask_seed
             See `sentences`.
 
@@ -200,12 +200,13 @@ class TrainedModelHandle(FairseqHandle):
         return self._batches(encoded, max_tokens, positions, mask_seed)
 
     def pieces(self, batch: Batch) -> dict[str, list[list[str]]]:
-        """The pieces of text of every sentence, symbols of its beginning and end included.
+        """The subword pieces of every sentence, with the symbols of its beginning and end.
 
         Parameters
         ----------
         batch : fairseq sample
-            With padding at the end, as `sentences` makes it: pieces stand where their states do.
+            With padding at the end, as from `sentences`, so that pieces and states have the same
+            positions.
 
         Returns
         -------
@@ -214,7 +215,7 @@ class TrainedModelHandle(FairseqHandle):
         Raises
         ------
         ValueError
-            If padding stands in front of a sentence.
+            If a sentence has padding at its beginning.
         """
         found = {}
         for side, tokens in self.tokens(batch).items():
@@ -228,7 +229,7 @@ class TrainedModelHandle(FairseqHandle):
 
     @torch.no_grad()
     def losses(self, batch: Batch) -> Output:
-        """Losses of a batch in nats per target token, zero elsewhere, and all its logits."""
+        """Losses (nats) at the target tokens of a batch, zero elsewhere; and all logits."""
         return resume(self, self.start(batch))
 
     def mean_loss(self, split: str, max_tokens: int) -> tuple[float, int]:
@@ -239,7 +240,7 @@ class TrainedModelHandle(FairseqHandle):
         Raises
         ------
         UserError
-            If the split is missing, or has no sample that training would take.
+            If the split is missing, or training would leave out all of its samples.
         """
         loss, tokens = 0.0, 0
         for batch in self.text(split, max_tokens):

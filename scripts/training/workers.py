@@ -1,7 +1,7 @@
 """Several processes on one machine that share every update of a training.
 
-fairseq's data parallelism: each worker takes its part of an update's micro-batches, gradients are
-added up, and all make the same step. The first worker alone records, saves and writes.
+fairseq's data parallelism: each worker processes its part of an update's micro-batches, gradients
+are summed, and all workers make the same step. Only the first worker records, saves and writes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from running.files import UserError
 
-# Seconds that workers have to end by themselves once one of them has failed.
+# Seconds that the other workers have to end by themselves after one has failed.
 GRACE = 10.0
 
 
@@ -30,9 +30,9 @@ class Worker:
     Parameters
     ----------
     rank, count : int
-        Its number, from 0, and how many there are.
+        Number of this process, from 0, and number of processes.
     meeting : path, optional
-        A file that does not exist yet, through which they find each other.
+        A file that does not exist yet, through which the processes find each other.
     """
 
     def __init__(self, rank: int = 0, count: int = 1, meeting: Path | None = None):
@@ -42,11 +42,11 @@ class Worker:
 
     @property
     def writes(self) -> bool:
-        """Whether this process records, saves and puts results in place."""
+        """Whether this process records, saves and writes results."""
         return self.rank == 0
 
     def join(self, device: str) -> None:
-        """Wait for the others; on "cuda" each takes the GPU of its number."""
+        """Wait for the other workers; on "cuda" each uses the GPU of its number."""
         if self.count == 1:
             return
         import torch
@@ -60,11 +60,11 @@ class Worker:
             rank=self.rank,
             world_size=self.count,
         )
-        # Questions between the processes do not wait for the devices.
+        # A group on the CPU: agreeing to stop does not wait for the GPUs.
         self._group = distributed.new_group(backend="gloo")
 
     def agreed(self, stop: Callable[[], bool]) -> Callable[[], bool]:
-        """A question that all workers answer alike: yes if any of them says so."""
+        """Make `stop` return the same for all workers: True if it is True for any of them."""
         if self.count == 1:
             return stop
         import torch
@@ -78,7 +78,7 @@ class Worker:
         return ask
 
     def leave(self) -> None:
-        """Part from the others once nothing is left to do with them."""
+        """Leave the process group when no communication remains."""
         if self.count > 1:
             from torch import distributed
 
@@ -86,30 +86,31 @@ class Worker:
 
 
 def run_workers(count: int, arguments: Sequence[object], kept: Mapping[str, Any]) -> None:
-    """Train a model with several workers: `training_run.train_model` in each.
+    """Train a model with several workers: each runs `training.run.train_model`.
 
-    They end with this process, however it ends; a signal to stop is handed on to all of them.
+    The workers end when this process ends, for whatever reason; a signal to stop is passed on to
+    all of them.
 
     Parameters
     ----------
     count : int
     arguments : sequence
-        Of `train_model`, without `worker` and `kept`.
+        Arguments of `train_model` before `worker`.
     kept : mapping
-        Of `train_model`.
+        The argument `kept` of `train_model`.
 
     Raises
     ------
     UserError
-        What the worker that failed first says, or that it was killed.
+        With the message of the worker that failed first, or if a worker was killed.
     RuntimeError
-        With the worker's traceback, if it failed for a reason that nobody expected.
+        With the worker's traceback, if it failed by an unexpected error.
     """
     from torch.multiprocessing import start_processes
 
     with tempfile.TemporaryDirectory(prefix="losschange-workers-") as folder:
         folder = Path(folder)
-        # Started this way, they are asked to stop when this process dies.
+        # Workers that are started like this get a signal to stop when this process dies.
         started = start_processes(_work, (count, folder, arguments, kept), count, join=False)
         try:
             with _signals_handed_on(started.pids()):
@@ -141,7 +142,7 @@ def _work(rank: int, count: int, folder: Path, arguments: Sequence[object], kept
 
 @contextmanager
 def _signals_handed_on(processes: Sequence[int]) -> Iterator[None]:
-    """Hand SIGTERM and the first Ctrl-C on to processes, which save and end by themselves."""
+    """Pass SIGTERM and the first Ctrl-C on to the processes, which then save and end."""
 
     def hand_on(number, frame):
         for process in processes:
@@ -159,8 +160,8 @@ def _signals_handed_on(processes: Sequence[int]) -> Iterator[None]:
 
 
 def _exit_codes(processes) -> list[int | None]:
-    """How processes ended by themselves; None for those that hang after another one failed."""
-    # Asked once a turn: waiting for none of them would never end.
+    """Exit codes of the processes; None for processes that hang after another one failed."""
+    # Snapshot the running processes: wait([]) would block.
     while running := [process for process in processes if process.exitcode is None]:
         wait([process.sentinel for process in running])
         if any(process.exitcode for process in processes):
@@ -172,7 +173,7 @@ def _exit_codes(processes) -> list[int | None]:
 
 def _raise_first_failure(folder: Path, codes: Sequence[int | None]) -> None:
     for rank, code in enumerate(codes):
-        # What the others report is then that they lost it.
+        # Check this first: the other workers only report that they lost the killed one.
         if code is not None and code < 0:
             raise UserError(
                 f"worker {rank + 1} of {len(codes)} was killed ({signal.Signals(-code).name}), so "

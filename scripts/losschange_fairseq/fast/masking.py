@@ -35,7 +35,7 @@ class _MaskedSource(MaskTokensDataset):
     def __init__(self, stock: MaskTokensDataset):
         self.__dict__.update(stock.__dict__)
         self.drawn = None, ()
-        # Of all words up to each, among those that can replace another.
+        # Cumulative probabilities of the words that can replace another word.
         self.shares = self.weights.cumsum()
         self.shares /= self.shares[-1]
 

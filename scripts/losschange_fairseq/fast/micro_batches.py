@@ -69,7 +69,7 @@ def passes_for(model, samples: Sequence[Mapping]) -> int:
 
 
 def passes_worth_their_padding(samples: Sequence[Mapping]) -> int:
-    """The fewest passes that add at most a share of PADDING to the positions of the samples."""
+    """The fewest passes in which at most a share PADDING of all positions is added padding."""
     fewest = sum(places_of([sample]) for sample in samples)
     for number in range(1, len(samples)):
         if sum(map(places_of, _group(_ordered(samples), number))) * (1 - PADDING) <= fewest:

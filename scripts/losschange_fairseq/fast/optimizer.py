@@ -103,7 +103,7 @@ class FairseqFusedAdam(FairseqAdam):
         return norm
 
     def _point_gradients(self):
-        # FP16Optimizer clears only the gradients of its own float32 copies, so clear these too.
+        # FP16Optimizer resets the gradients of the model's own parameters: attach the views again.
         for parameter, view in self._gradients:
             if parameter.grad is not view:
                 parameter.grad = view
