@@ -1,4 +1,4 @@
-"""Which code made a file, independently of where and when."""
+"""A digest of the code that made a file; it does not depend on the machine or the time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SCRIPTS = Path(__file__).parents[1]
 
 
 def code_digest(paths: Iterable[Path]) -> str:
-    """SHA-256 over the names and contents of some source files, the same in every clone.
+    """SHA-256 over the names and contents of source files; equal in every clone.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The configuration: what config.yaml may hold."""
+"""The configuration: the sections and keys of config.yaml."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Training(Section):
         return self
 
 
-# The same keys, all of them optional: what an objective or a model overrides.
+# The same keys, all of them optional: the values that an objective or a model overrides.
 TrainingOverride = create_model(
     "TrainingOverride",
     __base__=Section,
@@ -173,7 +173,7 @@ class Configuration(Section):
         return [parse_model(name) for name in dict.fromkeys(names)]
 
     def replicates(self) -> dict[str, tuple[Model, int]]:
-        """Every training of this run: its name to model and seed.
+        """Every training of this run: a mapping of its name to model and seed.
 
         A model's training with the first seed has the model's name, the others have
         `.seed<number>` after it.
@@ -192,8 +192,8 @@ class Configuration(Section):
     def used_corpora(self) -> list[str]:
         """Names of the corpora that this run reads.
 
-        Those that its models are trained on, news test sets of translation models, and those
-        that one of them must not overlap with.
+        The corpora that its models are trained on, the news test sets of its translation models,
+        and the corpora that one of these must not overlap with.
         """
         models = self.trained_models()
         names = [model.corpus for model in models]
@@ -203,7 +203,7 @@ class Configuration(Section):
         return list(dict.fromkeys(names))
 
     def snapshots_of(self, model: Model) -> list[int]:
-        """Updates of a model whose weights are kept, ascending."""
+        """Updates after which the weights of a model are saved, ascending."""
         wanted = (
             self.snapshots.main
             if model.name in self.main_models.values()
@@ -212,13 +212,13 @@ class Configuration(Section):
         return snapshot_updates(wanted, self.training_of(model).total_updates)
 
     def recording_of(self, model: Model) -> Recording:
-        """What is recorded of one model: texts for the main models are left out of the others."""
+        """The recording of one model; only main models record the texts for main models."""
         if model.name in self.main_models.values():
             return self.recording
         return self.recording.without_texts_of_main_models()
 
     def training_of(self, model: Model) -> Training:
-        """The hyper-parameters of one model, overrides applied."""
+        """The hyper-parameters of one model, with its overrides."""
         merged = self.training.model_dump()
         for override in (
             self.objective_training.get(model.objective),
@@ -231,12 +231,12 @@ class Configuration(Section):
 
 
 def synthetic_pairs(source: str) -> tuple[int, str] | None:
-    """Number of pairs and domain of a source named synthetic:<pairs>[:news], else None.
+    """Number of pairs and domain of a source synthetic:<pairs>[:news]; None for other sources.
 
     Raises
     ------
     ValueError
-        If the source starts with "synthetic:" but is not of that form.
+        If the source starts with "synthetic:" but does not have this form.
     """
     kind, _, rest = source.partition(":")
     if kind != "synthetic":
@@ -248,13 +248,14 @@ def synthetic_pairs(source: str) -> tuple[int, str] | None:
 
 
 def snapshot_updates(wanted: int | list[int], total: int) -> list[int]:
-    """Updates of which the weights are kept.
+    """Updates after which the weights are saved.
 
     Parameters
     ----------
     wanted : int or list of int
-        The updates themselves, or how many: the last one alone, or the first (0, before training),
-        the last, and those between them spaced logarithmically from a thousandth of the training.
+        The updates themselves, or their number. The number 1 means the last update alone. A larger
+        number means the first (0, before training), the last, and updates between them, spaced
+        logarithmically from a thousandth of the training.
     total : int
         Updates of the training.
     """

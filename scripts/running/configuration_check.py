@@ -1,4 +1,4 @@
-"""Checking a configuration: every mistake in it at once, in words."""
+"""Check a configuration and report all of its mistakes at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .configuration_corpora import Source
 from .configuration_plans import broken_plans
 from .models import parse_model
 
-# Keys of earlier versions and where they are now.
+# Keys of earlier versions, and their present places.
 MOVED = {
     "resources": "execution, without training_ before its keys",
     "training.device": "execution.device",
@@ -33,9 +33,9 @@ def load_configuration(values: Mapping[str, Any], places: bool = True) -> Config
     Parameters
     ----------
     values : mapping
-        What YAML and the command line gave.
+        The values from YAML and the command line.
     places : bool
-        Whether folders that it names must exist here; not so on the nodes of a cluster.
+        Whether the folders in it must exist on this machine; False on the nodes of a cluster.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def load_configuration(values: Mapping[str, Any], places: bool = True) -> Config
             *_broken_trainings(configuration),
             *_missing_splits(configuration),
         ]
-        # These follow references from name to name.
+        # These checks follow references, so all references must be valid.
         if not list(_broken_references(values)):
             problems += broken_plans(configuration, places)
     if problems:
@@ -98,7 +98,7 @@ def _is_branch(part: str | int) -> bool:
 
 
 def _known_keys(path: list[str | int]) -> list[str]:
-    """Keys that the section at a path may hold."""
+    """Allowed keys of the section at a path."""
     section: type[BaseModel] = Configuration
     for part in path:
         annotation = getattr(section, "model_fields", {}).get(part)
@@ -113,7 +113,7 @@ def _known_keys(path: list[str | int]) -> list[str]:
 
 
 def _broken_references(values: Mapping[str, Any]) -> Iterator[str]:
-    """Names that point to nothing; works on values that may be wrong elsewhere."""
+    """References to names that do not exist; other values may be invalid."""
     sources, corpora = values.get("sources"), values.get("corpora")
     if not isinstance(sources, Mapping) or not isinstance(corpora, Mapping):
         return
@@ -152,7 +152,7 @@ def _broken_references(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _shared_paths(configuration: Configuration) -> Iterator[str]:
-    """Sources that would be the same file, but have another address or digest."""
+    """Sources with the same file but different addresses or digests."""
     by_path: dict[str, tuple[str, Source]] = {}
     for name, source in configuration.sources.items():
         other, first = by_path.setdefault(source.mirror_path(), (name, source))
@@ -164,7 +164,7 @@ def _shared_paths(configuration: Configuration) -> Iterator[str]:
 
 
 def _broken_trainings(configuration: Configuration) -> Iterator[str]:
-    """Overrides that do not fit together with the rest of a model's hyper-parameters."""
+    """Overrides that contradict the other hyper-parameters of a model."""
     workers = configuration.execution.processes
     for model in configuration.trained_models():
         try:
@@ -192,7 +192,7 @@ def _broken_trainings(configuration: Configuration) -> Iterator[str]:
 
 
 def _missing_splits(configuration: Configuration) -> Iterator[str]:
-    """Estimators that look at a split which a model's corpus does not have."""
+    """Estimators that use a split which a model's corpus does not have."""
     missing: dict[tuple[str, str], list[str]] = {}
     for model in configuration.trained_models():
         corpus = configuration.corpora.get(model.corpus)

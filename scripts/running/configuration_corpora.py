@@ -18,7 +18,7 @@ def _cleaning_steps(steps: list[dict[str, float]]) -> list[dict[str, float]]:
         check_steps(steps)
     except UserError as error:
         raise ValueError(str(error)) from None
-    # As they are written: 250 in the records, not 250.0.
+    # Keep numbers as they are written: the records show 250, not 250.0.
     return [
         {name: int(value) if value.is_integer() else value for name, value in step.items()}
         for step in steps
@@ -31,7 +31,7 @@ def _no_truth_value(value: object) -> object:
     return value
 
 
-# Numbers may be text, as they are on the command line.
+# Numbers may be given as text, because the command line gives text.
 CleaningSteps = Annotated[
     list[dict[str, Annotated[float, BeforeValidator(_no_truth_value)]]],
     AfterValidator(_cleaning_steps),
@@ -73,7 +73,7 @@ class Source(Section):
         return self
 
 
-# They name folders and rules.
+# Names of corpora are also names of folders and rules.
 CorpusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 

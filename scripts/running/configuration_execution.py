@@ -1,4 +1,4 @@
-"""Sections of config.yaml that define no model: how trainings run, and what is made of them."""
+"""Sections of config.yaml that define no model: execution, evaluation, snapshots and figures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Evaluation(Section):
 
 
 class Execution(Section):
-    """How trainings are run; none of it defines a model, so changing it retrains nothing."""
+    """How trainings are run; no key defines a model, so changing one retrains nothing."""
 
     device: Literal["auto", "cpu", "cuda"]
     data_workers: Count
@@ -60,7 +60,7 @@ Update = Annotated[int, Field(ge=0)]
 
 
 class Snapshots(Section):
-    """Updates of which the weights are kept: how many, or which."""
+    """Updates after which the weights are saved: their number, or a list."""
 
     main: Positive | list[Update]
     others: Positive | list[Update]
@@ -68,6 +68,6 @@ class Snapshots(Section):
 
 
 class Figures(Section):
-    """What figures and tables show where there is a choice."""
+    """Options of figures and tables."""
 
     estimator: str

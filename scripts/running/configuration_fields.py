@@ -1,4 +1,4 @@
-"""What sections of the configuration are made of."""
+"""Base class and field types of the sections of the configuration."""
 
 import re
 from typing import Annotated

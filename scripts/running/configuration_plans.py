@@ -1,6 +1,6 @@
-"""Mistakes in a configuration that would only show when its text is read or its models train.
+"""Mistakes in a configuration that would otherwise appear only when text is read or models train.
 
-Every function yields a line per mistake: the key, the value found, and what is needed.
+Every function yields one line per mistake: the key, the value found, and what is needed.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from .configuration import Configuration, synthetic_pairs
 from .configuration_corpora import Corpus
 from .models import Model
 
-# Of text.synthetic, whose import takes long.
+# A copy of the value in text.synthetic, which takes long to import.
 ARTIFICIAL_LANGUAGES = ("en", "de", "fi", "et")
-# Symbols that N sentences of an artificial language can give at most: 211 to 262 were measured for
-# 10 sentences, 700 to 1,050 for 400, 790 to 1,280 for 6,400, where they hardly grow any more.
+# Largest vocabulary that N sentences of an artificial language can give. Measured: 211 to 262
+# symbols for 10 sentences, 700 to 1,050 for 400, 790 to 1,280 for 6,400, hardly more for longer
+# texts.
 SYMBOLS_OF_ONE_SENTENCE, SYMBOLS_EXPONENT, MOST_SYMBOLS = 150, 0.4, 2000
 
 
 def broken_plans(configuration: Configuration, places: bool = True) -> Iterator[str]:
-    """All mistakes that this module knows.
+    """All mistakes found by the functions of this module.
 
     Parameters
     ----------
     configuration
-        Valid so far.
+        A configuration that passed the other checks.
     places
-        Whether folders that it names must exist on this machine.
+        Whether the folders in it must exist on this machine.
     """
     yield from _corpora(configuration)
     yield from _texts_of_models(configuration)
@@ -70,7 +71,7 @@ def _corpora(configuration: Configuration) -> Iterator[str]:
 
 
 def _generated(key: str, corpus: Corpus, sizes: dict) -> Iterator[str]:
-    """Corpora of artificial text: their languages, and whether there are enough pairs."""
+    """Mistakes in corpora of artificial text: wrong languages, or too few sentence pairs."""
     generated = [synthetic_pairs(source) for source in corpus.sources]
     unknown = sorted(set(corpus.languages) - set(ARTIFICIAL_LANGUAGES))
     if any(generated) and unknown:
@@ -86,7 +87,7 @@ def _generated(key: str, corpus: Corpus, sizes: dict) -> Iterator[str]:
 
 
 def _reached(configuration: Configuration, start: list[str]) -> set[str]:
-    """Corpora that are held out from some corpora, directly or by way of others."""
+    """Corpora that are held out from the given corpora, directly or through other corpora."""
     reached, waiting = set(), list(start)
     while waiting:
         name = waiting.pop()
@@ -163,7 +164,7 @@ def _hyper_parameters(configuration: Configuration) -> Iterator[str]:
 
 
 def _main_models(configuration: Configuration) -> Iterator[str]:
-    """An objective that this run leaves out altogether needs no main model."""
+    """Wrong main models; an objective without any model in this run needs no main model."""
     models = {model.name: model for model in configuration.trained_models()}
     for objective, name in configuration.main_models.items():
         others = [model.name for model in models.values() if model.objective == objective]
@@ -177,7 +178,7 @@ def _main_models(configuration: Configuration) -> Iterator[str]:
 
 
 def _vocabularies(configuration: Configuration) -> Iterator[str]:
-    """Known before only of artificial text: how many symbols it can give."""
+    """Vocabularies larger than artificial text can give; for other text this is not known yet."""
     size, sentences = configuration.vocabulary.size, configuration.vocabulary.sentences
     told = set()
     for model in configuration.trained_models():
@@ -223,7 +224,7 @@ def _mirror(configuration: Configuration) -> Iterator[str]:
 
 
 def _to_fetch(configuration: Configuration) -> list[str]:
-    """Sources of this run whose archives are not here yet."""
+    """Sources of this run whose archives are not on this machine yet."""
     archives = Path("results") / configuration.run / "corpora" / "archives"
     corpora = map(configuration.corpora.__getitem__, configuration.used_corpora())
     used = {name for corpus in corpora for name in corpus.sources}

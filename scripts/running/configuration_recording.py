@@ -68,7 +68,7 @@ class Text(Section):
 
 
 class Recording(Section):
-    """What a cube holds beside the training batch's own estimator."""
+    """Estimators and texts that a cube holds in addition to `batch`."""
 
     # Updates between two records; 0 = off.
     estimators: dict[EstimatorName, Count]
@@ -82,12 +82,12 @@ class Recording(Section):
 
     @property
     def strides(self) -> dict[str, int]:
-        """Updates between two records of every estimator that is on, batch among them."""
+        """Updates between two records of every active estimator, including `batch`."""
         on = {name: stride for name, stride in self.estimators.items() if stride}
         return {"batch": 1, **on}
 
     def splits(self) -> dict[str, str]:
-        """Every estimator that is on, but batch, to the split that its text is drawn from."""
+        """Every active estimator except `batch`, mapped to the split of its text."""
         texts = {name: parse_estimator(name).text for name in self.strides if name != "batch"}
         return {
             name: self.texts[text].split if text in self.texts else text
@@ -95,11 +95,11 @@ class Recording(Section):
         }
 
     def other_splits(self) -> list[str]:
-        """Splits that are read beside those that training itself reads."""
+        """Splits that probes need in addition to those that training reads."""
         return sorted(set(self.splits().values()) - {TRAIN, VALID})
 
     def without_texts_of_main_models(self) -> Recording:
-        """The same without the texts that only the main models look at."""
+        """This recording without the texts that only main models record."""
         left_out = [name for name, text in self.texts.items() if text.models == "main"]
         if not left_out:
             return self
@@ -116,7 +116,7 @@ class Recording(Section):
         )
 
     def settings(self) -> dict[str, object]:
-        """The section as the training script takes it."""
+        """The section in the form that `train_model` takes."""
         values = self.model_dump(exclude={"texts"})
         if self.texts:
             values["texts"] = {

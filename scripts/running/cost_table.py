@@ -1,4 +1,4 @@
-"""The cost of a run as a table to read before it starts."""
+"""A table of the estimated cost of a run, shown before it starts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALIGNMENT = ("left", *["right"] * (len(COLUMNS) - 1))
 
 
 def cost_table(configuration: Configuration, time_limit: int | None = None) -> str:
-    """Every training of a run and their sum, and where the numbers come from, as plain text.
+    """Plain-text table of every training and their sum, and the sources of the estimates.
 
     Parameters
     ----------
@@ -114,19 +114,19 @@ def _sources(configuration: Configuration) -> list[str]:
 
 
 def _duration(seconds: float) -> str:
-    """Seconds in the unit that suits them."""
+    """A number of seconds as text, in a suitable unit."""
     if seconds < 120:
         return f"{_short(seconds)} s"
     return f"{_short(seconds / 60)} min" if seconds < 7200 else f"{_short(seconds / 3600)} h"
 
 
 def _size(megabytes: float) -> str:
-    """Megabytes in the unit that suits them."""
+    """A number of megabytes as text, in a suitable unit."""
     return f"{_short(megabytes)} MB" if megabytes < 1000 else f"{_short(megabytes / 1000)} GB"
 
 
 def _short(number: float) -> str:
-    """Three digits of a number, without a power of ten."""
+    """A number rounded to three digits, without a power of ten."""
     if number >= 100:
         return f"{number:,.0f}"
     return f"{number:.1f}" if number >= 10 else f"{number:.2f}"

@@ -1,7 +1,7 @@
-"""What a run will cost before it starts: time, memory and disk of every training.
+"""Estimate the time, memory and disk of every training before a run starts.
 
-All numbers are estimates: times from throughputs.csv (see `speeds`), memory and disk from the
-sizes of models and cubes. tests/test_costs.py says how near they are to real runs.
+Times are estimated from throughputs.csv (see `speeds`), memory and disk from the sizes of models
+and cubes. tests/test_costs.py says how close the estimates are to real runs.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from .model_size import ModelSize
 from .models import Model
 from .speeds import seconds_per_batch, size_of
 
-# What recording `batch` adds to an update; on an H100 1.5 % were measured.
+# Share of an update's time that recording `batch` adds; 1.5 % was measured on an H100.
 RECORDING_SHARE = 0.03
 # Evaluations of Simpson's rule inside an interval: one, or more where intervals are split.
 SIMPSON_EVALUATIONS, SIMPSON_EVALUATIONS_WITH_TOLERANCE = 1, 3
-# Imports, token ids, the first and last validation.
+# Time for imports, loading token ids, and the first and last validation.
 START_UP_SECONDS = 60
-# Minutes that a job asks for in addition, for a slow file system or a busy machine.
+# Additional minutes that a job requests, for a slow file system or a busy machine.
 SPARE_MINUTES = 5
-# Requested over estimated time: machines differ, and a job that is cut off has to start again.
+# Ratio of requested to estimated time: machines differ, and a job that is killed has to restart.
 TIME_MARGIN = 1.5
-# Megabytes of a process with PyTorch and fairseq and no model; with CUDA an assumption.
+# Megabytes of a process with PyTorch and fairseq but no model; the CUDA value is an assumption.
 PROCESS_MEMORY = {"cpu": 600, "cuda": 4000}
 MEMORY_MARGIN = 1.5
 # Bytes per cell and record of a compressed cube; 4.3 to 4.6 in runs of the preset sample.
 BYTES_PER_CELL = 4.5
 # Checkpoints that a training keeps while it runs.
 CHECKPOINTS = 2
-# Numbers of a cube summarised per second, and seconds to translate a sentence: slower than was
-# seen on one core with the preset sample (2,000,000 and 0.1).
+# Numbers of a cube summarised per second, and seconds to translate a sentence. Both are slower
+# than measured on one core with the preset sample (2,000,000 and 0.1).
 SUMMARISED_PER_SECOND = 500_000
 TRANSLATION_SECONDS = 0.2
 TEST_SENTENCES = 3000
@@ -55,13 +55,13 @@ class TrainingCost:
     operations : float
         Floating point operations of all updates, without recording.
     seconds_plain, seconds : float
-        Of the training alone, and with everything that is recorded.
+        Time of the training without recording, and with the configured recording.
     host_memory, device_memory : int
-        Megabytes; device_memory is of one GPU, 0 on a CPU.
+        Megabytes; device_memory is that of one GPU, 0 on a CPU.
     cube_numbers : float
         Numbers in its cube.
     disk_running, disk_kept : int
-        Megabytes while it runs, beside those kept afterwards; and those.
+        Megabytes of temporary files while the training runs, and of the files kept afterwards.
     """
 
     updates: int
@@ -78,7 +78,7 @@ class TrainingCost:
 
     @property
     def summary_minutes(self) -> int:
-        """Minutes that a job should ask for to summarise the cube."""
+        """Minutes that a job should request to summarise the cube."""
         return 5 + math.ceil(self.cube_numbers / SUMMARISED_PER_SECOND / 60)
 
     @property
@@ -88,11 +88,11 @@ class TrainingCost:
 
     @property
     def minutes_to_request(self) -> int:
-        """Minutes that a job should ask for to finish in one try."""
+        """Minutes that a job should request to finish the training in one try."""
         return SPARE_MINUTES + math.ceil((TIME_MARGIN * self.seconds + START_UP_SECONDS) / 60)
 
     def tries(self, time_limit: int | None) -> int:
-        """Jobs needed where each may take `time_limit` minutes; every one starts anew."""
+        """Jobs needed if each may take `time_limit` minutes; each job has its own start-up time."""
         if time_limit is None:
             return 1
         usable = max(60 * time_limit - START_UP_SECONDS, 1)
@@ -100,9 +100,9 @@ class TrainingCost:
 
 
 def hardware_of(execution: Execution) -> str:
-    """The machine that is estimated for: a name of throughputs.csv.
+    """The hardware that costs are estimated for: a name in throughputs.csv.
 
-    "auto" is a CPU where trainings ask for no GPU, else the paper's own and the slowest, V100.
+    "auto" means a CPU if trainings use no GPU, else a V100, the paper's GPU and the slowest.
     """
     if execution.gpus == 0 or execution.device == "cpu":
         return "cpu"
@@ -160,16 +160,17 @@ def snapshots_disk(configuration: Configuration, model: Model, size: ModelSize) 
 
 
 def evaluation_minutes(configuration: Configuration, model: Model) -> int:
-    """Minutes that a job should ask for to measure a model's quality."""
+    """Minutes that a job should request to measure a model's quality."""
     test_sets = 2 if OBJECTIVES[model.objective].translates else 0
     sentences = test_sets * (configuration.evaluation.sentences or TEST_SENTENCES)
     return 10 + math.ceil(TRANSLATION_SECONDS * sentences / 60)
 
 
 def evaluations_per_update(recording: Recording) -> list[tuple[int, float]]:
-    """Tokens of every further forward and backward pass that is recorded, and its share of updates.
+    """Additional forward and backward passes for recording: tokens per pass, passes per update.
 
-    An interval's end is the next one's beginning, and both rules share it.
+    Adjacent intervals share the evaluation at their common end, and so do the trapezoidal rule and
+    Simpson's rule.
     """
     found = [
         (recording.fresh_tokens, 1 / stride)
@@ -193,7 +194,7 @@ def evaluations_per_update(recording: Recording) -> list[tuple[int, float]]:
 
 
 def records_per_update(recording: Recording, size: ModelSize) -> float:
-    """Numbers that a cube gains with every update."""
+    """Numbers that are added to a cube per update."""
     numbers = 0.0
     for name, stride in recording.strides.items():
         details = recording.details.get(name, [])
@@ -211,14 +212,14 @@ def _memory(
     # The recorder's copies of the parameters, and the gradients of a probe and of fresh batches.
     recorder = 4 * (4 + max(0, fresh - 1) if texts_of(recording.strides) else 1 + fresh)
     if hardware == "cpu":
-        # Parameters, gradients and Adam's two moments in float32; a checkpoint on its way out.
+        # Parameters, gradients and Adam's two moments in float32; a checkpoint being written.
         held = size.parameters * (16 + recorder + 12) + 4 * size.activations * training.max_tokens
         return round(MEMORY_MARGIN * (PROCESS_MEMORY["cpu"] + held / 1e6)), 0
     # Weights and gradients in half and single precision, Adam's two moments.
     fixed = 20 if training.precision == "fp16" else 16
     width = 2 if training.precision == "fp16" else 4
     device = size.parameters * (fixed + recorder) + width * size.activations * training.max_tokens
-    # A checkpoint on its way out, and probes' gradients that are kept on the host.
+    # A checkpoint being written, and gradients of probes, which are stored on the host.
     host = PROCESS_MEMORY["cuda"] + size.parameters * (14 + 8) / 1e6
     return round(MEMORY_MARGIN * host), round(MEMORY_MARGIN * device / 1e6)
 
@@ -229,6 +230,6 @@ def _disk(
     """Megabytes while a training runs and after it."""
     cube = training.total_updates * records_per_update(recording, size) * BYTES_PER_CELL
     weight = 2 if training.precision == "fp16" and hardware != "cpu" else 4
-    # Parts until the cube is complete; weights and Adam's moments in every checkpoint.
+    # Parts, until the cube is complete; checkpoints with weights and Adam's moments.
     running = cube + CHECKPOINTS * size.parameters * (weight + 8)
     return math.ceil(running / 1e6), math.ceil((cube + weight * size.parameters) / 1e6)

@@ -1,4 +1,4 @@
-"""Which of a machine's GPUs a process uses. Snakemake only counts them."""
+"""Assign GPUs of a machine to processes: Snakemake counts GPUs but does not choose them."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from filelock import FileLock, Timeout
 from .files import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-_PAUSE = 1.0  # seconds between two looks for a device that has become free
+_PAUSE = 1.0  # seconds between two checks for a free device
 
 
 @contextmanager
 def claimed_devices(count: int, folder: Path | None = None) -> Iterator[str | None]:
-    """Let this process, and those that it starts, see `count` GPUs that nobody else has claimed.
+    """Let this process and its children see `count` GPUs that no other process has claimed.
 
-    Under Slurm the job's own GPUs are taken as they are. Elsewhere the first free ones are taken
-    of those that CUDA_VISIBLE_DEVICES names, or of all; a claim falls with its process. Waits
-    while too few are free. Call it before CUDA is used.
+    Under Slurm these are the GPUs of the job. Elsewhere the first free GPUs among those in
+    CUDA_VISIBLE_DEVICES, or among all GPUs, are claimed. A claim ends with its process. Waits
+    while too few GPUs are free. Call this function before CUDA is used.
 
     Parameters
     ----------
     count : int
-        0 leaves everything as it is.
+        With 0 nothing is changed.
     folder : path, optional
-        Of the locks; one per user and machine if not given.
+        Folder of the locks; by default one per user and machine.
 
     Yields
     ------
@@ -43,7 +43,7 @@ def claimed_devices(count: int, folder: Path | None = None) -> Iterator[str | No
     Raises
     ------
     UserError
-        If this process may see some GPUs, but fewer than `count`.
+        If this process may use some GPUs, but fewer than `count`.
     """
     names = [] if count == 0 or "SLURM_JOB_ID" in os.environ else visible_devices()
     if not names:
@@ -71,8 +71,8 @@ def claimed_devices(count: int, folder: Path | None = None) -> Iterator[str | No
 def visible_devices() -> list[str]:
     """Names of the GPUs that this process may use.
 
-    A GPU has one name, its UUID, however CUDA_VISIBLE_DEVICES calls it: by number, by UUID or by
-    the beginning of one. What nvidia-smi does not list, such as a part of a GPU, keeps its name.
+    A GPU's name is its UUID, even if CUDA_VISIBLE_DEVICES gives a number or the beginning of a
+    UUID. Devices that nvidia-smi does not list, such as parts of a GPU, keep the name given there.
     """
     uuids = _uuids()
     if VISIBLE not in os.environ:
@@ -104,7 +104,7 @@ def _claim(names: list[str], count: int, folder: Path, claims: ExitStack) -> lis
         with ExitStack() as attempt:
             mine = []
             for name in names:
-                # Not held across a fork: the claim is this process's.
+                # Forked processes do not inherit the lock: only this process holds the claim.
                 lock = FileLock(folder / f"{name.replace('/', '_')}.lock")
                 try:
                     attempt.enter_context(lock.acquire(timeout=0))

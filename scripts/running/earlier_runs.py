@@ -1,4 +1,4 @@
-"""Before a run starts: does anything of an earlier one, or of another user's, still go on?"""
+"""Check before a run that no job of an earlier run, or of another user, still writes results."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .ownership import Ownership, living_holder
 
 
 def take_results(results: Path, states: list[Path], working_directory: Path) -> None:
-    """Take a results folder for this process of Snakemake, until it ends.
+    """Lock a results folder for this Snakemake process until it ends.
 
-    A Snakemake that was killed leaves its jobs behind. Were they planned a second time, the
-    second one would remove what the first one wrote. So nothing starts while they are there.
+    The jobs of a killed Snakemake may still run. If a new Snakemake started the same jobs again,
+    the new jobs would delete files of the running ones. So nothing starts while such jobs run.
 
     Parameters
     ----------
@@ -28,10 +28,10 @@ def take_results(results: Path, states: list[Path], working_directory: Path) -> 
     Raises
     ------
     HeldError
-        If another Snakemake works on the folder.
+        If another Snakemake process uses the folder.
     UserError
-        If jobs of an earlier run are still in Slurm's queue, or trainings go on; names them, and
-        how to stop them.
+        If jobs of an earlier run are still in Slurm's queue, or trainings still run; names them
+        and says how to stop them.
     """
     ownership = Ownership(results / ".run", "works on this results folder")
     ownership.acquire()

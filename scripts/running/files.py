@@ -1,4 +1,4 @@
-"""Files that appear only when they are complete, and errors that are meant for the reader."""
+"""Files that appear only when they are complete, and errors that the user can correct."""
 
 import errno
 import os
@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# EFBIG and EDQUOT are what a limit on file size and a disk quota report instead of a full disk.
+# EFBIG is reported for a limit on file size, EDQUOT for a disk quota.
 FULL_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class UserError(Exception):
-    """Something the user can put right: bad input, a missing file, a failed download.
+    """An error that the user can correct: bad input, a missing file, a failed download.
 
     The message says what is wrong, where, what was expected and found, and what to do next.
     Scripts print it without a traceback; see `run_script`.
@@ -28,7 +28,7 @@ class FullDiskError(UserError):
 
 @contextmanager
 def full_disk_explained(path: str | os.PathLike) -> Iterator[None]:
-    """Raise `FullDiskError`, which names `path`, where the block fails because the disk is full."""
+    """Raise `FullDiskError` with the name `path` if the block fails because the disk is full."""
     try:
         yield
     except OSError as error:
@@ -42,15 +42,15 @@ def full_disk_explained(path: str | os.PathLike) -> Iterator[None]:
 
 @contextmanager
 def replace_when_complete(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes the place of `path` at the end.
+    """Yield a temporary path; when the block ends, its file replaces `path`.
 
-    Until then a file that was at `path` before stays as it was. When the block raises, the
-    temporary file is removed and nothing else changes. Missing parent folders are created.
+    Until then an existing file at `path` is unchanged. If the block raises an error, the temporary
+    file is removed and nothing else changes. Missing parent folders are created.
 
     Parameters
     ----------
     path
-        Where the complete file belongs.
+        Path of the complete file.
 
     Yields
     ------
@@ -82,10 +82,9 @@ def run_script(main: Callable[[], object]) -> None:
     """Run the `main` of a script; an expected error ends it with one message and exit status 1.
 
     Expected are `UserError` and `OSError` (a missing file, a full disk). An `OSError` may also be a
-    fault of the program, so its traceback stands before its message, unless it is about a file that
-    the command line names. Any other exception is a
-    fault and keeps its traceback. SIGTERM ends the script as an exception does,
-    so that temporary files are removed.
+    bug of the program, so its traceback is printed before its message, unless it is about a file
+    that the command line names. Any other exception is a bug and keeps its traceback. SIGTERM ends
+    the script like an exception, so that temporary files are removed.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""How large a model is before it is built: parameters, cells of its cube, arithmetic.
+"""The size of a model before it is built: parameters, cells of its cube, operations.
 
-Counted from what its objective says of its architecture; a test builds the models and compares.
+Counted from the architecture in the objective's record; a test compares with built models.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ OPERATIONS_PER_WEIGHT = 6
 
 @dataclass(frozen=True)
 class ModelSize:
-    """What a model's architecture amounts to.
+    """The size of a model, computed from its architecture.
 
     Attributes
     ----------
     parameters : int
-        All trainable numbers, tied matrices once.
+        All trainable numbers; tied matrices are counted once.
     cells : int
         Filled cells (layer, component, head) of its cube.
     embedding_matrices : int
-        Matrices with a row per word: those that a cube divides by the frequency of words.
+        Matrices with a row per word, which a cube can divide by word frequency.
     operations : float
         Floating point operations per target token, forward and backward.
     activations : float
-        Numbers kept per target token between forward and backward, logits included.
+        Numbers stored per target token for the backward pass, logits included.
     """
 
     parameters: int
@@ -48,13 +48,13 @@ def model_size(
     Parameters
     ----------
     architecture : Architecture
-        Of the model's objective, for these settings.
+        Architecture of the model's objective for these hyper-parameters.
     training : mapping
         Fields of running.configuration.Training.
     vocabulary : int
-        Words, those of SentencePiece included that stand for no text.
+        Number of symbols, including SentencePiece's special symbols.
     length : float
-        Tokens that attend to each other.
+        Number of tokens that attend to each other.
     """
     width, inner = training["embedding_dimension"], training["feed_forward_dimension"]
     heads, pre_norm = training["attention_heads"], training["norm"] == "pre"
@@ -72,14 +72,15 @@ def model_size(
     parameters += head * (width * width + width + norm + words)
     parameters += matrices * words * width
 
-    # In every layer: four matrices by head and their biases by head; out's bias and those of W1
-    # and W2 together; the norms. Cross-attention has matrices of its own.
+    # Cells of every layer: query, key, value and out with one cell per head for matrices and for
+    # biases; the biases of out, W1 and W2; the norms. Cross-attention has its own matrices.
     cells = layers * (4 * heads + 2 + heads + 1 + 1) + crossed * 4 * heads
-    # The embedding, learned positions and their norm; after the layers norm, matrix and bias.
+    # Cells outside the layers: embedding, learned positions and their norm before the layers; the
+    # norm, the matrix and the bias after the layers.
     cells += 1 + 2 * bool(learned) + (pre_norm or head) + (matrices > 1 or head) + head
 
     weights = layers * (4 * width * width + 2 * width * inner) + crossed * 4 * width * width
-    # Scores, and values weighted by them, forward and backward; fairseq computes masked ones too.
+    # Attention scores and weighted sums of values, forward and backward, masked positions included.
     scores = 2 * OPERATIONS_PER_WEIGHT * length * width
     output = architecture.predicted_share * words
     # Korthikanti et al. (2022), 34 bytes of half precision per layer, token and unit of width.

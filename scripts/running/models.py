@@ -1,4 +1,4 @@
-"""The paper's models by name: what they are trained for and on which text (Appendix B.1)."""
+"""The paper's models by name: the objective and the corpus of each (Appendix B.1)."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Model:
     objective : str
         A name of `objectives.OBJECTIVES`.
     source, target : str
-        Languages; the same for a language model.
+        Languages; equal for a language model.
     corpus : str
         Name of the corpus that it is trained on.
     architecture : {"stock", "matched"}
-        fairseq's own for its objective, or the one that all objectives can share.
+        "stock" is fairseq's default for the objective; "matched" is shared by all objectives.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Model:
 
     @property
     def translates(self) -> bool:
-        """Whether it has a source and a target language."""
+        """Whether the model has a source and a target language."""
         return OBJECTIVES[self.objective].translates
 
     @property
@@ -65,10 +65,10 @@ class Model:
 
 
 def parse_model(name: str) -> Model:
-    """The model behind a name.
+    """The model with a given name.
 
-    English language models take the source side of en-de, the others the target side of their
-    pair with English (Appendix B.1).
+    English language models are trained on the source side of en-de, those of another language on
+    the target side of the pair of English and that language (Appendix B.1).
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""The right to write to a folder: one process at a time, on any machine that sees it.
+"""A lock on a folder: one process at a time may write, among all machines that share the folder.
 
-A file beside the folder names who holds it and is renewed while its process lives. Not a lock of
-the operating system: those of many shared file systems end at the machine's border.
+A lock file beside the folder is renewed while the owner's process runs. Locks of the operating
+system are not used: on many shared file systems they apply to one machine only.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ LEASE = 90.0  # seconds without renewal until a holder on another machine counts
 _MOMENT = 0.5  # seconds, enough to take over from a process of this machine that is dead
 
 
-# Seconds that the start of one process may differ by between two looks at it.
+# Seconds by which two readings of the same process's start time may differ.
 SAME_START = 2.0
 
 
 class HeldError(UserError):
-    """Another process holds the folder."""
+    """Another process owns the folder."""
 
 
 class Ownership:
-    """The folder belongs to this process from `acquire` to `release`, or until it ends.
+    """This process owns the folder from `acquire` to `release`, or until the process ends.
 
     Parameters
     ----------
     folder : path
-        The file `<folder>.lock` beside it says that it is held, `owner.json` in it by whom.
+        `<folder>.lock` beside it is the lock file; `owner.json` in the folder describes the owner.
     doing : str
-        What its holder does, for the message, such as "is training this model".
+        The owner's activity, for error messages, such as "is training this model".
     """
 
     def __init__(self, folder: Path, doing: str):
@@ -51,15 +51,15 @@ class Ownership:
         self._token = secrets.token_hex(8)
 
     def acquire(self) -> None:
-        """Take the folder, from a dead holder too.
+        """Become the owner of the folder, also if the previous owner died.
 
-        A holder on another machine is dead when Slurm no longer has its job, or there is none,
-        and when it was not renewed for `LEASE` seconds.
+        An owner on another machine counts as dead if it has no running Slurm job and did not
+        renew its lock for `LEASE` seconds.
 
         Raises
         ------
         HeldError
-            If a living process holds it; names host, process and job, and how to stop it.
+            If a running process owns it; names host, process and job, and says how to stop it.
         """
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -96,7 +96,7 @@ class Ownership:
         Raises
         ------
         HeldError
-            If another process took it over, because this one seemed dead.
+            If another process took the folder over because this process seemed dead.
         """
         owner = read_owner(self.folder)
         if self.lost or owner.get("token") != self._token:
@@ -109,13 +109,13 @@ class Ownership:
         """Give the folder back."""
         if self._lease.is_locked and read_owner(self.folder).get("token") == self._token:
             (self.folder / "owner.json").unlink(missing_ok=True)
-            with suppress(OSError):  # as a rule it holds what the process did
+            with suppress(OSError):  # usually not empty
                 self.folder.rmdir()
         self._lease.release()
 
 
 def read_owner(folder: Path) -> dict:
-    """What owner.json in a held folder says: host, process, job, user; empty if there is none."""
+    """The owner's host, process, job and user from owner.json; empty if there is no such file."""
     try:
         owner = json.loads((folder / "owner.json").read_text())
     except (OSError, ValueError):
@@ -124,7 +124,7 @@ def read_owner(folder: Path) -> dict:
 
 
 def describe(owner: dict) -> str:
-    """A holder in words."""
+    """Description of an owner for messages."""
     if not owner:
         return "another process"
     job = f", Slurm job {owner['job']}" if owner.get("job") else ""
@@ -132,7 +132,7 @@ def describe(owner: dict) -> str:
 
 
 def living_holder(folder: Path) -> str | None:
-    """Who holds a folder and certainly lives, in words; None if nobody, or if that is unknown."""
+    """Description of a folder's owner if it certainly runs; None otherwise."""
     owner = read_owner(folder)
     if owner.get("host") == socket.gethostname():
         return describe(owner) if runs_here(owner) else None
@@ -172,7 +172,7 @@ def start_time(process: int) -> float | None:
 def runs_here(owner: dict) -> bool:
     """Whether the process that an owner.json names still runs on this machine.
 
-    Numbers of processes are used again, so one that started at another time is another process.
+    Process numbers are reused: a process with another start time is not the owner.
     """
     number = owner.get("process")
     started = start_time(number) if isinstance(number, int) else None

@@ -1,4 +1,4 @@
-"""What Slurm says about jobs; nothing here needs Slurm to be there."""
+"""Query Slurm about jobs; all functions also work on machines without Slurm."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-# States in which processes of a job may still write.
+# States in which processes of a job may still write files.
 ACTIVE_STATES = {
     "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "CONFIGURING", "SIGNALING", "STAGE_OUT",
     "RESIZING",
 }  # fmt: skip
 GONE = "GONE"
-_PATIENCE = 30.0  # seconds for an answer of the controller
+_PATIENCE = 30.0  # seconds to wait for an answer of Slurm
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def job_state(number: str) -> str | None:
     Returns
     -------
     str or None
-        `GONE` if Slurm no longer has it in the queue, None if Slurm cannot be asked.
+        `GONE` if the job is no longer in Slurm's queue, None if Slurm does not answer.
     """
     done = _ask("squeue", "--noheader", f"--jobs={number}", "--format=%T")
     if done is None:
@@ -53,7 +53,7 @@ def job_state(number: str) -> str | None:
 
 
 def seconds_left() -> float | None:
-    """Seconds until the time limit of this process's own job; None without job or limit."""
+    """Seconds until the time limit of this process's job; None without a job or a limit."""
     number = own_job()
     if number is None:
         return None

@@ -1,7 +1,7 @@
-"""How fast a machine trains: seconds per micro-batch, from the throughputs that were measured.
+"""Training speed of a machine: seconds per micro-batch, from measured throughputs.
 
-throughputs.csv holds what was measured, with its source. A training is estimated from the
-measurement that is nearest to it in arithmetic, scaled by the number of operations.
+throughputs.csv holds the measurements and their sources. The speed of a training is estimated from
+the most similar measurement, scaled by the number of floating point operations.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from objectives import OBJECTIVES
 from .model_size import ModelSize, model_size
 
 TABLE = Path(__file__).with_name("throughputs.csv")
-# Fields of a line that belong to the training.
+# Columns of throughputs.csv that are fields of the training.
 SHAPE = (
     "layers",
     "attention_heads",
@@ -28,7 +28,7 @@ SHAPE = (
     "tokens_per_sample",
     "max_tokens",
 )
-# What a model's size depends on besides; the same in all measurements.
+# Other settings that a model's size depends on; equal in all measurements.
 SAME = {
     "tied_embeddings": True,
     "norm": "stock",
@@ -86,7 +86,7 @@ def measurements() -> list[Measurement]:
 
 
 def hardware_names() -> list[str]:
-    """Machines of which something was measured."""
+    """Names of the machines with measurements."""
     return sorted({measurement.hardware for measurement in measurements()})
 
 
@@ -111,7 +111,7 @@ def nearest_measurement(
 ) -> Measurement:
     """The measurement that is nearest in operations per token and in tokens per micro-batch.
 
-    Of the objective itself where it was measured on that machine, else of any.
+    Measurements of the same objective on that machine are preferred, else any objective is used.
     """
     here = [m for m in measurements() if m.hardware == hardware]
     known = [m for m in here if m.objective == objective] or here
@@ -127,7 +127,7 @@ def nearest_measurement(
 def seconds_per_batch(
     hardware: str, objective: str, training: Mapping[str, Any], vocabulary: int, tokens: float
 ) -> float:
-    """Estimated seconds of a forward and backward pass, its share of the optimizer's included.
+    """Estimated seconds of a forward and backward pass and its share of the optimizer's step.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Where the trainings of a run stand, read from its files alone.
+"""The status of the trainings of a run, read only from files.
 
-Takes no lock and asks nobody, so it works while a run goes on, on any machine that sees the files.
-What is half-written or garbled counts as absent.
+No lock is taken and no process is queried, so this works during a run, on any machine that can
+read the files. Incomplete or invalid files are treated as missing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .ownership import LEASE, read_owner, runs_here
 
 PLAN = "trainings.json"
 OUTPUTS = ("cubes/{}.nc", "models/{}/checkpoint.pt", "models/{}/training.csv")
-# The end of a file that is read: enough for the last updates of a history and for an error.
+# Bytes read at the end of a file: enough for the last updates of a history, or for an error.
 TAIL_BYTES = 65536
 ERROR_LINES = 6
 _SUBMITTED = re.compile(r"SLURM jobid (\d+) \(log: (\S*/rule_train_model/([^/]+)/[^/]+\.log)\)")
@@ -30,20 +30,20 @@ _STOPPED = re.compile(r"was stopped at update \d+ of")
 
 @dataclass(frozen=True)
 class TrainingStatus:
-    """Where one training stands.
+    """The status of one training.
 
     Attributes
     ----------
     name : str
     state : str
-        "waiting" (nothing of it is there yet), "queued" (a job of Slurm that has not begun),
-        "starting", "running", "stopped" (goes on at `update` in the next try), "failed" or "done".
+        "waiting" (it has no files yet), "queued" (its Slurm job has not started), "starting",
+        "running", "stopped" (the next try resumes at `update`), "failed" or "done".
     update, total : int or None
     loss : float or None
-        Nats per target token of the update last reported.
+        Nats per target token in the last reported update.
     tokens_per_second, seconds_left : float or None
     place : str
-        Who trains it, or last did: host and job or process.
+        Host, and job or process, that trains the model or trained it last.
     error : tuple of str
         Last lines of its log, if it failed.
     """
@@ -60,20 +60,20 @@ class TrainingStatus:
 
 
 def write_plan(results: Path, totals: Mapping[str, int]) -> None:
-    """Note which trainings a run has, and how many updates each, for `training_statuses`."""
+    """Save the trainings of a run and their numbers of updates, for `training_statuses`."""
     with replace_when_complete(results / "models" / PLAN) as temporary:
         temporary.write_text(json.dumps(dict(totals), indent=1) + "\n")
 
 
 def training_statuses(results: Path, logs: Path | None = None) -> list[TrainingStatus]:
-    """All trainings of a run: those that were planned, and others of which there is something.
+    """Status of all trainings of a run: of planned ones, and of others that have files.
 
     Parameters
     ----------
     results : path
         Such as results/demo.
     logs : path, optional
-        Snakemake's own logs, which say what is in the queue; those of its usual place if None.
+        Snakemake's own logs, which say which jobs are queued; by default its usual folder.
     """
     planned = {
         name: total
@@ -102,7 +102,7 @@ def _training_status(
     saved = _saved_update(state)
     if _lives(state, owner):
         age = _age(state / "progress.json")
-        # Progress older than this owner is an earlier try's: ignore it.
+        # Progress older than this owner is from an earlier try: ignore it.
         if age is None or age > (_age(state / "owner.json") or 0.0):
             return TrainingStatus(name, "starting", saved, total, place=place)
         left = _number(progress, "seconds_left")
@@ -142,13 +142,13 @@ def _done(name: str, total: int | None, history: Path) -> TrainingStatus:
 
 
 def _last_words(lines: list[str]) -> tuple[str, ...]:
-    """The last error of a log, without the progress before it."""
+    """The last error in a log, without the progress lines before it."""
     starts = [n for n, line in enumerate(lines) if line.startswith(("error:", "Traceback"))]
     return tuple(lines[starts[-1] :][-ERROR_LINES:])
 
 
 def _lives(state: Path, owner: Mapping[str, object]) -> bool:
-    """Whether the process that holds a folder still runs, as far as one can see from here."""
+    """Whether the owner of a folder still runs, as far as this machine can tell."""
     process = owner.get("process")
     if not isinstance(process, int):
         return False
@@ -178,7 +178,7 @@ def _queued_jobs(logs: Path) -> dict[str, str]:
     found = {}
     for number, log, name in _SUBMITTED.findall(_text(newest)):
         found[name] = number
-        # Slurm makes the file when the job begins.
+        # Slurm creates the log file when the job starts.
         if Path(log).exists():
             del found[name]
     return found
@@ -206,7 +206,7 @@ def _modified(path: Path) -> float:
 
 
 def _age(path: Path) -> float | None:
-    """Seconds since a file was written; None if it is not there."""
+    """Seconds since a file was written; None if it does not exist."""
     modified = _modified(path)
     return time.time() - modified if modified else None
 
@@ -219,7 +219,7 @@ def _text(path: Path) -> str:
 
 
 def _tail(path: Path) -> list[str]:
-    """Lines at the end of a file; the first one may be torn."""
+    """Lines at the end of a file; the first line may be incomplete."""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL_BYTES))

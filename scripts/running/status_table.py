@@ -1,4 +1,4 @@
-"""Where trainings stand, as a table to read."""
+"""The status of trainings as a plain-text table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALIGNMENT = ("left", "left", *["right"] * 5, "left")
 
 
 def status_table(found: Sequence[TrainingStatus]) -> str:
-    """A line for every training, their number in each state, and why some failed."""
+    """A line per training, the number of trainings in each state, and errors of failed ones."""
     rows = [
         [
             one.name,

@@ -1,4 +1,4 @@
-"""When a training has to stop before its end: a signal, or the time limit of its job."""
+"""Stop a training before its end: at a signal, or before the time limit of its job."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ import signal
 import threading
 import time
 
-# Seconds kept for saving before a job ends, beside what saving took so far.
+# Seconds reserved for saving before a job ends, in addition to the time that saving took so far.
 _RESERVE = 30.0
 _SAFETY = 3.0
 
 
 class StopRequest:
-    """Asked after every update whether to save and stop.
+    """Decides after every update whether to save and stop.
 
-    On SIGTERM (Slurm's at the time limit, by scancel and before a requeue; Snakemake's), on the
-    first Ctrl-C, and of its own accord shortly before the time limit: what is kept for saving is
-    three times the longest pause between two questions so far, which is a save or a validation.
+    The training stops on SIGTERM (sent by Snakemake, and by Slurm at the time limit, by scancel
+    and before a requeue), on the first Ctrl-C, and shortly before the time limit. The time
+    reserved for saving is three times the longest pause between two calls so far; the longest
+    pauses are saves and validations.
 
-    Processes forked from this one, such as those that read batches, leave SIGTERM to it: a queue
-    signals all processes of a job, and the last updates could not be saved without the readers.
+    Processes forked from this one, such as data-loading processes, ignore SIGTERM unless this
+    process sent it: a queue signals all processes of a job, but saving the last updates needs the
+    data-loading processes.
 
     Parameters
     ----------
     seconds : float, optional
-        Until the job of this process ends; None if that is not known or never.
+        Seconds until the job of this process ends; None if unknown or unlimited.
     """
 
     def __init__(self, seconds: float | None = None):
@@ -43,13 +45,13 @@ class StopRequest:
         self._asked = now
         if not self.reason and self._limit is not None:
             left = self._limit - (now - self._start)
-            # A short job trains for half of its time at least.
+            # A short job trains for at least half of its time.
             if left < min(_RESERVE + _SAFETY * self._longest, self._limit / 2):
                 self.reason = f"its job ends in {max(left, 0):.0f} s"
         return bool(self.reason)
 
     def start(self) -> None:
-        """Leave out what came before the first update: building the model takes its time."""
+        """Start measuring pauses at the first update: building the model takes long."""
         self._asked = time.monotonic()
 
     def _ask(self, number: int, frame: object) -> None:
@@ -64,16 +66,16 @@ def tries_left(updates_left: int, updates_made: int) -> int:
 
 
 def _handled_here() -> bool:
-    """Whether a StopRequest is in force, on a system that tells who sent a signal (not macOS)."""
+    """Whether a StopRequest is active and the system tells the sender of a signal (not macOS)."""
     handler = signal.getsignal(signal.SIGTERM)
     asked = isinstance(getattr(handler, "__self__", None), StopRequest)
     return asked and hasattr(signal, "sigwaitinfo")
 
 
 def _before_fork() -> None:
-    """Let a signal that meets a new process at once wait until it can tell who sent it."""
+    """Block SIGTERM during a fork, until the new process can check the sender of the signal."""
     if _handled_here():
-        # Blocked, not ignored: torch sets a handler of its own in processes that read.
+        # Block the signal instead of ignoring it: torch installs its own handler in data loaders.
         _mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 
@@ -83,7 +85,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    """End by SIGTERM only where the parent sent it."""
+    """End on SIGTERM only if the parent process sent it."""
     if not _handled_here():
         return
     parent = os.getppid()

@@ -1,4 +1,4 @@
-"""Values of the configuration as they were typed, where YAML makes numbers of them."""
+"""Values of the configuration as the user typed them, before YAML converts them to numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 def typed_text(
     key: str, value: Any, files: Iterable[Path] = (), arguments: Iterable[str] = ()
 ) -> Any:
-    """The text that a value of the configuration was read from, or the value where it is none.
+    """The original text of a value of the configuration; the value itself if no text is found.
 
     YAML reads `2024_01` as the number 202401, `1e3` as 1000.0 and `no` as false: right for
     numbers, wrong for a name.
@@ -20,13 +20,13 @@ def typed_text(
     Parameters
     ----------
     key
-        At the top of the configuration.
+        A key at the top level of the configuration.
     value
-        What Snakemake made of it.
+        The value as Snakemake parsed it.
     files
-        Configuration files, the later ones count more.
+        Configuration files; later files override earlier ones.
     arguments
-        KEY=VALUE as given to Snakemake's --config; they count more than files.
+        KEY=VALUE pairs of Snakemake's --config; they override the files.
     """
     found = value
     for file in files:
