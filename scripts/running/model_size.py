@@ -72,8 +72,9 @@ def model_size(
     parameters += head * (width * width + width + norm + words)
     parameters += matrices * words * width
 
-    # Cells of every layer: query, key, value and out with one cell per head for matrices and for
-    # biases; the biases of out, W1 and W2; the norms. Cross-attention has its own matrices.
+    # Cells of every layer: the matrices of query, key, value and out per head; W1 and W2; biases
+    # per head; one cell for the biases of out, W1 and W2; one for the norms. Cross-attention adds
+    # cells for its matrices only.
     cells = layers * (4 * heads + 2 + heads + 1 + 1) + crossed * 4 * heads
     # Cells outside the layers: embedding, learned positions and their norm before the layers; the
     # norm, the matrix and the bias after the layers.

@@ -1,4 +1,4 @@
-"""Where the file of a source is: upstream, on a mirror, or in a folder."""
+"""The location of a source's file: the publisher's server, a mirror, or a folder."""
 
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -7,11 +7,11 @@ from running.files import UserError
 
 
 class DownloadError(UserError):
-    """A file that could not be fetched, or is not the one expected."""
+    """A file could not be fetched, or is not the expected one."""
 
 
 def locate(url: str, path: str, mirror: str | None) -> str | Path:
-    """Return where a file is: the address upstream or on a mirror, or its path in a folder.
+    """The location of a file: its address at the publisher or on a mirror, or its local path.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def locate(url: str, path: str, mirror: str | None) -> str | Path:
     Raises
     ------
     DownloadError
-        When `path` would lead out of the mirror, or the address is of another kind.
+        If `path` leads out of the mirror, or the mirror is none of these kinds of address.
     """
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts:

@@ -1,4 +1,4 @@
-"""Kinds of archives, known from a name, and what of a zip archive cannot be read."""
+"""Kinds of archives, recognised by file name, and members of zip archives that are unreadable."""
 
 import zipfile
 from pathlib import Path
@@ -7,7 +7,7 @@ from running.files import UserError
 
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tgz", ".tar.gz", ".tar")
-# Compression methods of zip that Python does not know, by their numbers.
+# Compression methods of zip that Python does not support, by their numbers.
 ZIP_METHODS = {1: "Shrink", 6: "Implode", 9: "Deflate64", 93: "Zstandard", 95: "XZ", 98: "PPMd"}
 READABLE_METHODS = {
     zipfile.ZIP_STORED,
@@ -19,7 +19,7 @@ ENCRYPTED = 0x1 | 0x40  # flags of a member
 
 
 class ArchiveError(UserError):
-    """An archive that is damaged, or does not hold what it should."""
+    """An archive is damaged, or lacks an expected member."""
 
 
 def archive_kind(path: str) -> str:
@@ -28,7 +28,7 @@ def archive_kind(path: str) -> str:
     Raises
     ------
     ArchiveError
-        When the name ends in neither of the known ways.
+        If the name has none of the known endings.
     """
     name = path.lower()
     if name.endswith(ZIP_SUFFIXES):
@@ -40,7 +40,7 @@ def archive_kind(path: str) -> str:
 
 
 def zip_obstacle(member: zipfile.ZipInfo) -> str | None:
-    """Why a member of a zip archive cannot be read, or None."""
+    """The reason why a member of a zip archive cannot be read; None if it can."""
     if member.flag_bits & ENCRYPTED:
         return "is encrypted"
     if member.compress_type not in READABLE_METHODS:
@@ -50,7 +50,7 @@ def zip_obstacle(member: zipfile.ZipInfo) -> str | None:
 
 
 def repack(name: str, archive: str | Path, obstacle: str) -> ArchiveError:
-    """The error about a member of a zip archive that cannot be read."""
+    """The error for a member of a zip archive that cannot be read; tells how to repack it."""
     return ArchiveError(
         f"{name} in {archive} {obstacle}, which is not read. Unpack the archive with a program "
         "that can, pack it again as .zip (Deflate, without a password) or .tgz, and put it on a "
@@ -59,5 +59,5 @@ def repack(name: str, archive: str | Path, obstacle: str) -> ArchiveError:
 
 
 def holds_both_languages(member: str) -> bool:
-    """Whether a member may be both sides of a text: WMT's XML holds source and references."""
+    """Whether a member may contain both sides of a text: WMT's XML holds source and references."""
     return member.lower().removesuffix(".gz").endswith(".xml")

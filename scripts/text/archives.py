@@ -1,6 +1,6 @@
-"""Sentence pairs out of downloaded archives, read as streams.
+"""Read sentence pairs from downloaded archives as streams.
 
-Nothing is unpacked to disk, so no path inside an archive can decide where a file goes.
+Nothing is unpacked to disk, so paths inside an archive cannot cause files to be written.
 """
 
 import gzip
@@ -38,8 +38,8 @@ FURTHER_HEADERS = (
 class Member(NamedTuple):
     """One entry of an archive.
 
-    `name` is the one in the archive; `start` and `size` say which bytes of an unpacked tar
-    archive are its content.
+    `name` is its name in the archive; its content are the `size` bytes from position `start` of
+    the uncompressed tar archive.
     """
 
     name: str
@@ -51,10 +51,10 @@ class Member(NamedTuple):
 
 @contextmanager
 def _damage_reported(archive: Path) -> Iterator[None]:
-    """Turn whatever the decompressors raise on bad data into an `ArchiveError`."""
+    """Convert all errors that decompressors raise on bad data into an `ArchiveError`."""
     try:
         yield
-    # gzip.BadGzipFile is an OSError without a number; a true read error has one.
+    # gzip.BadGzipFile is an OSError without errno; a real read error has one.
     except (*DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -64,11 +64,11 @@ def _damage_reported(archive: Path) -> Iterator[None]:
 
 
 class TarEntry(tarfile.TarInfo):
-    """An entry of a tar archive; one with an endless header is refused before it is read."""
+    """An entry of a tar archive; an entry with an oversized header is refused before reading it."""
 
     @classmethod
     def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "TarEntry":
-        """As in the base class; long names and other further headers are read into memory."""
+        """As in the base class, which reads long names and extended headers into memory."""
         entry = super().frombuf(buf, encoding, errors)
         if entry.type in FURTHER_HEADERS and entry.size > LARGEST_HEADER:
             raise tarfile.ReadError(f"an entry has a header of {entry.size} bytes")
@@ -76,7 +76,7 @@ class TarEntry(tarfile.TarInfo):
 
 
 def tar_entries(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Yield the entries of a tar archive that is read as a stream, without keeping them."""
+    """Yield the entries of a tar archive that is read as a stream, without storing them."""
     while (entry := opened.next()) is not None:
         opened.members.clear()  # a million small members would fill the memory
         yield entry
@@ -96,12 +96,13 @@ def _tar_member(entry: tarfile.TarInfo) -> Member:
 def find_members(members: Iterable[Member], wanted: Sequence[str], archive: Path) -> list[Member]:
     """Find the files `wanted` among the members of an archive.
 
-    The full name counts first; otherwise the one member whose name ends in "/" + the wanted one.
+    A member matches if its full name is the wanted one. Otherwise the only member whose name ends
+    in "/" + the wanted name matches.
 
     Raises
     ------
     ArchiveError
-        When there is no such member, more than one, or it is a link.
+        If there is no such member or more than one, or if it is a link.
     """
     number, names = 0, []
     exact: dict[str, list[Member]] = {name: [] for name in wanted}
@@ -182,7 +183,7 @@ def open_members(
         else:
             with open_tar(archive, path) as listed:
                 found = find_members(map(_tar_member, tar_entries(listed)), wanted, archive)
-            # From its place on, so that the entries before are not read one by one again.
+            # Skip to the member's position instead of reading the entries before it again.
             yield (
                 [member.name for member in found],
                 [stack.enter_context(_tar_stream(archive, path, member)) for member in found],
@@ -190,7 +191,7 @@ def open_members(
 
 
 def open_unpacked(archive: Path, path: str) -> BinaryIO:
-    """Open a file as a stream, unpacked where its upstream name says that it is gzip."""
+    """Open a file as a stream; decompress it if its upstream name is that of a gzip file."""
     return gzip.open(archive) if path.lower().endswith("gz") else open(archive, "rb")
 
 

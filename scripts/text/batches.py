@@ -1,4 +1,4 @@
-"""Work on batches in several processes, with the results in the order of the batches."""
+"""Process batches in several processes and return the results in the order of the batches."""
 
 import os
 import signal
@@ -25,17 +25,17 @@ def map_in_order(
     Parameters
     ----------
     function
-        Something that can be sent to another process, as the batches and results can.
+        Must be picklable, like the batches and the results.
     batches
-        Read here, only a few ahead of what is yielded.
+        Read in this process, only a few batches ahead of the yielded results.
     processes
-        How many work on the batches, besides this one. With 1, or for a single batch, the work is
-        done here.
+        Number of processes that work on batches, in addition to this one. With 1, or for a single
+        batch, this process does the work.
 
     Raises
     ------
     UserError
-        When a process was ended from outside, as happens where memory is short.
+        If a process was killed, for example because memory ran out.
     """
     batches = iter(batches)
     first = list(islice(batches, 2))
@@ -43,7 +43,7 @@ def map_in_order(
     if processes < 2 or len(first) < 2:
         yield from map(function, batches)
         return
-    # A fresh interpreter has none of this one's locks and open files.
+    # A new interpreter does not inherit this process's locks and open files.
     executor = ProcessPoolExecutor(processes, get_context("spawn"), _start_worker)
     try:
         waiting = deque(
@@ -63,7 +63,7 @@ def map_in_order(
 
 
 def _start_worker() -> None:
-    """Leave interrupts to the first process, and end with it however it ends."""
+    """Ignore Ctrl-C, which the parent process handles; end when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -1,8 +1,8 @@
-"""Text to token ids that fairseq reads, in one pass and without a text of pieces on disk.
+"""Convert text to fairseq's token ids in one pass, without a file of subword pieces.
 
-The bytes are those that `spm_encode` and then `fairseq-preprocess` write. The one exception is
-U+0085, an obsolete line separator: fairseq takes it for white space, SentencePiece for a character.
-Cleaned text has none.
+The files are byte-identical to those of `spm_encode` followed by `fairseq-preprocess`. The only
+exception is U+0085, an obsolete line separator: fairseq treats it as white space, SentencePiece as
+a character. Cleaned text does not contain it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .vocabulary import (
 )
 from .workplace import workplace
 
-# Whose edits may change the ids.
+# Source files whose changes may change the ids.
 CODE = ("binarisation.py", "steps.py", "text_lines.py", "token_files.py", "vocabulary.py")
 
 Item = TypeVar("Item")
@@ -44,12 +44,12 @@ Result = TypeVar("Result")
 
 
 class EncodedLines(NamedTuple):
-    """Some sentences as ids.
+    """A batch of sentences as token ids.
 
     Attributes
     ----------
     ids : int array (tokens,)
-        Of all sentences, each with its end-of-sentence.
+        Ids of all sentences, each with its end-of-sentence symbol.
     sizes : int array (sentences,)
     counts : int array (vocabulary,)
     """
@@ -84,14 +84,14 @@ def binarise(
     threads : int
         Threads that encode; the bytes do not depend on it.
     limits : sequence of Step
-        Cleaning steps that are given numbers of pieces; what they leave out of train and valid is
+        Cleaning steps on numbers of pieces. Sentences that they leave out of train and valid are
         counted in tokens.json. Test sets stay complete.
 
     Raises
     ------
     UserError
-        If the model is missing, damaged or another's; if a text is not UTF-8, empty, or has
-        another number of lines than its other side; if the disk is full.
+        If the model is missing, damaged or not made by `learn_vocabulary`; if a text is not UTF-8,
+        is empty, or has another number of lines than its other side; if the disk is full.
     """
     processor = load_vocabulary(model_path)
     with workplace(output) as folder:
@@ -137,7 +137,7 @@ def _within_limits(
     limits: Sequence[Step],
     threads: int,
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """Which sentences no limit leaves out, bool (sentences,), and how many each reason does."""
+    """Mask (sentences,) of the sentences within all limits, and number left out per reason."""
     encode = partial(_encode_lines, processor)
     sides = []
     for text in texts:
@@ -168,9 +168,9 @@ def _binarise_file(
     threads: int,
     kept: np.ndarray | None = None,
 ) -> dict[str, float]:
-    """Write prefix.bin and prefix.idx; sentences, tokens, unknown and entropy of the text.
+    """Write prefix.bin and prefix.idx; return sentences, tokens, unknown tokens and entropy.
 
-    `kept`, bool (sentences,), marks the sentences that are taken; None takes all.
+    `kept`, bool (sentences,), marks the sentences to write; None writes all.
     """
     size = processor.get_piece_size()
     counts = np.zeros(size, dtype=np.int64)
@@ -192,7 +192,7 @@ def _binarise_file(
 
 
 def _chosen(batches: Iterable[list[bytes]], kept: np.ndarray | None) -> Iterator[list[bytes]]:
-    """The lines that are marked, in batches of which none is empty."""
+    """The marked lines, in batches that are not empty."""
     position = 0
     for lines in batches:
         end = position + len(lines)
@@ -215,10 +215,10 @@ def _encode_lines(
 def _map_in_threads(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int
 ) -> Iterator[Result]:
-    """Results in the order of the items, which are read only a few ahead.
+    """Results in the order of the items; only a few items are read in advance.
 
-    Threads, since SentencePiece lets go of Python's lock while it encodes: nothing is copied from
-    process to process, and none is left behind when this one is killed.
+    SentencePiece releases Python's global interpreter lock while it encodes, so threads are
+    enough. Unlike processes, they copy no data and cannot outlive this process.
     """
     items = iter(items)
     with ThreadPoolExecutor(threads) as executor:
@@ -230,7 +230,7 @@ def _map_in_threads(
 
 
 def _check_sides(text: Path, statistics: Mapping[str, Mapping]) -> None:
-    """Both sides of a text need the same number of sentences."""
+    """Check that both sides of a text have the same number of sentences."""
     sentences = {language: numbers["sentences"] for language, numbers in statistics.items()}
     if len(set(sentences.values())) > 1:
         found = " and ".join(f"{text}.{name} has {lines}" for name, lines in sentences.items())

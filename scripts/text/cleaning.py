@@ -1,4 +1,4 @@
-"""Cleaning of sentence pairs: one form for every character, and the pairs that are left out."""
+"""Cleaning of sentence pairs: normalise characters and leave out unsuitable pairs."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ RUNS_OF_SPACES = re.compile(" {2,}")
 
 
 class CleanBatch(NamedTuple):
-    """What is left of a batch of pairs.
+    """A batch of pairs after cleaning.
 
     Attributes
     ----------
@@ -28,11 +28,12 @@ class CleanBatch(NamedTuple):
     dropped : Counter
         Reason to number of pairs left out.
     texts : tuple of two bytes
-        A line for each pair that stays, in both languages, in UTF-8.
+        The remaining pairs, one line per pair in each language, in UTF-8.
     exact, folded : bytes
-        Eight bytes for each of these pairs, equal for equal and for near-identical pairs.
+        Two keys of eight bytes per remaining pair: `exact` is equal for equal pairs, `folded` also
+        for near-identical pairs.
     examples : dict
-        Reason to the name of the step, "" for none, and the first pair that it left out.
+        Reason to the name of the step ("" if it was no step) and the first pair left out by it.
     """
 
     read: int
@@ -44,16 +45,16 @@ class CleanBatch(NamedTuple):
 
 
 def rare_characters(text: bytes) -> set[str]:
-    """Return the characters of a UTF-8 text apart from line feeds and printable ASCII."""
+    """Return the characters of a UTF-8 text other than line feeds and printable ASCII."""
     return set(text.translate(None, PLAIN).decode())
 
 
 def normalise_text(text: str) -> str:
-    """Bring the lines of a text to one form.
+    """Normalise the lines of a text.
 
     Unicode NFC; every run of white space (also CR, tabs, no-break spaces and line separators)
-    becomes one space, none at the ends of a line; control characters and byte-order marks are
-    removed. Only line feeds end a line; their number stays.
+    becomes one space and is removed at both ends of a line; control characters and byte-order
+    marks are removed. Only line feeds end a line; their number does not change.
     """
     text = unicodedata.normalize("NFC", text)
     for character in rare_characters(text.encode()):
@@ -67,8 +68,8 @@ def normalise_text(text: str) -> str:
 
 
 def fold_text(text: str) -> bytes:
-    """Reduce lines to what near-identical ones share: no case, white space or punctuation."""
-    # In Turkish I is the capital of the i without a dot; elsewhere that letter hardly occurs.
+    """Remove case, white space and punctuation, so that near-identical lines become equal."""
+    # In Turkish, I is the capital of the dotless i; other languages hardly use the dotless i.
     folded = text.casefold().replace("\u0131", "i").encode()
     other = [letter for letter in rare_characters(folded) if not letter.isalnum()]
     folded = folded.translate(None, PUNCTUATION)
@@ -80,8 +81,8 @@ def fold_text(text: str) -> bytes:
 def pair_keys(first: bytes, second: bytes) -> bytes:
     """Return 64 bits for each pair of lines of two texts, equal for equal pairs.
 
-    Two different pairs share a key with a probability of about 1 in 20,000 among 42 million
-    pairs; the second of them would be taken for a duplicate, which does no harm.
+    Among 42 million pairs, the probability that any two different pairs share a key is about 1 in
+    20,000. The second of them would be dropped as a duplicate, which does no harm.
     """
     digest = hashlib.blake2b
     pairs = zip(first.split(b"\n"), second.split(b"\n"), strict=True)
@@ -95,12 +96,12 @@ def folded_keys(pairs: Iterable[Pair]) -> bytes:
 
 
 def clean_lines(lines: Sequence[bytes]) -> list[str | None]:
-    """Decode and normalise lines; None stands for one that is not UTF-8.
+    """Decode and normalise lines; lines that are not UTF-8 become None.
 
     Raises
     ------
     LineError
-        When one of them holds a line feed: the lines after it would belong to other sentences.
+        If a line contains a line feed: the lines after it would no longer be aligned.
     """
     invalid = set()
     try:
@@ -142,14 +143,14 @@ def clean_batch(
     batch
         The raw lines of both languages.
     steps
-        What is left out besides invalid and empty lines. None for test sets, which must stay
-        complete: then only lines that are not UTF-8 are left out.
+        Steps that leave out pairs, in addition to invalid and empty lines. None for test sets,
+        which must stay complete: then only lines that are not UTF-8 are left out.
     changes
-        Steps that change every text, test sets too.
+        Steps that change all texts, including test sets.
     languages
-        Of both sides, for these changes.
+        Languages of both sides, for these changes.
     units
-        Of the lengths of both sides; see `lengths.sentence_length`.
+        Units of the lengths of both sides; see `lengths.sentence_length`.
     """
     dropped: Counter = Counter()
     examples: dict[str, tuple[str, Pair]] = {}

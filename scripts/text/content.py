@@ -1,4 +1,4 @@
-"""Whether a fetched file is complete, and of the kind that its name says."""
+"""Check that a fetched file is complete and has the format that its name says."""
 
 import zipfile
 from collections.abc import Callable
@@ -21,25 +21,25 @@ GIGABYTE = 10**9
 
 
 def check_content(file: Path, path: str, address: str, unpacked_limit: float) -> None:
-    """Check that a fetched file is complete and of the kind that its upstream path says.
+    """Check that a fetched file is complete and has the format that its upstream path says.
 
-    Compressed files are read to their end, so that a file that was cut off is noticed.
+    Compressed files are read to the end, so that truncated files are detected.
 
     Parameters
     ----------
     file
-        The file, under whatever name it was saved.
+        The file; its own name does not matter.
     path
-        The upstream path; its ending tells what to expect.
+        The upstream path; its ending gives the expected format.
     address
-        Where it came from, for messages.
+        The address that it was fetched from, for messages.
     unpacked_limit
-        Gigabytes that the file may unpack to; what goes beyond is refused without being read.
+        Largest uncompressed size in gigabytes; reading stops at this limit.
 
     Raises
     ------
     ArchiveError
-        When the file is empty, a web page, damaged, or unpacks to more than the limit.
+        If the file is empty, a web page or damaged, or if it unpacks to more than the limit.
     """
     with open(file, "rb") as opened:
         head = opened.read(512).lstrip().lower()
@@ -94,9 +94,9 @@ def _read_to_end(file: Path, path: str, address: str, check_size: Callable[[int]
 
 
 def _read_zip(opened: zipfile.ZipFile, address: str, check_size: Callable[[int], None]) -> None:
-    """Read every member to its end; those that nobody can read matter where there is no other."""
+    """Read every member to the end; fail for unreadable members only if all are unreadable."""
     members = [member for member in opened.infolist() if not member.is_dir()]
-    # What a member unpacks to beyond the size it states is never read.
+    # Reading a member stops at the size that its header states.
     check_size(sum(member.file_size for member in members))
     obstacles = [zip_obstacle(member) for member in members]
     if members and all(obstacles):
@@ -109,7 +109,7 @@ def _read_zip(opened: zipfile.ZipFile, address: str, check_size: Callable[[int],
 
 
 class _Counted:
-    """A stream that tells how much was read of it."""
+    """A stream that counts the bytes read from it."""
 
     def __init__(self, stream: BinaryIO, check_size: Callable[[int], None]) -> None:
         self.stream, self.check_size, self.number = stream, check_size, 0

@@ -1,8 +1,8 @@
-"""corpora.lock: the SHA-256 of every archive that was fetched, for whoever repeats a run.
+"""corpora.lock: the SHA-256 of every fetched archive, so that a run can be repeated.
 
-A line is `<sha256>  <path>`, the path below a mirror, as `sha256sum --check` reads it. The
-first fetch of an archive writes its line; every later one, also by somebody else to whom the file
-was given, accepts only that archive.
+A line is `<sha256>  <path>`, as `sha256sum --check` reads it; the path is the one on a mirror. The
+first fetch of an archive writes its line. Every later fetch with this file accepts only the same
+archive, also on another machine.
 """
 
 import re
@@ -20,12 +20,12 @@ LINE = re.compile(r"([0-9a-f]{64}) [ *](\S.*)")
 
 
 def read_lock(path: Path) -> dict[str, str]:
-    """The digests by archive; empty where there is no such file.
+    """The digests by archive; empty if there is no such file.
 
     Raises
     ------
     UserError
-        With the line, when one is not as this module writes it, or an archive is there twice.
+        If a line has another form, or an archive occurs twice; gives the line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -46,12 +46,12 @@ def read_lock(path: Path) -> dict[str, str]:
 
 
 def add_to_lock(path: Path, digests: Mapping[str, str]) -> None:
-    """Add archives that are not there yet; several processes may do so at the same time.
+    """Add archives that the file does not list; several processes may do so at the same time.
 
     Raises
     ------
     UserError
-        When one is there with another digest, or the file cannot be read or written.
+        If an archive is listed with another digest, or the file cannot be read or written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(path.with_name(f".{path.name}.writing")):

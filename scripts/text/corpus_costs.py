@@ -1,7 +1,7 @@
-"""What the text of a run will cost before it is fetched: pairs, disk, time and memory.
+"""Estimate pairs, disk, time and memory of the text of a run before it is fetched.
 
-How many pairs a source holds is not known before. Where the paper counts them its number is taken,
-so a mirror with less text costs less.
+The number of pairs in a source is not known before fetching. The paper's number is used if there
+is one, so the estimate is too high for a mirror with less text.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import math
 from running.configuration import Configuration, synthetic_pairs
 from studies.vazquez2022.paper_values import SENTENCES
 
-# Of a real source that the paper does not count.
+# Assumed number of pairs in a real source that the paper does not count.
 UNKNOWN_PAIRS = 2_000_000
-# Bytes of a sentence on one side; 130 to 180 in Europarl. Archives hold about a third of it.
+# Bytes of a sentence on one side; 130 to 180 in Europarl. Archives take about a third of it.
 SENTENCE_BYTES = 170
 ARCHIVE_SHARE = 0.35
-# Per sentence: 32 token ids of two bytes, and where it begins.
+# Bytes per sentence: 32 token ids of two bytes, and the position of its beginning.
 TOKEN_BYTES = 2 * 32 + 12
-# Far below what was seen (62,000 pairs a second cleaned): a file system may be slow.
+# Pairs per second; much slower than measured (62,000 with cleaning), for slow file systems.
 PAIRS_PER_SECOND = 3000
 START_UP_MINUTES = 10
-# Bytes that SentencePiece keeps for every sentence it learns from.
+# Bytes of memory that SentencePiece needs per sentence that it learns from.
 VOCABULARY_BYTES = 1500
 
 _UNITS = {"K": 1e3, "M": 1e6}
 
 
 def corpus_pairs(configuration: Configuration, name: str) -> int:
-    """About how many sentence pairs a corpus has, all splits together."""
+    """Estimated number of sentence pairs in all splits of a corpus."""
     corpus = configuration.corpora[name]
     generated = [synthetic_pairs(source) for source in corpus.sources]
     if all(generated):
@@ -54,13 +54,13 @@ def tokens_disk(configuration: Configuration, corpus: str, sides: int) -> int:
 
 
 def text_minutes(configuration: Configuration, corpus: str) -> int:
-    """Minutes that a job should ask for that reads a whole corpus once or twice."""
+    """Minutes that a job should request that reads a whole corpus once or twice."""
     seconds = corpus_pairs(configuration, corpus) / PAIRS_PER_SECOND
     return START_UP_MINUTES + math.ceil(seconds / 60)
 
 
 def vocabulary_memory(configuration: Configuration, corpus: str, sides: int) -> int:
-    """Megabytes that learning a vocabulary from a corpus takes."""
+    """Megabytes of memory needed to learn a vocabulary from a corpus."""
     sentences = sides * corpus_pairs(configuration, corpus)
     limit = configuration.vocabulary.sentences
     return 500 + math.ceil((min(sentences, limit) if limit else sentences) * VOCABULARY_BYTES / 1e6)

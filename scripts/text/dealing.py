@@ -1,4 +1,4 @@
-"""The second pass over a corpus: clean pairs go to the files of their splits."""
+"""The second pass over a corpus: write clean pairs to the files of their splits."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +21,14 @@ DealtLines = dict[str, tuple[list[bytes], list[bytes]]]
 
 
 class Dealt(NamedTuple):
-    """Counts of what was written.
+    """Counts of the written sentences.
 
     Attributes
     ----------
     lines, words : dict
-        Split to the number of lines, and of words, of each side.
+        Split to the numbers of lines and of words, for each side.
     changed : Counter
-        Name of a cleaning step to the number of training sentences that it changed.
+        Name of a step to the number of training sentences that it changed.
     """
 
     lines: dict[str, list[int]]
@@ -44,20 +44,21 @@ def deal_out(
     seed: int,
     processes: int = 1,
 ) -> Dealt:
-    """Write the clean pairs to the splits that their labels name.
+    """Write each clean pair to the split given by its label.
 
     Parameters
     ----------
     clean
-        The texts of both languages, a line for each pair.
+        The texts of both languages, one line per pair.
     labels
-        Shape (pairs,), int8: the position of the split in `SPLITS`; others go nowhere.
+        Shape (pairs,), int8: the index of the split in `SPLITS`; pairs with other labels are not
+        written.
     texts
         Split to the files of both languages.
     changes
-        Steps that change training text, drawing from `seed`.
+        Steps that change training text; their randomness depends on `seed`.
     processes
-        How many apply these steps; the files do not depend on it.
+        Number of processes that apply these steps; the files do not depend on it.
     """
     dealt = Dealt(*({split: [0, 0] for split in texts} for _ in range(2)), Counter())
     deal = partial(_deal_batch, splits=list(texts), changes=changes, seed=seed)
@@ -73,7 +74,7 @@ def deal_out(
                 for side, text in enumerate(map(b"".join, sides)):
                     files[split][side].write(text)
                     dealt.lines[split][side] += text.count(b"\n")
-                    # Words are separated by one space; an empty line of a test set has none.
+                    # Words are separated by one space; an empty line of a test set has no words.
                     words = text.count(b" ") + len(sides[side]) - sides[side].count(b"\n")
                     dealt.words[split][side] += words
     return dealt

@@ -1,4 +1,4 @@
-"""Fetching of the archives of a source, from upstream or from a mirror of it."""
+"""Fetch the archives of a source from the publisher or from a mirror."""
 
 import hashlib
 import json
@@ -28,11 +28,11 @@ def fetch_source(
     unpacked_limit: float = UNPACKED_LIMIT,
     lock: Path | None = None,
 ) -> dict:
-    """Fetch one archive, check it, and record what came.
+    """Fetch one archive, check it, and write its record.
 
-    Nothing is left at `archive` unless the content is complete, of the kind that `path` says,
-    and has the expected digest. A download that was cut off, even in an earlier call, goes on
-    where the server allows it.
+    A file appears at `archive` only if it is complete, has the format that `path` says, and has
+    the expected digest. An interrupted download, also of an earlier call, is resumed if the server
+    supports it.
 
     Parameters
     ----------
@@ -41,16 +41,16 @@ def fetch_source(
     url, path, mirror
         See `locate`.
     archive, record
-        Where the file and the record (JSON) go.
+        Paths of the file and the record (JSON).
     sha256
         Expected digest, 64 hexadecimal digits; None accepts any and records "pinned": false.
     patience
-        How long a download is tried.
+        Limits on retries; see `transfer.Patience`.
     unpacked_limit
         Gigabytes that the archive may unpack to.
     lock
-        The file of digests (see `corpora_lock`): what it says of `path` is expected where sha256
-        is None; where it says nothing, the digest of what came is added.
+        The file of digests (see `corpora_lock`). If sha256 is None, its digest of `path` is
+        expected; if it has none, the digest of the fetched archive is added.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def fetch_source(
     Raises
     ------
     UserError
-        When the file cannot be had, is damaged, or has another digest.
+        If the file cannot be fetched, is damaged, or has another digest.
     """
     place = locate(url, path, mirror)
     sha256 = sha256 or (read_lock(lock).get(path) if lock else None)
@@ -77,7 +77,7 @@ def fetch_source(
             except UserError:
                 if not resumed:
                     raise
-                # Bytes of an earlier call may be to blame, after a loss of power for example.
+                # The bytes of an earlier call may be wrong, for example after a power failure.
                 partial.discard()
                 _bring(place, partial, patience, advice)
                 found = _check(partial.path, path, place, source, sha256, unpacked_limit)
@@ -87,7 +87,7 @@ def fetch_source(
             raise
         entry = {
             "source": source,
-            # The place of a mirror differs between machines and does not matter.
+            # The address of the mirror is not recorded: it differs between machines.
             "url": url if mirror is None else f"mirror:{path}",
             "bytes": partial.size(),
             "sha256": found,
@@ -104,7 +104,7 @@ def fetch_source(
 
 
 def _bring(place: str | Path, partial: Partial, patience: Patience, advice: str) -> bool:
-    """Put the bytes at `partial.path`; returns whether some came in an earlier call."""
+    """Fetch the file to `partial.path`; return whether bytes of an earlier call were used."""
     if not isinstance(place, Path):
         return download(place, partial, patience, advice)
     if not place.is_file():
@@ -120,8 +120,8 @@ def _bring(place: str | Path, partial: Partial, patience: Patience, advice: str)
 def _check(
     file: Path, path: str, place: str | Path, source: str, sha256: str | None, limit: float
 ) -> str:
-    """Check the content and the digest of what came; returns the digest."""
-    # The content first: "a web page came" says more than another digest.
+    """Check the content and the digest of the fetched file; return the digest."""
+    # Check the content first: the error "a web page came" is clearer than a wrong digest.
     check_content(file, path, str(place), limit)
     with open(file, "rb") as opened:
         found = hashlib.file_digest(opened, "sha256").hexdigest()

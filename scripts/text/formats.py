@@ -1,7 +1,7 @@
-"""One door for every format that a text may have: the content decides, then the name.
+"""Read a text in any supported format, recognised by its content and then by its name.
 
-Plain text with a sentence on every line, the mark-up of test sets (see `markup`), and IWSLT's
-train.tags (see `tagged_lines`), each of them also packed by gzip.
+The formats are plain text with one sentence per line, the mark-up of test sets (see `markup`), and
+IWSLT's train.tags (see `tagged_lines`); each may be compressed with gzip.
 """
 
 import gzip
@@ -15,7 +15,7 @@ from text.lines import LineBatch, LineError, pair_lines
 from text.markup import pair_segments, read_segments
 from text.tagged_lines import LEFT_OUT, UNPACKED, TaggedLines, check_landmarks
 
-HEAD = 1 << 16  # bytes looked at to tell the format
+HEAD = 1 << 16  # bytes read to recognise the format
 UNPACKED_LIMIT = 50 * 10**9  # bytes that a text packed inside an archive may unpack to
 PLAIN, SEGMENTS, TAGGED = "a sentence on every line", "segments in mark-up", "IWSLT's train.tags"
 MARKUP_STARTS = tuple(
@@ -24,7 +24,7 @@ MARKUP_STARTS = tuple(
 )
 TAGGED_STARTS = tuple(f"<{name}".encode() for name in sorted(LEFT_OUT | UNPACKED))
 GZIP = b"\x1f\x8b"
-# What cannot be read, by the bytes it starts with.
+# Formats that are not supported, by their first bytes.
 PACKED = {
     b"BZh": "bzip2",
     b"\xfd7zXZ\0": "xz",
@@ -39,16 +39,16 @@ PACKED = {
 def read_pairs(
     streams: Sequence[BinaryIO], names: Sequence[str], languages: Sequence[str]
 ) -> Iterator[LineBatch]:
-    """Read the aligned sentences of two texts in the format that they have.
+    """Read the aligned sentences of two texts in any supported format.
 
     Parameters
     ----------
     streams
         The bytes of both sides.
     names
-        Their names, for messages and, where the content does not tell, for the format.
+        Their names, for messages, and for the format if the content does not tell it.
     languages
-        Of both sides; they choose from files that hold several texts.
+        Languages of both sides; they select the texts in files with several texts.
 
     Yields
     ------
@@ -58,8 +58,8 @@ def read_pairs(
     Raises
     ------
     UserError
-        When a text is of a kind that is not read, the sides have different formats, their numbers
-        of sentences differ, or mark-up cannot be read.
+        If a format is not supported, the sides have different formats or numbers of sentences, or
+        mark-up cannot be read.
     """
     sides, formats = [], []
     for stream, name in zip(streams, names, strict=True):
@@ -87,12 +87,12 @@ def read_pairs(
 
 
 def _unpacked(stream: BinaryIO, name: str) -> tuple[bytes, BinaryIO]:
-    """The first bytes of a text, and all of it; unpacked where it is a gzip file itself.
+    """The first bytes of a text, and a stream of the whole text; gzip files are decompressed.
 
     Raises
     ------
     UserError
-        When it is packed in another way.
+        If the text is compressed in another way.
     """
     head, whole = _peeked(stream)
     if head.startswith(GZIP):
@@ -139,7 +139,7 @@ def _peeked(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
 
 
 class _Rewound(io.RawIOBase):
-    """A stream whose first bytes were read already and are given once more."""
+    """A stream that returns its first bytes again after they were read."""
 
     def __init__(self, head: bytes, stream: BinaryIO) -> None:
         self._head, self._stream = head, stream
@@ -156,7 +156,7 @@ class _Rewound(io.RawIOBase):
 
 
 class _Limited:
-    """A stream that may not grow beyond `UNPACKED_LIMIT`."""
+    """A stream that raises an error after `UNPACKED_LIMIT` bytes."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self._stream, self._name, self._left = stream, name, UNPACKED_LIMIT

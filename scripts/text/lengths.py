@@ -1,4 +1,4 @@
-"""How long a sentence is: in words, or in characters where a language does not space its words."""
+"""Length of a sentence in words, or in characters for languages without spaces between words."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 WORDS, CHARACTERS, BY_SCRIPT = "words", "characters", "script"
 UNITS = (WORDS, CHARACTERS)
 
-# Scripts whose words are not spaced. From Unicode's Blocks: Thai to Myanmar, Khmer, the Tai
+# Scripts without spaces between words. From Unicode's Blocks: Thai to Myanmar, Khmer, the Tai
 # scripts, Balinese and Javanese, kana and Bopomofo, Han, Yi.
 _BLOCKS = (
     "\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u1b00-\u1b7f\ua980-\ua9ff"
@@ -14,7 +14,7 @@ _BLOCKS = (
     "\ua000-\ua4cf\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
 _UNSPACED = re.compile(f"[{_BLOCKS}]")
-# \w holds letters and digits but no vowel signs, which belong to the letter before.
+# \w matches letters and digits but no vowel signs, which belong to the preceding letter.
 _UNSPACED_LETTER = re.compile(rf"(?=\w)[{_BLOCKS}]")
 _ASCII = bytes(range(0x80))
 
@@ -27,8 +27,8 @@ def sentence_length(text: str, unit: str = BY_SCRIPT) -> int:
     text
         One clean line.
     unit
-        "words" counts what spaces separate, "characters" everything but spaces. "script" counts
-        words, but of scripts that do not space their words every letter.
+        "words" counts words separated by spaces, "characters" all characters but spaces. "script"
+        counts words, but in scripts without spaces between words it counts every letter.
     """
     if unit == WORDS:
         return text.count(" ") + 1
@@ -42,9 +42,9 @@ def sentence_length(text: str, unit: str = BY_SCRIPT) -> int:
 
 
 def unit_of_batch(lines: Iterable[str | None], unit: str) -> str:
-    """The unit for these lines: words, where "script" says the same and is slower.
+    """The unit for these lines: "words" instead of "script" if both give the same lengths.
 
-    None among the lines stands for one that could not be read.
+    "words" is faster. Lines that could not be read are None.
     """
     if unit != BY_SCRIPT:
         return unit
@@ -54,6 +54,6 @@ def unit_of_batch(lines: Iterable[str | None], unit: str) -> str:
 
 
 def units_of(lengths: Mapping[str, str], languages: Sequence[str]) -> tuple[str, str]:
-    """The units of both sides of a text: those that are asked for, else by script."""
+    """The units of both sides of a text: the configured ones, by default "script"."""
     first, second = (lengths.get(language, BY_SCRIPT) for language in languages)
     return first, second

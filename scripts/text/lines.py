@@ -1,4 +1,4 @@
-"""Aligned lines of two streams, in batches, with memory that does not grow with the text."""
+"""Read aligned lines of two streams in batches; memory does not grow with the text."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -9,18 +9,18 @@ from typing import BinaryIO
 from running.files import UserError
 
 BLOCK = 1 << 20  # bytes read at once
-SMALLEST_BATCH = 4096  # lines, but for the last batch of a text
-LONGEST_LINE = 1 << 24  # bytes; what is longer is no sentence
+SMALLEST_BATCH = 4096  # lines, except in the last batch of a text
+LONGEST_LINE = 1 << 24  # bytes; a longer line is an error
 
 LineBatch = tuple[list[bytes], list[bytes]]
 
 
 class LineError(UserError):
-    """Two texts that are not aligned line by line, or one that has no lines."""
+    """Two texts are not aligned line by line, or a text has no lines."""
 
 
 class _Side:
-    """One text: the lines read and not yet given away."""
+    """One text: its lines that were read but not yet returned."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self.stream, self.name = stream, name
@@ -49,7 +49,7 @@ class _Side:
             self.waiting += lines
 
     def take(self, number: int) -> list[bytes]:
-        """Give away the first `number` lines."""
+        """Remove and return the first `number` lines."""
         taken, self.waiting = self.waiting[:number], self.waiting[number:]
         return taken
 
@@ -65,7 +65,7 @@ def pair_lines(first: BinaryIO, second: BinaryIO, names: Sequence[str]) -> Itera
     Raises
     ------
     LineError
-        At the end, when one stream has more lines than the other; earlier for endless lines.
+        At the end, if one stream has more lines than the other; earlier, if a line is too long.
     """
     sides = [_Side(stream, name) for stream, name in zip((first, second), names)]
     while True:

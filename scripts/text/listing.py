@@ -1,4 +1,4 @@
-"""What fetching would bring: the archives with their sizes, licences and addresses."""
+"""List the archives that a run would fetch, with sizes, licences and addresses."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +16,9 @@ PARALLEL = 4
 
 
 class Listed(NamedTuple):
-    """One archive: how large it is, and whether it is here already.
+    """One archive: its size, and whether it was fetched already.
 
-    `size` is None where nobody tells it; `sha256` is known of what is here.
+    `size` is None if the server does not tell it; `sha256` is None before the archive is fetched.
     """
 
     sources: list[str]
@@ -34,14 +34,14 @@ class Listed(NamedTuple):
 def list_archives(
     sources: Iterable[Mapping], folder: Path, mirror: str | None = None
 ) -> list[Listed]:
-    """List the archives of some sources; only of those that are not here a server is asked.
+    """List the archives of sources; servers are asked only about archives not fetched yet.
 
     Parameters
     ----------
     sources
         With name, url, path, licence and citation. Several may share a path.
     folder
-        Where the archives lie, or will, under their paths.
+        Folder of the fetched archives; they have their own paths in it.
     mirror
         See `download.locate`.
     """
@@ -80,7 +80,7 @@ def _ask_size(place: str | Path) -> int | None:
 
 
 def describe_archives(archives: Iterable[Listed]) -> Iterator[str]:
-    """Yield the lines of a list for people, the sum of the sizes last."""
+    """Yield the lines of a readable list; the last line is the sum of the sizes."""
     archives = list(archives)
     for archive in archives:
         yield ", ".join(archive.sources)

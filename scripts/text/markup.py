@@ -1,4 +1,4 @@
-"""Segments out of the mark-up in which test sets are published.
+"""Read segments from the mark-up formats of published test sets.
 
 Three formats are read by the same scanner: the SGML of WMT until 2018, the XML of IWSLT, which has
 the same elements, and the XML of WMT from 2019 on, where one file holds the source and the
@@ -32,7 +32,7 @@ Segments = dict[tuple[str, str], bytes]
 
 
 class Side(NamedTuple):
-    """Which text of a file a segment belongs to.
+    """The text of a file that a segment belongs to.
 
     `element` is src, ref or hyp in WMT's XML and empty in the other formats, where a file holds
     one text; `translator` tells several references apart.
@@ -44,7 +44,7 @@ class Side(NamedTuple):
 
 
 def unescape(text: str) -> str:
-    """Replace entities that end in a semicolon; bare ampersands stay as they are."""
+    """Replace entities that end in a semicolon; bare ampersands are not changed."""
     return ENTITY.sub(_character, text)
 
 
@@ -61,7 +61,7 @@ def _character(match: re.Match) -> str:
 def one_line(text: str) -> bytes:
     """The text of an element as one line of UTF-8.
 
-    Bytes that are not UTF-8 stay as they are; cleaning counts and drops their pairs.
+    Bytes that are not UTF-8 are not changed; cleaning counts and drops their pairs.
     """
     return " ".join(unescape(text).split()).encode("utf-8", "surrogateescape")
 
@@ -76,21 +76,21 @@ def read_segments(stream: BinaryIO, name: str, language: str | None = None) -> S
     name
         The file's name, for messages.
     language
-        Such as "de". It chooses among the source and the references of WMT's XML, where the
-        first translator counts; files that hold one text are read whatever it is.
+        Such as "de". In WMT's XML it selects the source or a reference; of several references the
+        first translator's is read. It is ignored for files with one text.
 
     Returns
     -------
     dict
-        (document, segment) to the text in UTF-8 on one line, entities replaced, in the order of
+        (document, segment) to the text: one line in UTF-8, with entities replaced. In the order of
         the file.
 
     Raises
     ------
     UserError
-        With the line, when mark-up cannot be read or is not closed, a segment has no id, an id
-        occurs twice, or text stands outside the segments; without it when there is no segment, no
-        text in the language, or the file is larger than any test set.
+        If mark-up cannot be read or is not closed, a segment has no id, an id occurs twice, or
+        there is text outside the segments (the message gives the line); if there is no segment or
+        no text in the language, or the file is larger than any test set.
     """
     content = stream.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
@@ -120,7 +120,7 @@ def _decode(content: bytes, name: str) -> str:
 
 
 def _choose(sides: dict[Side, Segments], name: str, language: str | None) -> Side:
-    """The text in a language: the source, or else the first of the references."""
+    """The text in a language: the source if it has this language, else the first reference."""
     if list(sides) == [Side()]:
         return Side()
     fitting = [
@@ -139,7 +139,7 @@ def _choose(sides: dict[Side, Segments], name: str, language: str | None) -> Sid
 
 
 class _Scanner:
-    """Goes through the mark-up of one file and collects its segments.
+    """Scans the mark-up of one file and collects its segments.
 
     Parameters
     ----------
@@ -151,10 +151,10 @@ class _Scanner:
     def __init__(self, content: str, name: str) -> None:
         self._content, self._name = content, name
         self._document, self._side = "", Side()
-        self._segment: str | None = None  # id of the one that is open
-        self._opened = 0  # where it was opened
+        self._segment: str | None = None  # id of the open segment
+        self._opened = 0  # position where it was opened
         self._text: list[str] = []
-        self._stray: int | None = None  # where text stands that belongs to no segment
+        self._stray: int | None = None  # position of text outside of segments
         self._sides: dict[Side, Segments] = {}
 
     def scan(self) -> dict[Side, Segments]:
@@ -164,7 +164,7 @@ class _Scanner:
             self._take_text(end, match.start(), may_hold_text)
             end = match.end()
             if match["literal"] is not None:
-                # Escaped, so that it is taken as it stands when entities are replaced.
+                # Escape the text, so that replacing entities later leaves it unchanged.
                 self._text.append(match["literal"].replace("&", "&amp;"))
             elif match["tag"]:
                 tag = match["tag"].lower()
@@ -202,7 +202,7 @@ class _Scanner:
             if match[0].endswith("/>"):
                 self._end_segment(place)
         elif tag == "doc" and not closes:
-            # WMT's SGML calls it docid, its XML id.
+            # The attribute is docid in WMT's SGML and id in WMT's XML.
             self._document = self._attribute(match, "docid", "id")
         elif tag in SIDES:
             found = _attributes(match["attributes"])

@@ -1,7 +1,7 @@
-"""From the archives of a corpus to its splits: read, clean, drop duplicates, divide, write.
+"""Make the splits of a corpus from its archives: read, clean, drop duplicates, split, write.
 
 Two passes keep memory small: the first writes the clean pairs to a temporary folder and keeps
-16 bytes a pair in memory, the second deals them out to the splits.
+16 bytes per pair in memory, the second writes them to the splits.
 """
 
 import json
@@ -43,7 +43,7 @@ from text.steps import (
 )
 from text.workplace import workplace
 
-# Shorter sources may have a bad line or two.
+# Sources with fewer pairs are not checked for their share of invalid lines.
 FEWEST_INVALID = 10
 
 
@@ -57,8 +57,8 @@ def prepare_corpus(
     """Prepare a corpus: write {train,valid,test}.<language> and counts.json.
 
     Sentences keep the order of the sources in every split, since language models are trained on
-    consecutive sentences. A corpus that is only a test set (splits {"test": "rest"}) is kept
-    complete: no cleaning but Unicode NFC and white space.
+    consecutive sentences. A corpus that is only a test set (splits {"test": "rest"}) stays
+    complete: only Unicode NFC and white space are normalised.
 
     Parameters
     ----------
@@ -69,21 +69,21 @@ def prepare_corpus(
         (language to its unit; see `lengths`) and held_out_from: folders of prepared corpora whose
         validation and test pairs must not occur in this one.
     output_folder
-        Where the files go; they appear together when all are complete.
+        Folder of the files; they appear together when all are complete.
     processes
-        How many clean text besides this one; the files do not depend on it.
+        Number of cleaning processes in addition to this one; the files do not depend on it.
     invalid_utf8_share
         A source with a larger share of pairs that are not UTF-8 is refused.
 
     Returns
     -------
     dict
-        What counts.json holds.
+        The content of counts.json.
 
     Raises
     ------
     UserError
-        When the settings are wrong, a source cannot be read, there are too few pairs or none for
+        If the settings are wrong, a source cannot be read, there are too few pairs or none for
         a split, or the counts do not add up.
     """
     check_settings(settings)
@@ -107,7 +107,7 @@ def prepare_corpus(
         counts["changed"] = dict(dealt.changed)
         record = folder / "counts.json"
         record.write_text(json.dumps(counts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        # The record last: where it is, everything is.
+        # Write the record last: if it exists, all files exist.
         for path in [*(path for paths in texts.values() for path in paths), record]:
             os.replace(path, Path(output_folder) / path.name)
     return counts
@@ -120,7 +120,7 @@ def _first_pass(
     processes: int,
     invalid_utf8_share: float,
 ) -> tuple[dict[str, dict], Keys]:
-    """Write the clean pairs of all sources; return the counts of each source, and the keys."""
+    """Write the clean pairs of all sources; return counts per source, and the pairs' keys."""
     languages = list(settings["languages"])
     cleaned = partial(
         clean_batch,
@@ -157,7 +157,7 @@ def _first_pass(
 
 
 def _label_pairs(keys: Keys, settings: Mapping, sources: dict[str, dict]) -> np.ndarray:
-    """Return the label of each clean pair (see `assign_splits`); count what is dropped here."""
+    """Return the label of each clean pair (see `assign_splits`); count the dropped pairs."""
     kept = np.ones(len(keys.exact), dtype=bool)
     dropped = []
     if not is_test_only(settings["splits"]):
@@ -185,7 +185,7 @@ def _label_pairs(keys: Keys, settings: Mapping, sources: dict[str, dict]) -> np.
 
 
 def _counts(corpus: str, settings: Mapping, sources: dict[str, dict], labels: np.ndarray) -> dict:
-    """What counts.json holds, but for what is counted while the splits are written."""
+    """The content of counts.json, without the counts made while the splits are written."""
     dropped = sum((counts["dropped"] for counts in sources.values()), Counter())
     splits = sum((counts["splits"] for counts in sources.values()), Counter())
     read = {name: counts["read"] for name, counts in sources.items()}
@@ -201,10 +201,10 @@ def _counts(corpus: str, settings: Mapping, sources: dict[str, dict], labels: np
         "dropped": dict(+dropped),
         "kept": sum(read.values()) - dropped.total(),
         "splits": {split: splits[split] for split in SPLITS if splits[split]},
-        # Kept, but not drawn where train is a number of pairs.
+        # Clean pairs that were not drawn because train is a number of pairs.
         "unused": sum(counts["unused"] for counts in sources.values()),
         "remarks": [remark for counts in sources.values() for remark in counts["remarks"]],
-        # What each source gave: the draw is uniform over the pairs of all sources together.
+        # Pairs drawn per source: the draw is uniform over the pairs of all sources together.
         "sources": {
             name: {
                 "dropped": dict(+counts["dropped"]),

@@ -1,7 +1,7 @@
-"""What a corpus was made from: sources, code, counts, seeds, vocabularies; one small record.
+"""The provenance record of a corpus: its sources, code, counts, seeds and vocabularies.
 
-Every part was written by the step that made the text or the ids, so that the record stays true when
-the code is edited later. It is put together from small files only.
+Every part was written by the step that made the text or the ids, so the record stays correct if
+the code is edited later. Only small files are read to make it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def record_provenance(
     Returns
     -------
     dict
-        What was written.
+        The written record.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def record_provenance(
 
 
 def cube_provenance(path: Path, tokens: str) -> str:
-    """What a cube says about its text, as JSON on one line.
+    """The provenance that a cube stores about its text, as JSON on one line.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def cube_provenance(path: Path, tokens: str) -> str:
     Raises
     ------
     UserError
-        If the record is missing or damaged, or does not know the vocabulary.
+        If the record is missing or damaged, or does not contain the vocabulary.
     """
     record = read_record(path, ("corpus", "seed", "sources", "counts", "code", "vocabularies"))
     if tokens not in record["vocabularies"]:
@@ -101,7 +101,7 @@ def cube_provenance(path: Path, tokens: str) -> str:
 
 
 def _source(source: Mapping, read: Mapping[str, int]) -> dict:
-    """A source with what is known of it, and how many of its pairs were read."""
+    """The entry of a source: its record, licence and citation, and its number of read pairs."""
     entry = {"name": source["name"], "pairs_read": read.get(source["name"])}
     if source.get("record") is None:
         return {**entry, "generated": True}

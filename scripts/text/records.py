@@ -1,4 +1,4 @@
-"""The records that lie beside fetched archives: size, digest and place of each."""
+"""The records beside fetched archives: size, digest and address of each."""
 
 import json
 from pathlib import Path
@@ -7,12 +7,12 @@ from running.files import UserError
 
 
 def read_record(path: Path) -> dict | None:
-    """Read the record of an archive; None where nothing was fetched yet.
+    """Read the record of an archive; None if it was not fetched yet.
 
     Raises
     ------
     UserError
-        When the record is damaged.
+        If the record is damaged.
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -26,14 +26,14 @@ def read_record(path: Path) -> dict | None:
 
 
 def check_digest(source: str, sha256: str | None, archive: Path, record: Path) -> None:
-    """Check that the archive that is there is the one of the configuration.
+    """Check that a fetched archive has the digest in the configuration.
 
-    A digest that is put into the configuration later does not fetch the archive again.
+    If a digest is added to the configuration later, the archive is not fetched again.
 
     Raises
     ------
     UserError
-        When the archive has another digest.
+        If the archive has another digest.
     """
     found = read_record(record) if sha256 and archive.exists() else None
     if found and found["sha256"] != sha256:

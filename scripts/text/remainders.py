@@ -1,4 +1,4 @@
-"""What is left of a source and of a corpus: nothing, little, and whether the counts add up."""
+"""Check how many pairs of a source and a corpus remain, and that the counts add up."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -13,28 +13,28 @@ MOST = 0.5  # share of a source that no single filter should leave out
 
 
 def check_source(name: str, read: int, dropped: Counter, examples: Examples) -> list[str]:
-    """Check what cleaning left of a source.
+    """Check that enough pairs of a source remain after cleaning.
 
     Parameters
     ----------
     name
-        Of the source.
+        Name of the source.
     read
-        Its pairs.
+        Number of its pairs.
     dropped
         Reason to number of pairs left out.
     examples
-        Of `cleaning.CleanBatch`.
+        The attribute of `cleaning.CleanBatch`.
 
     Returns
     -------
     list of str
-        A sentence for every reason that left out more than half of the source.
+        A warning for every reason that left out more than half of the source.
 
     Raises
     ------
     UserError
-        When the source holds nothing, or nothing of it is left.
+        If the source is empty, or no pair of it remains.
     """
     if not read:
         raise UserError(f"source {name} holds no sentence pairs. Correct its members or address.")
@@ -60,12 +60,12 @@ def _reason(reason: str, dropped: Counter, read: int, examples: Examples) -> str
 
 
 def check_splits(corpus: str, counts: Mapping, sizes: Mapping[str, int | str]) -> None:
-    """Check that every split that was asked for has pairs.
+    """Check that every configured split has pairs.
 
     Raises
     ------
     UserError
-        Naming the split that has none, and where the pairs went.
+        If a split has no pairs; says why pairs were dropped.
     """
     for split, size in sizes.items():
         if size and not counts["splits"].get(split):
@@ -80,19 +80,19 @@ def check_splits(corpus: str, counts: Mapping, sizes: Mapping[str, int | str]) -
 
 
 def check_sums(counts: Mapping, lines: Mapping[str, list[int]]) -> None:
-    """Check that every pair that was read is counted once, and that every file holds its count.
+    """Check that every read pair is counted once, and that every file has the counted lines.
 
     Parameters
     ----------
     counts
-        What counts.json holds.
+        The content of counts.json.
     lines
         Split to the number of lines written for each side.
 
     Raises
     ------
     UserError
-        With the numbers, when they do not add up; the corpus must not be used.
+        If the numbers do not add up; gives them. The corpus must not be used.
     """
     problems = []
     for name, read in counts["read"].items():

@@ -1,4 +1,4 @@
-"""What a corpus is made from: its settings, its sources, and what other corpora hold out."""
+"""The settings and sources of a corpus, and the pairs that other corpora hold out from it."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -78,7 +78,7 @@ def held_out_keys(folders: list[str] | None, languages: list[str]) -> np.ndarray
     Raises
     ------
     UserError
-        When a folder holds neither, in these languages.
+        If a folder has no such pairs in these languages.
     """
     keys = b""
     for folder in folders or []:

@@ -1,7 +1,7 @@
-"""Division of a corpus into training, validation and test pairs that share nothing.
+"""Split a corpus into training, validation and test pairs without common pairs.
 
-Pairs are drawn by their content: the order of draw is a hash of the pair and the seed. So the
-same pairs give the same splits whatever the version of any random number generator.
+Pairs are drawn by their content: the order of the draw is a hash of pair and seed. So the splits
+of the same pairs do not depend on the version of a random number generator.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from running.files import UserError
 REST = "rest"
 SPLITS = ("train", "valid", "test")
 UNUSED, NEAR_DUPLICATE = -1, -2
-PART = 1 << 20  # keys looked at together, so that memory hardly grows with their number
+PART = 1 << 20  # keys processed at once, to limit memory
 
 
 class Keys(NamedTuple):
-    """Numbers that stand for sentence pairs, each an array of shape (pairs,) of uint64.
+    """Hash keys of sentence pairs; both arrays have shape (pairs,) and type uint64.
 
-    `exact` is equal for equal pairs, `folded` also for near-identical ones.
+    `exact` is equal for equal pairs, `folded` also for near-identical pairs.
     """
 
     exact: np.ndarray
@@ -28,7 +28,7 @@ class Keys(NamedTuple):
 
 
 def first_occurrences(keys: np.ndarray) -> np.ndarray:
-    """Mark the first of every run of equal keys.
+    """Mark the first occurrence of every key.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def first_occurrences(keys: np.ndarray) -> np.ndarray:
         Shape (pairs,), bool: True where no earlier pair has the same key.
     """
     is_first = np.ones(len(keys), dtype=bool)
-    # A sixteenth of the keys at a time: equal keys start with the same bits.
+    # Process a sixteenth of the keys at a time: equal keys start with the same four bits.
     for start in range(16):
         places = places_starting_with(keys, start)
         chosen = keys[places]
@@ -59,7 +59,7 @@ def places_starting_with(keys: np.ndarray, start: int) -> np.ndarray:
 
 
 def are_among(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Mark the keys that are among the `wanted`, a few; shape (keys,), bool."""
+    """Mark the keys that are in `wanted`, which is small; shape (keys,), bool."""
     wanted = np.unique(wanted)
     marked = np.zeros(len(keys), dtype=bool)
     if len(wanted):
@@ -71,7 +71,7 @@ def are_among(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 
 def mix_keys(keys: np.ndarray, seed: int, stream: int) -> np.ndarray:
-    """Return a random number, uint64, for each key that depends on key and seed only.
+    """Return a pseudorandom uint64 number for each key; it depends only on key and seed.
 
     The finaliser of SplitMix64 (Steele et al. 2014).
     """
@@ -85,7 +85,7 @@ def mix_keys(keys: np.ndarray, seed: int, stream: int) -> np.ndarray:
 def draw_places(
     keys: np.ndarray, eligible: np.ndarray, size: int, seed: int, stream: int
 ) -> np.ndarray:
-    """Draw the positions of `size` eligible keys; which ones depends on keys and seed only.
+    """Draw the positions of `size` eligible keys; the draw depends only on keys and seed.
 
     Parameters
     ----------
@@ -94,9 +94,9 @@ def draw_places(
     eligible
         Shape (pairs,), bool.
     size
-        At most as many as are eligible.
+        At most the number of eligible keys.
     seed, stream
-        Others draw other keys.
+        Different values draw different keys.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def draw_places(
     for part in parts:
         mixed = mix_keys(keys[part][eligible[part]], seed, stream)
         high_bits += np.bincount((mixed >> np.uint64(48)).astype(np.int64), minlength=1 << 16)
-    # The smallest numbers are drawn: those below this bound are enough.
+    # The keys with the smallest numbers are drawn: numbers above this bound are not needed.
     bound = int(np.searchsorted(np.cumsum(high_bits), size))
     places, numbers = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.uint64)]
     for part in parts if size else []:
@@ -126,7 +126,7 @@ def check_sizes(sizes: Mapping[str, int | str]) -> None:
     Raises
     ------
     UserError
-        When a split is unknown or a size is neither a number of pairs nor an allowed "rest".
+        If a split is unknown or a size is neither a number of pairs nor an allowed "rest".
     """
     for split, size in sizes.items():
         if split not in SPLITS:
@@ -144,7 +144,7 @@ def check_sizes(sizes: Mapping[str, int | str]) -> None:
 
 
 def is_test_only(sizes: Mapping[str, int | str]) -> bool:
-    """Tell whether the whole corpus is a test set, to be kept complete and in order."""
+    """Whether the whole corpus is a test set, which stays complete and in order."""
     return sizes.get("test") == REST and not any(sizes.get(split) for split in ("train", "valid"))
 
 
@@ -153,32 +153,32 @@ def assign_splits(
 ) -> np.ndarray:
     """Assign every pair to a split.
 
-    Validation and test pairs are drawn uniformly, one from each group of near-identical pairs;
-    the others of such a group are used nowhere, so that no text straddles two splits. Training
-    pairs are all that remain, or a uniform draw of them.
+    Validation and test pairs are drawn uniformly, one from each group of near-identical pairs.
+    The other pairs of the group are not used, so that near-identical text is never in two splits.
+    Training pairs are all remaining pairs, or a uniform draw of them.
 
     Parameters
     ----------
     keys
-        Of the pairs.
+        Keys of the pairs.
     kept
-        Shape (pairs,), bool: the pairs that have a split. Of equal pairs only the first, and of
-        near-identical ones either the first among them or none.
+        Shape (pairs,), bool: the pairs that get a split. Of equal pairs only the first is marked,
+        and of near-identical pairs the first of these or none.
     sizes
         Split to number of pairs; train may be "rest".
     seed
-        Another seed draws other pairs.
+        Seed of the draws.
 
     Returns
     -------
     numpy.ndarray
-        Shape (pairs,), int8: the position of the split in `SPLITS`, `UNUSED`, or
-        `NEAR_DUPLICATE` for pairs left out because one like them was drawn.
+        Shape (pairs,), int8: the index of the split in `SPLITS`, `UNUSED`, or `NEAR_DUPLICATE` for
+        pairs left out because a near-identical pair was drawn.
 
     Raises
     ------
     UserError
-        When there are fewer pairs than asked for.
+        If there are fewer pairs than requested.
     """
     check_sizes(sizes)
     labels = np.full(len(kept), UNUSED, dtype=np.int8)

@@ -1,7 +1,7 @@
-"""Cleaning steps: which pairs are left out, and what is done to the text.
+"""Cleaning steps, which leave out pairs or change the text.
 
-A step is a function in this file; its name and a value in the configuration turn it on. Texts
-reach it in one form: composed characters, words separated by exactly one space.
+A step is a function in this file; its name and a value in the configuration activate it. Steps
+get normalised texts: composed characters, words separated by exactly one space.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from text.lengths import BY_SCRIPT, sentence_length
 Pair = tuple[str, str]
 
 
-# What the function of a step is given, and where the step applies.
+# The arguments of a step's function, and the texts that the step applies to.
 PAIR = "pair"  # (pair, value): the reason to leave a pair out, or None
 LENGTHS = "lengths"  # (lengths of both sides, value): the same; see `lengths.sentence_length`
 PIECES = "pieces"  # the same of numbers of vocabulary pieces, once there is a vocabulary
@@ -24,7 +24,7 @@ TRAINING_TEXT = "training text"  # (text, value, draw): the text of the training
 
 
 class Registered(NamedTuple):
-    """One kind of step: its function, the values it accepts, and what it is given."""
+    """One kind of step: its function, its allowed values, and the kind of its arguments."""
 
     function: Callable
     minimum: float
@@ -45,10 +45,10 @@ STEPS: dict[str, Registered] = {}
 def leaves_out(minimum: float = 0.0, maximum: float = float("inf"), given: str = PAIR) -> Callable:
     """Register `function(pair, value)`, which returns the reason why a pair is left out, or None.
 
-    The reason is a word such as "too_long"; counts.json and the report count the pairs by it.
-    `minimum` and `maximum` are the values that a configuration may give. With `given=LENGTHS` the
-    function gets the lengths of both sides in place of the pair, with `given=PIECES` their numbers
-    of vocabulary pieces.
+    The reason is a word such as "too_long"; counts.json and the report count pairs per reason.
+    `minimum` and `maximum` limit the value in the configuration. With `given=LENGTHS` the function
+    gets the lengths of both sides instead of the pair, with `given=PIECES` their numbers of
+    vocabulary pieces.
     """
     return lambda function: _register(function, minimum, maximum, given)
 
@@ -61,8 +61,8 @@ def changes_every_text(minimum: float = 0.0, maximum: float = float("inf")) -> C
 def changes_training_text(minimum: float = 0.0, maximum: float = float("inf")) -> Callable:
     """Register `function(text, value, draw)`, which returns the text to train on.
 
-    It sees every sentence of the training split, after the splits were made; `draw` returns
-    random numbers in [0, 1) that depend on the seed and the sentence only.
+    It is called for every sentence of the training split after splitting; `draw` returns random
+    numbers in [0, 1) that depend only on the seed and the sentence.
     """
     return lambda function: _register(function, minimum, maximum, TRAINING_TEXT)
 
@@ -88,8 +88,8 @@ def maximum_characters(pair: Pair, value: float) -> str | None:
 def maximum_ratio(lengths: tuple[int, int], value: float) -> str | None:
     """Leave out pairs with one side more than `value` times as long as the other.
 
-    Finnish and Estonian say in one word what takes English several, so a short pair such as
-    "Of course not, thank you." and "Ei." is a good one: the value must be generous.
+    One word of Finnish or Estonian can correspond to several English words, so a short pair such
+    as "Of course not, thank you." and "Ei." is valid: the value must be large enough for it.
     """
     shorter, longer = sorted(lengths)
     return "unbalanced" if longer > value * shorter else None
@@ -109,9 +109,9 @@ def maximum_piece_ratio(pieces: tuple[int, ...], value: float) -> str | None:
 
 @changes_every_text(minimum=0, maximum=1)
 def lowercase(text: str, value: float, language: str) -> str:
-    """Put the text of all splits, test sets too, in lower case; 0 changes nothing.
+    """Convert the text of all splits, including test sets, to lower case; 0 changes nothing.
 
-    Turkish and Azerbaijani have an i with and one without a dot, each in both cases.
+    Turkish and Azerbaijani have a dotted and a dotless i, each in upper and lower case.
     """
     if not value:
         return text
@@ -122,13 +122,13 @@ def lowercase(text: str, value: float, language: str) -> str:
 
 @changes_training_text(minimum=0, maximum=1)
 def shuffle_words(text: str, value: float, draw: Callable[[], float]) -> str:
-    """Let every word take part in a random permutation with the probability `value`.
+    """Permute the words of a sentence randomly; each word takes part with probability `value`.
 
     0 changes nothing; 1 puts all words of the sentence into a random order.
     """
     words = text.split(" ")
     chosen = [place for place in range(len(words)) if draw() < value]
-    # Sorting by random keys, since only random() itself is the same in all versions of Python.
+    # Sort by random keys: of Python's random functions only random() is the same in all versions.
     shuffled = sorted(chosen, key=lambda place: draw())
     moved = [words[place] for place in shuffled]
     for place, word in zip(chosen, moved):
@@ -142,7 +142,7 @@ def check_steps(settings: Iterable[Mapping[str, object]]) -> list[Step]:
     Raises
     ------
     UserError
-        When a step is unknown, or its value is no number or not one that the step accepts.
+        If a step is unknown, or its value is no number or outside the allowed range.
     """
     steps = []
     for setting in settings:
@@ -166,9 +166,9 @@ def check_steps(settings: Iterable[Mapping[str, object]]) -> list[Step]:
 def reason_to_leave_out(
     pair: Pair, steps: Iterable[Step], units: tuple[str, str] = (BY_SCRIPT, BY_SCRIPT)
 ) -> tuple[str, str] | None:
-    """Why the steps leave a pair out, the first reason found, and by which step; or None.
+    """The first reason to leave a pair out and the step that gives it; None if there is none.
 
-    `units` are those of the lengths of both sides.
+    `units` are the units of the lengths of both sides.
     """
     lengths = None
     for name, value in steps:
@@ -185,15 +185,15 @@ def reason_to_leave_out(
 
 
 def steps_given(steps: Iterable[Step], *kinds: str) -> list[Step]:
-    """Those of the steps whose functions are given one of these kinds of things."""
+    """The steps whose functions take one of these kinds of arguments."""
     return [step for step in steps if STEPS[step.name].given in kinds]
 
 
 def change_text(text: str, step: Step, seed: int) -> str:
     """Apply a step that changes training text to one sentence.
 
-    Randomness is drawn from the seed, the step and the sentence, so it does not matter where the
-    sentence stands or which process has it.
+    The random numbers depend only on the seed, the step and the sentence, not on the position of
+    the sentence or on the process.
     """
     start = hashlib.blake2b(f"{seed} {step.name} {text}".encode(), digest_size=8).digest()
     draw = random.Random(int.from_bytes(start, "little")).random

@@ -1,7 +1,7 @@
-"""Synthetic parallel text: sentences of artificial languages that translate each other.
+"""Synthetic parallel text: sentences of artificial languages and their translations.
 
-It stands in for the real corpora where none can be had. Any amount can be made, and every
-sentence comes with the relations between its words.
+It replaces the real corpora where they are not available. Any amount can be generated, and the
+syntactic relations between the words of every sentence are known.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from text.artificial.lexicon import make_concepts, make_stems
 from text.artificial.meaning import DOMAINS, draw_sentences
 from text.artificial.words import Slot, write_conllu, write_lines
 
-BLOCK = 8192  # sentences drawn at once; each block has randomness of its own
+BLOCK = 8192  # sentences drawn at once; each block has its own random generator
 
 
 def generate_slots(
@@ -26,14 +26,14 @@ def generate_slots(
     """Generate sentences `offset` to `offset + pairs` of an endless aligned text.
 
     Yields for each of the `languages` (some of `LANGUAGES`) the words of up to `BLOCK` sentences.
-    The meanings do not depend on the languages, and the languages not on the `seed`. `offset`
-    sentences are left out, so that several corpora share no text. The `domain` is "parliament"
-    or "news", which has other topics and some other words.
+    The meanings do not depend on the languages, and the languages do not depend on the `seed`.
+    The first `offset` sentences are skipped, so that several corpora share no text. The `domain`
+    is "parliament" or "news", which has other topics and some other words.
 
     Raises
     ------
     UserError
-        When a language or the domain is unknown, or a number is negative.
+        If a language or the domain is unknown, or a number is negative.
     """
     _check(languages, pairs, seed, offset, domain)
     concepts, stems = make_concepts(), make_stems()
@@ -58,10 +58,10 @@ def write_synthetic_text(
     domain: str = "parliament",
     relations: Sequence[Path] = (),
 ) -> None:
-    """Write the sentences of `generate_slots`, a file for each language, aligned line by line.
+    """Write the sentences of `generate_slots` to one file per language, aligned line by line.
 
-    `relations` has a path for each language, or none, for the same sentences as CoNLL-U. Memory
-    does not grow with the number of pairs.
+    `relations` is empty, or has one path per language for the same sentences in CoNLL-U format.
+    Memory does not grow with the number of pairs.
 
     Raises
     ------

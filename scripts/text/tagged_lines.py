@@ -1,4 +1,4 @@
-"""The training text of IWSLT: a sentence on every line, with lines of mark-up between them."""
+"""The training text of IWSLT: one sentence per line, with lines of mark-up between them."""
 
 import re
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from running.files import UserError
 from text.lines import BLOCK, LineError
 from text.markup import one_line
 
-# Lines about a talk: where it is, who speaks, who translated. They are no sentences.
+# Tags of lines with metadata of a talk, such as its address, speaker and translator.
 LEFT_OUT = {
     *("url", "talkid", "keywords", "speaker", "reviewer", "translator", "doc", "transcript"),
     *("file", "head", "content", "lang", "dtime", "videourl", "videopath", "date", "wordnum"),
 }
-# Sentences in tags of their own.
+# Tags around sentences, such as titles.
 UNPACKED = {"title", "description"}
-# Of these a file has all or none; they show where a talk begins.
+# Tags at the beginning of a talk; a file has all of them or none.
 TALK_STARTS = {"doc", "url", "talkid"}
 
 FIRST_TAG = re.compile(r"\s*<(/?)([A-Za-z][\w:.-]*)(?:\s[^<>]*)?/?>")
@@ -24,9 +24,9 @@ ANY_TAG = re.compile(rf"</?({'|'.join(sorted(LEFT_OUT | UNPACKED | {'seg'}))})(\
 
 
 class Landmark(NamedTuple):
-    """A tag that both sides should have before or around the same sentence.
+    """A tag that both sides must have before or around the same sentence.
 
-    `sentence` counts the sentences before it, `line` is its line in the file, from 1.
+    `sentence` is the number of sentences before it; `line` is its line in the file, from 1.
     """
 
     sentence: int
@@ -47,7 +47,7 @@ class TaggedLines:
     Attributes
     ----------
     landmarks : list of Landmark
-        Those read so far; both sides of a text have the same.
+        The landmarks read so far; both sides of a text must have the same.
     """
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
@@ -57,12 +57,12 @@ class TaggedLines:
         self.landmarks: list[Landmark] = []
 
     def read(self, size: int = BLOCK) -> bytes:
-        """Sentences of about the next `size` bytes; nothing at the end only.
+        """Sentences in about the next `size` bytes; empty only at the end of the stream.
 
         Raises
         ------
         UserError
-            With the line, when mark-up in it is unknown or not closed.
+            If mark-up is unknown or not closed; gives the line.
         """
         sentences = b""
         while not sentences and not self._ended:
@@ -79,7 +79,7 @@ class TaggedLines:
         return sentences
 
     def _sentence(self, line: bytes) -> bytes:
-        """The sentence of a line with its line feed, or nothing where it holds none."""
+        """The sentence in a line, with its line feed; empty if the line has no sentence."""
         self._line += 1
         text = line.decode("utf-8", "surrogateescape").removeprefix("\ufeff").strip()
         match = FIRST_TAG.match(text)
@@ -117,7 +117,7 @@ def check_landmarks(sides: Sequence[TaggedLines], names: Sequence[str]) -> None:
     Raises
     ------
     LineError
-        With the lines of the first that do not: the sides have shifted against each other.
+        If they do not: the sides are misaligned. Gives the lines of the first difference.
     """
     for tag in sorted(TALK_STARTS | UNPACKED):
         first, second = ([mark for mark in side.landmarks if mark.tag == tag] for side in sides)

@@ -1,4 +1,4 @@
-"""Sentences of a text file, a sentence on every line, with memory that does not grow with it."""
+"""Read a text file with one sentence per line; memory does not grow with the file."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ BLOCK = 1 << 19  # bytes read at once; the last line of a block is read to its e
 
 
 def read_line_batches(path: Path) -> Iterator[list[bytes]]:
-    """Yield the lines of a text without their line feeds, half a megabyte at once.
+    """Yield batches of lines without their line feeds, half a megabyte per batch.
 
-    Lines end at line feeds only, as SentencePiece reads them: no other separator of Unicode
-    starts a new one. A last line without a line feed counts.
+    As for SentencePiece, only line feeds end a line, no other line separators of Unicode. A last
+    line without a line feed counts as a line.
 
     Raises
     ------
     UserError
-        If the text is missing, or not UTF-8: which line, and what to do.
+        If the text is missing or not UTF-8; gives the line and says what to do.
     """
     _check_presence(path)
     lines_before = 0

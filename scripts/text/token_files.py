@@ -1,10 +1,10 @@
 """Token ids in fairseq's memory-mapped format, written without fairseq: PREFIX.bin, PREFIX.idx.
 
 The .bin holds the ids of all sentences one after the other. The .idx holds a header (magic,
-version, code of the ids' type, number of sentences), then the tokens of every sentence as int32,
-then where each starts in the .bin, in bytes, as int64. All numbers are little-endian.
-The layout is that of fairseq 0.12, `fairseq.data.indexed_dataset`; a test compares the bytes with
-those of fairseq-preprocess.
+version, code of the ids' type, number of sentences), then the number of tokens of every sentence as
+int32, then the start of every sentence in the .bin, in bytes, as int64. All numbers are
+little-endian. This is the format of fairseq 0.12, `fairseq.data.indexed_dataset`; a test compares
+the bytes with those of fairseq-preprocess.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import numpy as np
 MAGIC = b"MMIDIDX\x00\x00"
 VERSION = 1
 TYPE_CODES = {np.dtype("<u2"): 8, np.dtype("<u4"): 9}
-# fairseq leaves some numbers of 16 bits unused.
+# fairseq uses 16-bit ids only for vocabularies that are smaller than 16 bits allow.
 FIRST_VOCABULARY_OF_32_BITS = 65_500
 
 
 def id_type(vocabulary: int) -> np.dtype:
-    """The type that fairseq stores the ids of so large a vocabulary in."""
+    """The integer type that fairseq uses for the ids of a vocabulary of this size."""
     return np.dtype("<u2" if vocabulary < FIRST_VOCABULARY_OF_32_BITS else "<u4")
 
 
 class TokenWriter:
-    """Writes sentences of token ids, many at once.
+    """Writes batches of sentences of token ids.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ class TokenWriter:
         Parameters
         ----------
         ids : int array (tokens,)
-            Of all these sentences, one after the other.
+            Ids of all sentences, concatenated.
         sizes : int array (sentences,)
-            Tokens of each of them.
+            Number of tokens of each sentence.
         """
         self._data.write(np.ascontiguousarray(ids, dtype=self._type).data)
         self._sizes.append(sizes.astype("<i4"))
@@ -62,7 +62,7 @@ class TokenWriter:
         return sum(map(len, self._sizes))
 
     def write_index(self, path: Path) -> None:
-        """Write the .idx of what was added."""
+        """Write the .idx of all added sentences."""
         sizes = np.concatenate([np.empty(0, dtype="<i4"), *self._sizes])
         starts = np.zeros(len(sizes), dtype="<i8")
         np.cumsum(sizes[:-1], out=starts[1:])

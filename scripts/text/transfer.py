@@ -1,8 +1,8 @@
-"""Downloads that go on where they were cut off.
+"""Resumable downloads.
 
-What came so far lies beside the file it will become, with a note of which content it is the
-start of. Only a server that confirms this very content by its validator (a strong ETag, or else
-Last-Modified) may add to it; otherwise the download starts again.
+The bytes received so far are stored beside the target file, with a note that identifies the
+content. A download is resumed only if the server confirms that its content is the same, by a
+validator (a strong ETag, or else Last-Modified); otherwise the download starts again.
 """
 
 import json
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from running.files import replace_when_complete
 from text.addresses import DownloadError
 
-# The server asks for patience; any other 4xx will be answered the same the next time.
+# With these statuses the server asks clients to retry; other 4xx errors are permanent.
 TEMPORARY_STATUS = {408, 425, 429}
 LONGEST_DELAY = 60.0
 BLOCK = 1 << 18
@@ -31,15 +31,15 @@ AS_IT_IS = {"Accept-Encoding": "identity"}
 
 
 class InterruptedDownload(DownloadError):
-    """A download that can go on where it was cut off."""
+    """A download was interrupted and can be resumed."""
 
 
 class Patience(NamedTuple):
-    """How long a download is tried.
+    """Limits on the retries of a download.
 
-    `tries` are failed ones in a row; one that brings more than any before it does not count.
-    `timeout` are seconds without a byte, after which a try has failed, `first_delay` seconds before
-    the second try, doubled for each further one.
+    `tries` is the number of failed tries in a row; a try that gets further than all tries before
+    does not count as failed. A try fails after `timeout` seconds without a byte. `first_delay` is
+    the number of seconds before the second try; it doubles with every further try.
     """
 
     tries: int = 5
@@ -48,10 +48,10 @@ class Patience(NamedTuple):
 
 
 class Partial:
-    """The bytes of a file that came so far, and a note of what they are the start of.
+    """The bytes of a file received so far, and a note that identifies the file's content.
 
-    Both lie, hidden, in the folder of `target`, the complete file. `restarted` says whether bytes
-    of before were dropped.
+    Both are hidden files in the folder of `target`, the complete file. `restarted` says whether
+    bytes received earlier were dropped.
     """
 
     def __init__(self, target: Path) -> None:
@@ -62,7 +62,7 @@ class Partial:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes away; DownloadError when another one holds it."""
+        """Lock out other processes; DownloadError if another process has the lock."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self._lock, timeout=0)
         try:
@@ -79,11 +79,11 @@ class Partial:
             lock.release()
 
     def size(self) -> int:
-        """Number of bytes that came so far."""
+        """Number of bytes received so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def known(self, address: str) -> dict:
-        """What the bytes are the start of: "validator" and "size"; empty if nobody can say."""
+        """The "validator" and "size" of the content that the bytes belong to; empty if unknown."""
         try:
             note = json.loads(self.note.read_text(encoding="utf-8"))
             trusted = note["address"] == address and note["validator"] and self.path.exists()
@@ -92,7 +92,7 @@ class Partial:
         return note if trusted else {}
 
     def start(self, address: str, validator: str | None, size: int | None) -> None:
-        """Drop what there is, and note what comes now."""
+        """Drop the bytes received so far, and write the note of the new content."""
         self.discard()
         with replace_when_complete(self.note) as temporary:
             note = {"address": address, "validator": validator, "size": size}
@@ -100,25 +100,25 @@ class Partial:
         self.path.touch()
 
     def discard(self) -> None:
-        """Drop what there is; the note first, since bytes without a note are never trusted."""
+        """Drop the note and then the bytes: bytes without a note are never used."""
         self.restarted = True
         self.note.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
 
 
 def download(address: str, partial: Partial, patience: Patience, advice: str) -> bool:
-    """Download one file to `partial.path`, with new tries as long as the failure may pass.
+    """Download one file to `partial.path`; temporary failures are retried.
 
     Parameters
     ----------
     address
-        Of the file, http:// or https://.
+        Address of the file, http:// or https://.
     partial
-        Where the bytes go; held by the caller.
+        Destination of the bytes; the caller has its lock.
     patience
         See `Patience`.
     advice
-        What to do when it fails in the end, for the message.
+        Advice in the message of the error if all tries fail.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def download(address: str, partial: Partial, patience: Patience, advice: str) ->
     Raises
     ------
     DownloadError
-        When the file cannot be had.
+        If the file cannot be fetched.
     """
     resumed = bool(partial.known(address)) and partial.size() > 0
     partial.restarted = False
@@ -175,7 +175,7 @@ def _bring_rest(address: str, partial: Partial, timeout: float) -> None:
 
 
 def _is_rest(response: requests.Response, known: dict, size: int) -> bool:
-    """Whether a part is the rest, from `size` on, of the content that was asked for."""
+    """Whether a response is the rest of the known content, starting at byte `size`."""
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
     return (
         found is not None
@@ -186,7 +186,7 @@ def _is_rest(response: requests.Response, known: dict, size: int) -> bool:
 
 
 def _validator(response: requests.Response) -> str | None:
-    """What tells one content of an address from another: a strong ETag, else Last-Modified."""
+    """Identifier of the content of an address: a strong ETag, else Last-Modified."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified")
 
@@ -197,7 +197,7 @@ def _append(response: requests.Response, path: Path, total: int | None) -> None:
     with open(path, "ab") as file, tqdm(**bar, disable=None) as progress:
         try:
             # Some servers call .tgz a content encoding. Do not gunzip: the file itself is
-            # compressed. read1 gives what there is, so nothing that came is lost at a stall.
+            # compressed. read1 returns the available bytes, so none are lost at a timeout.
             while block := response.raw.read1(BLOCK, decode_content=False):
                 file.write(block)
                 progress.update(len(block))
@@ -215,7 +215,7 @@ def _may_pass(error: requests.RequestException) -> bool:
     if error.response is not None:
         status = error.response.status_code
         return status >= 500 or status in TEMPORARY_STATUS
-    # Errors in the address itself are ValueErrors as well.
+    # Invalid addresses also raise ValueError.
     return not isinstance(error, ValueError)
 
 

@@ -1,7 +1,7 @@
 """SentencePiece vocabularies whose ids are fairseq's ids.
 
-The model is trained with fairseq's special symbols at fairseq's places, so that the fairseq
-dictionary is exactly the vocabulary: same symbols, same numbers, same size.
+The model is trained with fairseq's special symbols at fairseq's ids, so that the fairseq
+dictionary and the vocabulary have the same symbols, ids and size.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from running.files import UserError
 from .text_lines import count_lines, read_line_batches
 from .workplace import workplace
 
-# fairseq numbers <s>, <pad>, </s>, <unk> from 0 and puts the dictionary's symbols after them.
+# fairseq numbers <s>, <pad>, </s>, <unk> from 0; the dictionary's symbols follow.
 SPECIAL_IDS = {"bos_id": 0, "pad_id": 1, "eos_id": 2, "unk_id": 3}
 
 
@@ -42,18 +42,18 @@ def learn_vocabulary(
     texts : sequence of path
         One file for a monolingual, two for a vocabulary shared by a language pair.
     size : int
-        Symbols in the vocabulary, the four special ones included.
+        Symbols in the vocabulary, including the four special ones.
     sentences : int
-        Learn from this many sentences, drawn by seed from all texts together; 0 takes all.
+        Learn from this many sentences, drawn by seed from all texts together; 0 means all.
     seed : int
     threads : int
         Does not change the result.
     model_path, vocabulary_path : path
         The SentencePiece model and its readable list of symbols.
     normalisation : {"nmt_nfkc", "identity"}
-        Of the text before it is cut into pieces: SentencePiece's own, which replaces what Unicode
-        calls compatible (full-width punctuation, ligatures, circled numbers), or none. The model
-        carries it, so that text to encode is normalised alike.
+        Normalisation of the text before it is cut into pieces. SentencePiece's "nmt_nfkc" replaces
+        compatibility characters of Unicode (full-width punctuation, ligatures, circled numbers);
+        "identity" changes nothing. It is stored in the model and also applied when text is encoded.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def learn_vocabulary(
         (folder / "vocabulary").write_text("".join(lines), encoding="utf-8")
         (folder / "model").write_bytes(model)
         os.replace(folder / "vocabulary", vocabulary_path)
-        # The model last: where it is, both are.
+        # Move the model last: if it exists, both files exist.
         os.replace(folder / "model", model_path)
 
 
@@ -82,7 +82,7 @@ def load_vocabulary(path: Path) -> sentencepiece.SentencePieceProcessor:
     try:
         content = path.read_bytes()
         processor = sentencepiece.SentencePieceProcessor(model_proto=content)
-        # Its last part: a file that was cut between two symbols loads all the same.
+        # The last part of the model: a file that was truncated between two symbols still loads.
         rules = sentencepiece.SentencePieceNormalizer(model_proto=content)
         if not rules.serialized_normalizer_spec():
             raise RuntimeError("its end is missing")
@@ -115,7 +115,7 @@ def normaliser_of(path: Path) -> tuple[str, Callable[[str], str]]:
     rules = sentencepiece.SentencePieceNormalizer(
         model_proto=path.read_bytes(), add_dummy_prefix=False, escape_whitespaces=False
     )
-    # A protocol buffer whose first field is the name: its number and type, length, and letters.
+    # A protocol buffer whose first field is the name: a tag byte, a length byte, and the letters.
     specification = rules.serialized_normalizer_spec()
     return specification[2 : 2 + specification[1]].decode(), rules.normalize
 
@@ -162,7 +162,7 @@ def unigram_entropy(counts: np.ndarray) -> float:
 
 
 def _sample(texts: Sequence[Path], sentences: int, seed: int) -> Iterator[bytes]:
-    """All lines of the texts, or as many as asked for, drawn by seed, in their order."""
+    """All lines of the texts, or `sentences` lines drawn by seed, in their original order."""
     total = sum(count_lines(path) for path in texts)
     chosen = np.ones(total, dtype=bool)
     if 0 < sentences < total:

@@ -1,4 +1,4 @@
-"""A folder for what is not complete yet, held by one process at a time."""
+"""A temporary folder for incomplete files, used by one process at a time."""
 
 import os
 import shutil
@@ -16,14 +16,14 @@ NAME = ".incomplete"
 
 @contextmanager
 def workplace(folder: Path) -> Iterator[Path]:
-    """Give an empty hidden folder inside `folder`, on the same disk; it is removed at the end.
+    """Yield an empty hidden folder inside `folder`, on the same disk; it is removed at the end.
 
-    What a killed process left there is removed first, so no space is lost.
+    Files left by a killed process are removed first.
 
     Raises
     ------
     UserError
-        When another process holds it, or the disk is full.
+        If another process uses the folder, or the disk is full.
     """
     place = folder / NAME
     place.mkdir(parents=True, exist_ok=True)
