@@ -1,6 +1,6 @@
-"""The report of a run: one HTML page that needs nothing but a browser.
+"""The report of a run: one self-contained HTML page.
 
-Read in this order: `inputs` (what a run left behind), `quality` and `conservation` (can it be
-believed), `overview` and `provenance` (what it is and what it was made from), `illustrations`
-(figures, tables, captions), `oddities` (of the paper), `page` (all of it into the template).
+Read in this order: `inputs` (the files of a run), `quality` and `conservation` (how far its
+numbers can be trusted), `overview` and `provenance` (its size, data and settings), `illustrations`
+(figures, tables, captions), `sections` (those of studies), `page` (fills the template).
 """

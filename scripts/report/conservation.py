@@ -1,4 +1,4 @@
-"""Does the LCA of all parameters add up to the change of the loss that was measured (§2.3)?"""
+"""Compare the sum of the LCA of all parameters with the measured change of the loss (§2.3)."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ MEASURE_CLAUSES = {
 
 
 def conservation_sentences(run: Run, failed: Sequence[str]) -> list[str]:
-    """By how much each estimator over-counts, in words; ``code`` is marked.
+    """Sentences on the ratio of each estimator's sum to the measured change; ``code`` is marked.
 
     Parameters
     ----------
     run : Run
     failed : sequence of str
-        Models that did not learn: they have hardly a loss change to divide by.
+        Models that did not learn: their loss change is too small to divide by.
     """
     known = _learned(run, failed)
     if not known:
@@ -75,7 +75,7 @@ def conservation_sentences(run: Run, failed: Sequence[str]) -> list[str]:
 
 
 def _claims(entries: Sequence[EstimatorSum]) -> str:
-    """One sentence on the estimators that are held against the same measure."""
+    """One sentence on the estimators that are compared with the same measure."""
     claims = []
     for name in in_order({entry.estimator for entry in entries}):
         ratios = [entry.ratio for entry in entries if entry.estimator == name]
@@ -93,7 +93,7 @@ def _claims(entries: Sequence[EstimatorSum]) -> str:
 
 
 def estimator_table(run: Run, failed: Sequence[str]) -> Grid | None:
-    """A row per estimator over the models that learned; None without summaries."""
+    """A row per estimator, over all models that learned; None without summaries."""
     rows, probes = [], has_probes(run)
     for name in _estimators(run):
         entries = [entry for entry in run.sums if entry.estimator == name]
@@ -120,12 +120,12 @@ def estimator_table(run: Run, failed: Sequence[str]) -> Grid | None:
 
 
 def has_probes(run: Run) -> bool:
-    """Whether a probe was recorded, so that errors are known."""
+    """Whether a probe was recorded; only then errors are known."""
     return any(parse_estimator(entry.estimator).is_probe for entry in run.sums)
 
 
 def _worst_errors(entries: Sequence[EstimatorSum]) -> list[str]:
-    """Relative errors from the least to the greatest, and the largest of any interval."""
+    """Range of the relative errors of whole trainings, and the largest error of an interval."""
     relative, largest = (
         [e.errors[name] for e in entries if math.isfinite(e.errors[name])]
         for name in ("relative_conservation_error", "largest_interval_error")
@@ -137,7 +137,7 @@ def _worst_errors(entries: Sequence[EstimatorSum]) -> list[str]:
 
 
 def ratio_table(run: Run) -> Grid | None:
-    """A row per model: the measured changes, and every estimator's ratio; None without sums."""
+    """A row per model with measured changes and all estimators' ratios; None without sums."""
     estimators = _estimators(run)
     measures = [
         name
@@ -156,7 +156,7 @@ def ratio_table(run: Run) -> Grid | None:
 
 
 def detail_tables(run: Run) -> list[tuple[str, Grid]]:
-    """(estimator, every number of it): a row per model."""
+    """Pairs of an estimator and a table of all its numbers, with a row per model."""
     tables, measures = [], _measures(run)
     for name in _estimators(run):
         rows = [
@@ -188,7 +188,7 @@ def _errors(entry: EstimatorSum) -> list[str]:
 
 
 def outcome(entry: EstimatorSum) -> str:
-    """One word or two for what the sum says beside the change that it is held against."""
+    """One or two words on how a sum compares with its reference change."""
     low, high = CONSERVED
     if not math.isfinite(entry.ratio):
         return "cannot tell"
@@ -200,7 +200,7 @@ def outcome(entry: EstimatorSum) -> str:
 
 
 def estimator_meanings(run: Run) -> list[tuple[str, str]]:
-    """(estimator, meaning) of those recorded in this run."""
+    """(estimator, meaning) of the estimators recorded in this run."""
     return [(name, _meaning(name)) for name in _estimators(run)]
 
 
@@ -215,7 +215,7 @@ def measure_meanings(run: Run) -> list[tuple[str, str]]:
 
 
 def _learned(run: Run, failed: Sequence[str]) -> list[EstimatorSum]:
-    """What can be compared: sums of models that did not fail, beside a measured change."""
+    """Sums that can be compared: of models that learned, with a measured change."""
     return [e for e in run.sums if e.model not in failed and math.isfinite(e.ratio)]
 
 
@@ -238,7 +238,7 @@ def _meaning(estimator: str) -> str:
 
 
 def measure_title(measure: str) -> str:
-    """What a measure is called in tables."""
+    """Name of a measure in tables."""
     return MEASURE_TITLES.get(measure) or f"probe of {measure.removesuffix('_probe')}"
 
 

@@ -1,4 +1,4 @@
-"""Figures as byte-identical PDF, PNG and SVG."""
+"""Write figures as reproducible PDF, PNG and SVG files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from losschange.plots.style import freeze_layout
 from running.files import replace_when_complete
 
-# Dates and versions would make two runs of the same figure differ.
+# Leave out dates and versions, which would make two files of the same figure differ.
 METADATA = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "svg": {"Date": None, "Creator": None},

@@ -1,4 +1,4 @@
-"""The command line of figures and tables: which one, made from what."""
+"""The command line of make_figure.py and make_table.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from losschange.plots.style import house_style
 from objectives import LOOKS
 from running.files import UserError
 
-# What makes each kind: the function of its module.
+# The function in a module that makes a figure or a table.
 FUNCTIONS = {"figure": "draw", "table": "fill"}
 
 
@@ -56,7 +56,7 @@ def open_inputs(options: argparse.Namespace) -> Iterator[tuple[Callable, dict[st
     Raises
     ------
     UserError
-        If a summary is missing or unreadable, or lacks what is asked of it.
+        If a summary is missing or unreadable, or lacks the required data.
     """
     kind = options.kind
     module = f"studies.{options.study}.{kind}s.{kind}{options.number}"
@@ -72,7 +72,7 @@ def open_inputs(options: argparse.Namespace) -> Iterator[tuple[Callable, dict[st
 
 @contextmanager
 def style_of_run() -> Iterator[None]:
-    """The style of all figures, with the looks of all objectives."""
+    """The style of all figures, with the colours and markers of all objectives."""
     DRAWN_LOOKS.update(LOOKS)
     with house_style():
         yield

@@ -1,4 +1,4 @@
-"""Figures, tables and their captions, ready to be put into the page."""
+"""Figures, tables and their captions, in the form that the page shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from report.values import Grid, make_grid
 from running.files import UserError
 
-# Vector drawings above this size make the page slow; their PNG takes the place.
+# SVG files above this size make the page slow; the PNG is shown instead.
 LARGEST_SVG = 1_000_000  # bytes
 
 Text = list[tuple[str, bool]]
@@ -27,13 +27,13 @@ class Figure:
     name : str
         Such as "figure1".
     image : str or None
-        A data URI; None where the run has no such figure.
+        A data URI; None if the run has no such figure.
     title : str
         First paragraph of the caption, unmarked.
     caption : list of Text
-        The paragraphs after it.
+        The further paragraphs of the caption.
     models : list of str
-        What is shown, from top to bottom.
+        The models shown, from top to bottom.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class TableFile:
-    """One table of the paper; `grid` is None where the run has no such table."""
+    """One table; `grid` is None if the run has no such table."""
 
     name: str
     grid: Grid | None
@@ -57,17 +57,17 @@ class TableFile:
 def read_figure(
     number: str, folder: Path | None, captions: Path, models: Sequence[str] = ()
 ) -> Figure:
-    """One figure, also one that this run lacks.
+    """Read one figure; also works for a figure that this run does not have.
 
     Parameters
     ----------
     number : str
     folder : path, optional
-        Of the figures.
+        Folder of the figures.
     captions : path
-        Folder that has figure<number>.rst.
+        Folder with figure<number>.rst.
     models : sequence of str
-        What it shows.
+        The models that the figure shows.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def read_figure(
 
 
 def read_table(number: str, folder: Path | None, captions: Path) -> TableFile:
-    """One table from its CSV and the notes below its Markdown, also one that this run lacks.
+    """Read one table: rows from its CSV, notes from its Markdown; also works for missing tables.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def read_table(number: str, folder: Path | None, captions: Path) -> TableFile:
 
 
 def data_uri(stem: Path) -> str | None:
-    """stem.svg, or stem.png where that is too large or missing, as a data URI; None without both.
+    """stem.svg as a data URI, or stem.png if the SVG is too large or missing; None without both.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def data_uri(stem: Path) -> str | None:
 def read_caption(path: Path) -> tuple[str, list[Text]]:
     """The title and the further paragraphs of a caption.
 
-    Captions use two marks of reStructuredText only: empty lines between paragraphs and ``code``.
+    Captions use only two elements of reStructuredText: empty lines between paragraphs and ``code``.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def read_caption(path: Path) -> tuple[str, list[Text]]:
 
 
 def marked(paragraph: str) -> Text:
-    """(text, whether it is code) of a paragraph, line breaks made spaces."""
+    """Split a paragraph into (text, whether it is code); line breaks become spaces."""
     parts = " ".join(paragraph.split()).split("``")
     return [(part, bool(position % 2)) for position, part in enumerate(parts) if part]
 
@@ -156,7 +156,7 @@ def _read_table(stem: Path) -> tuple[Grid | None, list[str]]:
 
 
 def _notes(path: Path) -> list[str]:
-    # The CSV has no place for notes.
+    # The CSV contains no notes.
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").splitlines()

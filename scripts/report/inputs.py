@@ -1,4 +1,4 @@
-"""What a run left behind, read and put in the order of the configuration."""
+"""Read the files of a run, in the order of the configuration."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ CONFIGURATION_KEYS = ("run", "seed", "models", "main_models", "training", "vocab
 
 @dataclass(frozen=True)
 class EstimatorSum:
-    """What one estimator adds up to over a whole run, beside the loss change that was measured.
+    """The sum of one estimator over a whole training, and the measured change of the loss.
 
     Attributes
     ----------
     model, objective, estimator : str
     stride : int
-        Updates from one record to the next.
+        Updates between two records.
     total : float
-        ΣLCA over the whole run, nats per token; a sample of the updates over its share.
+        ΣLCA over the whole training, nats per token; the sum of sampled updates is divided by the
+        sampled share.
     changes, ratios : dict of measure (`losschange.analysis.conservation`) to float
-        Measured loss change in nats, and total / change; NaN where it is not known.
+        Measured loss change in nats, and total / change; NaN if not known.
     reference : str
-        The measure that the estimator is held against, "none" without any.
+        The measure that the estimator is compared with; "none" without any.
     errors : dict of name in `losschange.analysis.conservation.ERRORS` to float
         NaN for an estimator without a probe.
     """
@@ -49,23 +50,23 @@ class EstimatorSum:
 
     @property
     def ratio(self) -> float:
-        """ΣLCA over the change of the loss that it is held against; NaN if not known."""
+        """ΣLCA divided by the reference change of the loss; NaN if not known."""
         return self.ratios.get(self.reference, math.nan)
 
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that the report reads apart from figures, tables and captions.
+    """Everything that the report reads except figures, tables and captions.
 
     Attributes
     ----------
     configuration : dict
     models : list of str
-        Every model that is configured or left a file, in the order of the configuration.
+        Every model that is configured or has a file, in the order of the configuration.
     qualities, settings, histories : dict of model to record
         A history is the list of (update, seconds) of training.csv.
     steps : dict of model to int
-        Updates done.
+        Number of updates made.
     sums : list of EstimatorSum
     counts, sources, provenance : list of dict
     tokens : dict of name to record
@@ -100,7 +101,7 @@ def read_run(
     Raises
     ------
     UserError
-        If a file that is named does not exist, is damaged, or lacks what the report needs.
+        If a named file does not exist, is damaged, or lacks data that the report needs.
     """
     values = read_record(configuration, CONFIGURATION_KEYS)
     quality_of = _by_model(qualities, ("model", "objective", "splits"))
@@ -156,7 +157,7 @@ def _configured_models(configuration: dict) -> list[str]:
 
 
 def _ranked(names: Sequence[str]) -> Callable[[str], tuple[int, str]]:
-    """A sorting key: in the order of `names`, what is not among them after that by name."""
+    """A sorting key: the order of `names`, then all others alphabetically."""
     places = {name: place for place, name in enumerate(names)}
     return lambda name: (places.get(name, len(places)), name)
 
@@ -167,7 +168,7 @@ def _by_model(paths: Sequence[Path], keys: Sequence[str]) -> dict[str, dict]:
 
 
 def _read_history(path: Path) -> list[tuple[int, float]]:
-    """(update, seconds since the row before) of every row of a training.csv."""
+    """(update, seconds since the previous row) of every row of a training.csv."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
             return [
@@ -196,7 +197,7 @@ def _read_summaries(paths: Sequence[Path]) -> tuple[dict[str, int], list[Estimat
 
 
 def _estimator_sum(one: xr.Dataset) -> EstimatorSum:
-    """What a summary says of one estimator."""
+    """The sum of one estimator in a summary."""
     measures = [str(name) for name in one["measure"].values]
     return EstimatorSum(
         model=str(one.attrs["model"]),

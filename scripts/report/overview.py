@@ -1,4 +1,4 @@
-"""What a run is: its models, its size beside the paper's, and how far it got."""
+"""Overview of a run: its models, its size compared with the paper's, and its progress."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from report.values import Grid, count, listing, make_grid, quantity
 
 PAPER_UPDATES = 125_000
 PAPER_VOCABULARY = 32_000
-# key of `training`: paper's value; what makes a run as large as the paper's
+# key of `training`: the paper's value; a run with these values is as large as the paper's
 PAPER_SCALE = {
     "layers": 12,
     "embedding_dimension": 512,
@@ -26,7 +26,7 @@ SCALE_TITLES = {
 
 
 def configured(run: Run, model: str, key: str) -> object:
-    """A hyper-parameter as configured for one model, overrides applied; None if unknown."""
+    """The configured hyper-parameter of one model, with overrides; None if unknown."""
     recorded = run.settings.get(model, {}).get("configured", {})
     if key in recorded:
         return recorded[key]
@@ -39,12 +39,12 @@ def configured(run: Run, model: str, key: str) -> object:
 
 
 def planned_updates(run: Run, model: str) -> int | None:
-    """Updates that the configuration asks of a model."""
+    """Number of updates of a model in the configuration."""
     return configured(run, model, "total_updates")
 
 
 def scale_table(run: Run) -> Grid:
-    """The paper's size beside this run's; several values where models differ."""
+    """The paper's size and this run's; several values if models differ."""
     rows = [["models", "15 (14 on Europarl, 1 on WMT-2018)", count(len(run.models))]]
     for key, paper in PAPER_SCALE.items():
         rows.append([SCALE_TITLES[key], count(paper), _values(run, key)])
@@ -62,7 +62,7 @@ def scale_table(run: Run) -> Grid:
 
 
 def scale_sentence(run: Run) -> str:
-    """One plain sentence: is this the size of the paper's run or not."""
+    """One sentence that says whether this run is as large as the paper's."""
     different = [
         SCALE_TITLES[key].split(" (")[0]
         for key, paper in PAPER_SCALE.items()
@@ -85,7 +85,7 @@ def scale_sentence(run: Run) -> str:
 
 
 def progress_sentence(run: Run) -> str:
-    """How far the trainings got, in words; models with the same numbers share a sentence."""
+    """Sentences on the trainings' progress; models with the same numbers share a sentence."""
     groups: dict[tuple[int | None, int | None], list[str]] = {}
     for model in run.models:
         groups.setdefault((run.steps.get(model), planned_updates(run, model)), []).append(model)

@@ -1,4 +1,4 @@
-"""All parts of the report into one self-contained HTML page."""
+"""Combine all parts of the report into one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LAST = (
     ("versions", "Versions"),
     ("times", "Times"),
 )
-# The figure that shows whether LCA adds up, in the section that asks it.
+# The figure on conservation, shown in the section on the run's credibility.
 CONSERVATION_FIGURE = "C"
 
 
@@ -45,7 +45,7 @@ def render_report(
     claims: Mapping[str, dict] | None = None,
     shown: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
-    """The page; the same input gives the same text.
+    """The page as text; the same input gives the same text.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def _tables(study: Study, folder: Path | None) -> dict[str, TableFile]:
 
 
 def _credibility(run: Run) -> dict:
-    """What tells whether the numbers of this run mean anything."""
+    """Values of the section on credibility: quality of the models and conservation."""
     translations, signatures = quality.translation_table(run)
     failed = quality.failed_models(run)
     return {
@@ -162,7 +162,7 @@ def _credibility(run: Run) -> dict:
 
 
 def _origin(run: Run) -> dict:
-    """What the run was made from."""
+    """Values of the section on the data, seeds, configuration and packages of the run."""
     sources = provenance.source_list(run)
     return {
         "corpora": provenance.corpus_table(run),

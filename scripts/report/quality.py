@@ -1,4 +1,4 @@
-"""Did the models learn, and how good are they: the first question to a run."""
+"""Check whether the models learned, and report their quality."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from report.values import Grid, count, make_grid, nats
 LEARNED = "learned"
 NOT_LEARNED = "did not learn"
 UNKNOWN = "cannot tell"
-# Less than this below the unigram entropy could be had from the frequencies of the tokens alone,
-# estimated on one text and measured on another.
+# Smallest distance (nats) of the loss below the unigram entropy that counts as learning. Smaller
+# distances can occur without context: token frequencies differ between texts.
 MARGIN = 0.1
 
 
@@ -28,9 +28,9 @@ class Learning:
     ----------
     verdict : {"learned", "did not learn", "cannot tell"}
     reason : str
-        Why not; empty for a model that learned.
+        Why the model did not learn; empty if it did.
     cells : list of str
-        Aligned with `LEARNING_COLUMNS`.
+        One entry per column in `LEARNING_COLUMNS`.
     """
 
     model: str
@@ -57,7 +57,7 @@ def judge(quality: dict | None) -> tuple[str, str]:
     Parameters
     ----------
     quality : dict or None
-        As in quality.json; None if there is none.
+        The content of quality.json; None if there is no such file.
     """
     valid = ((quality or {}).get("splits") or {}).get("valid") or {}
     loss, entropy = valid.get("loss"), valid.get("unigram_entropy")
@@ -77,7 +77,7 @@ def judge(quality: dict | None) -> tuple[str, str]:
 
 
 def learning_table(run: Run) -> list[Learning]:
-    """A row for every model of the run, also for those without a quality."""
+    """A row for every model of the run, including models without quality.json."""
     return [_learning(run, model) for model in run.models]
 
 
@@ -107,7 +107,7 @@ def failed_models(run: Run) -> list[str]:
 
 
 def held_out_table(run: Run) -> Grid | None:
-    """What the losses on held-out text mean per objective, None without any quality."""
+    """Losses on held-out text, with their meaning per objective; None without any quality."""
     rows = []
     for model in run.models:
         quality = run.qualities.get(model)
@@ -140,10 +140,10 @@ def _measured(numbers: dict, objective: str) -> str:
 
 
 def translation_table(run: Run) -> tuple[Grid | None, list[tuple[str, str]]]:
-    """BLEU and chrF per test set, and the signatures with what they belong to.
+    """BLEU and chrF per test set, and the signatures of each score.
 
-    Beside BLEU stands that of the same translations of other sentences: what the model reaches
-    without its source.
+    A second BLEU is a baseline without the source: the same translations, but assigned to other
+    sentences.
     """
     rows: list[list[str]] = []
     signatures: dict[str, str] = {}
@@ -165,5 +165,5 @@ def translation_table(run: Run) -> tuple[Grid | None, list[tuple[str, str]]]:
 
 
 def _test_sets(translation: dict) -> Sequence[str]:
-    # the model's own test split first, as the paper names it (Appendix B.1)
+    # the test split of the model's own corpus comes first (Appendix B.1)
     return sorted(translation, key=lambda name: (name != "test", name))

@@ -1,4 +1,4 @@
-"""Sections of the report: general ones, and those that studies bring."""
+"""Sections of the report: general ones, and those of studies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Section:
     Attributes
     ----------
     id : str
-        Of its heading, unique on the page.
+        HTML id of its heading, unique on the page.
     title : str
     html : Markup
         Everything below the heading.
@@ -45,7 +45,7 @@ class Section:
 
 @dataclass(frozen=True)
 class StudyContext:
-    """What a study makes its sections from.
+    """The data from which a study makes its sections.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class StudyContext:
     figures, tables : mapping of number to Figure or TableFile
         In the study's order.
     claims : dict or None
-        The record of its claims; None where they were not judged.
+        The record of its claims; None if they were not judged.
     render : callable (template, values) -> Markup
         Fills a template: a path below scripts/ such as "studies/noise/report/slopes.html.j2".
     """
@@ -73,7 +73,7 @@ def illustration_links(illustrations: Mapping[str, Figure | TableFile]) -> tuple
 
 
 def sections_of_study(context: StudyContext) -> list[Section]:
-    """The study's own sections, or one with all its figures and tables."""
+    """The study's own sections, or one section with all its figures and tables."""
     study = context.study
     if study.section is not None:
         module = import_module(f"studies.{study.name}.{study.section}")

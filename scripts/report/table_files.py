@@ -1,4 +1,4 @@
-"""Tables as rows of text, written as CSV, Markdown and LaTeX with the same content."""
+"""Tables of text, written as CSV, Markdown and LaTeX with the same content."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Table:
     columns : list of str
         Headings.
     rows : list of lists of str
-        As many entries as columns; MISSING where there is no value.
+        One entry per column; MISSING where there is no value.
     notes : list of str
         Sentences below the table; not in the CSV.
     """
@@ -99,7 +99,7 @@ def write_table(table: Table, stem: Path) -> None:
 
 
 def as_csv(table: Table) -> str:
-    """Headings and rows; an empty field where a value is missing."""
+    """Headings and rows; the field of a missing value is empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.columns)
@@ -109,7 +109,7 @@ def as_csv(table: Table) -> str:
 
 
 def as_markdown(table: Table) -> str:
-    """A pipe table, aligned in plain text too, with title and notes."""
+    """A pipe table with title and notes; its columns are also aligned in plain text."""
     lines = [[entry.replace("|", "\\|") for entry in row] for row in [table.columns, *table.rows]]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
 
@@ -153,12 +153,12 @@ def as_latex(table: Table) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Text with everything that LaTeX would take as a command made plain."""
+    """Text in which all special characters of LaTeX are escaped."""
     return "".join(LATEX.get(letter, letter) for letter in text)
 
 
 def number_text(value: float) -> str:
-    """Three significant digits, whole numbers and thousands in full, MISSING for NaN."""
+    """Three significant digits; integers and numbers from 1,000 in full; MISSING for NaN."""
     if value != value:
         return MISSING
     if float(value).is_integer() or abs(value) >= 1000:

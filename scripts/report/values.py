@@ -1,4 +1,4 @@
-"""How the report writes numbers, tables and names of files."""
+"""Formatting of numbers, tables and file names in the report."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Grid:
     ----------
     columns : list of str
     rows : list of lists of str
-        As many entries as columns.
+        One entry per column.
     numeric : list of bool
-        Per column, whether it is set to the right.
+        Whether each column is right-aligned.
     """
 
     columns: list[str]
@@ -32,7 +32,7 @@ class Grid:
 
 
 def make_grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Grid:
-    """A table whose columns of numbers are found by looking at them; empty becomes MISSING."""
+    """A Grid; columns of numbers are detected, and empty entries become MISSING."""
     filled = [[entry or MISSING for entry in row] for row in rows]
     numeric = []
     for position in range(len(columns)):
@@ -46,7 +46,7 @@ def _starts_as_number(entry: str) -> bool:
 
 
 def nats(value: float | None, signed: bool = False) -> str:
-    """A loss with three decimals; MISSING for None, words for what is not finite."""
+    """A loss with three decimals; MISSING for None, words for infinity and NaN."""
     if value is None:
         return MISSING
     if not math.isfinite(value):
@@ -56,14 +56,14 @@ def nats(value: float | None, signed: bool = False) -> str:
 
 
 def count(value: float | None) -> str:
-    """A whole number with thousands set apart, MISSING for None."""
+    """An integer with separators between thousands; MISSING for None."""
     return MISSING if value is None else f"{value:,.0f}"
 
 
 def ratio(value: float) -> str:
-    """A ratio with a multiplication sign, MISSING for NaN.
+    """A ratio with a multiplication sign; MISSING for NaN.
 
-    Three significant digits, around 1 three decimals.
+    It has three significant digits, or three decimals if it is close to 1.
     """
     if not math.isfinite(value):
         return MISSING
@@ -72,7 +72,7 @@ def ratio(value: float) -> str:
 
 
 def ratio_span(values: Sequence[float]) -> str:
-    """The range of some ratios, all finite, as 1.28 to 1.48 ×; one number where they are alike."""
+    """The range of finite ratios, such as 1.28 to 1.48 ×; one number if both ends look equal."""
     least, most = _ratio_digits(min(values)), _ratio_digits(max(values))
     return ratio(min(values)) if least == most else f"{least} to {most}\u00a0×"
 
@@ -112,16 +112,16 @@ def quantity(number: int, one: str, many: str | None = None) -> str:
 
 
 def listing(names: Sequence[str]) -> str:
-    """Names as a sentence has them: a, b and c."""
+    """Names joined for a sentence: a, b and c."""
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def portable(value: object) -> object:
-    """The same value without places on this machine, which differ between two equal runs.
+    """The same value without paths of this machine, which differ between two equal runs.
 
-    Of a file that is named by its place, only the last part of the name is kept.
+    An absolute path is replaced by its last part.
     """
     if isinstance(value, dict):
         return {

@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent
 
 
 def study_names() -> list[str]:
-    """Names of all studies that there are."""
+    """Names of all existing studies."""
     return sorted(path.parent.name for path in FOLDER.glob("*/study.py"))
 
 
@@ -25,5 +25,5 @@ def load_study(name: str) -> Study:
 
 
 def load_studies(names: Iterable[str]) -> list[Study]:
-    """Records of some studies in the order of the report."""
+    """Records of the named studies, in the order of the report."""
     return sorted(map(load_study, dict.fromkeys(names)), key=lambda study: study.order)

@@ -1,4 +1,4 @@
-"""The models of a run and where their files are; studies choose their inputs from them."""
+"""The models of a run and the paths of their files; studies select their inputs from these."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from running.models import Model
 class RunFiles:
     """The files of a run, as paths below its results folder.
 
-    A model that was trained with several seeds has files of every training; where names of models
-    are asked for, files of all their trainings are given, those of a model together.
+    A model that was trained with several seeds has files of every training. Methods that take
+    names of models return the files of all their trainings, model by model.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class RunFiles:
         }
 
     def main_models(self, objective: str | None = None) -> list[str]:
-        """The model of every objective that the paper's main figures show, or that of one."""
+        """The main models: one per objective, or only that of the given objective."""
         chosen = self.configuration.main_models
         return [
             name for key, name in chosen.items() if name in self.models and objective in (None, key)
@@ -40,11 +40,11 @@ class RunFiles:
         return [name for name, model in self.models.items() if model.architecture == "stock"]
 
     def other_models(self) -> list[str]:
-        """All but the main models."""
+        """All models that are not main models."""
         return [name for name in self.models if name not in self.main_models()]
 
     def trainings(self, models: Iterable[str]) -> list[str]:
-        """Names of all trainings of some models."""
+        """Names of all trainings of the given models."""
         replicates = self.configuration.replicates()
         return [
             training
@@ -54,11 +54,11 @@ class RunFiles:
         ]
 
     def summaries(self, models: Iterable[str]) -> list[str]:
-        """Summaries of the cubes of all trainings of some models."""
+        """Summaries of the cubes of all trainings of the given models."""
         return [f"{self.results}/summaries/{name}.nc" for name in self.trainings(models)]
 
     def of_models(self, file: str, models: Iterable[str]) -> list[str]:
-        """A file of the folder of every training of some models, such as "quality.json"."""
+        """A file, such as "quality.json", of every training of the given models."""
         return [f"{self.results}/models/{name}/{file}" for name in self.trainings(models)]
 
     def counts(self) -> list[str]:
@@ -67,5 +67,5 @@ class RunFiles:
 
     @property
     def corpora(self) -> list[str]:
-        """Names of the run's corpora, those that others must not overlap with among them."""
+        """Names of the run's corpora, including those held out from other corpora."""
         return self.configuration.used_corpora()

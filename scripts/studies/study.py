@@ -1,7 +1,7 @@
-"""What a study is: a list of figures, tables and claims made from the run's models.
+"""A study: a list of figures, tables and claims made from the run's models.
 
-A study is a folder here with a module `study` that defines STUDY, and where figures and tables
-are not all there is, a rules file rules/studies/<name>.smk. config.yaml lists the studies of a run.
+A study is a folder here with a module `study` that defines STUDY. If it has more than figures and
+tables, it also has a rules file rules/studies/<name>.smk. config.yaml lists the studies of a run.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 
 from .run_files import RunFiles
 
-# name of an input to its files; "summaries" are opened before they are handed over
+# name of an input: its files; "summaries" are opened before they are passed on
 Inputs = Mapping[str, list[str]]
 
 
 def no_options(files: RunFiles) -> Mapping[str, Any]:
-    """For what is drawn from its inputs alone."""
+    """The options of an illustration that needs only its inputs: none."""
     return {}
 
 
@@ -35,10 +35,10 @@ class Illustration:
     inputs : callable (RunFiles) -> mapping
         The files that it is made from.
     options : callable (RunFiles) -> mapping
-        What it must know beside its inputs, as JSON can hold it.
+        Further values that it needs, as JSON.
     by_estimator : bool
-        Whether it shows one estimator: that of `figures.estimator`, and under the name
-        `figure3.<estimator>` any other that was recorded.
+        Whether it shows one estimator. Its default is `figures.estimator`; the target
+        `figure3.<estimator>` shows any other recorded estimator.
     """
 
     number: str
@@ -54,15 +54,15 @@ class Study:
     Attributes
     ----------
     name : str
-        Of its folder.
+        Name of its folder.
     title : str
-        Of its part of the report.
+        Title of its part of the report.
     figures, tables : tuple of Illustration
     order : int
-        Its place in the report: smaller numbers stand first, the paper's own study is 10.
+        Position in the report: smaller numbers come first; the paper's own study has 10.
     section : str or None
-        Module of its folder that has `sections(context)`, the study's sections of the report; its
-        figures and tables one after the other if None.
+        Module of its folder with `sections(context)`, which makes the study's sections of the
+        report; with None, one section shows all its figures and tables.
     """
 
     name: str

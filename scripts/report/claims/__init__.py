@@ -1,1 +1,1 @@
-"""The paper's claims as files: record, tables, matrix and a page for each."""
+"""The claims of a study as files: a record, tables, the matrix, and a page per claim."""

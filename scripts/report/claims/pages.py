@@ -1,4 +1,4 @@
-"""The claims as web pages that need nothing else: the matrix, and a page for each claim."""
+"""The claims as self-contained web pages: the matrix, and a page per claim."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def matrix_page(record: dict) -> str:
 
 
 def matrix_context(record: dict) -> dict:
-    """What the matrix is drawn from, here and in the report."""
+    """Values for the template of the matrix, on its own page and in the report."""
     return {
         "record": record,
         "rows": matrix_rows(record),
@@ -63,7 +63,7 @@ def claim_page(record: dict, claim: dict) -> str:
 
 
 def plot_uri(claim: dict, columns: list[str]) -> str | None:
-    """The plot of a claim's numbers as a data URI, None if nothing was measured."""
+    """The plot of a claim's numbers as a data URI; None if nothing was measured."""
     panels = claim_panels(claim, columns)
     if not any(panel.parts for panel in panels):
         return None
@@ -76,7 +76,7 @@ def plot_uri(claim: dict, columns: list[str]) -> str | None:
 
 
 def claim_panels(claim: dict, columns: list[str]) -> list[ClaimPanel]:
-    """A panel per condition, with what was measured for every column of the matrix."""
+    """A panel per condition, with the measured values in every column of the matrix."""
     panels = []
     for place, found in enumerate(claim["conditions"]):
         bounds = {name: as_float(found[name]) for name in ("least", "most")}

@@ -1,4 +1,4 @@
-"""Judging a run's summaries, and the record (claims.json) that all pages are made from."""
+"""Judge the claims on a run's summaries; make the record (claims.json) for all pages."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def judge_run(
     Parameters
     ----------
     summaries : sequence of Dataset
-        Every model's, replicates one after the other.
+        Summaries of all models; the replicates of a model are consecutive.
     main : sequence of str
-        Main models; an objective without one takes its first model.
+        Main models; for an objective without a main model, its first model is used.
     learned : mapping of model to verdicts
     seed : int
-        Draws the resamplings.
+        Seed of the resampling.
     """
     record = {
         "columns": [],
@@ -93,7 +93,7 @@ def judge_run(
 
 
 def _judge_architecture(record: dict, evidence: Evidence, architecture: str) -> None:
-    """Add a column per estimator to the record, and what is told of single models."""
+    """Add a column per estimator to the record, and the numbers of single models."""
     grouped, chosen = evidence.summaries, evidence.main
     recorded = {
         str(name)
@@ -127,7 +127,7 @@ def _agreement_record(found: Agreement) -> dict:
 
 
 def _positive_shares(evidence: Evidence, models: Sequence[str], estimators: Sequence[str]) -> dict:
-    """model: {estimator: share of positive cells, None where that was not recorded}."""
+    """model: {estimator: share of positive cells; None if they were not recorded}."""
     shares: dict[str, dict] = {}
     for model in models:
         shares[model] = {}
@@ -142,7 +142,7 @@ def _positive_shares(evidence: Evidence, models: Sequence[str], estimators: Sequ
 def _grouping_record(
     grouped: Mapping[str, Sequence[xr.Dataset]], column: str, estimator: str, seed: int
 ) -> dict:
-    """What the profiles of all models group by under one estimator."""
+    """How the profiles of all models group by objective, language and so on, for one estimator."""
     found = model_distances(grouped, estimator)
     record = {"column": column, "models": found.models if found else [], "factors": {}}
     for factor in FACTORS if found else ():
@@ -156,7 +156,7 @@ def _grouping_record(
 
 
 def _claim_record(claim: Claim) -> dict:
-    """A claim that has not been judged yet: its results are empty."""
+    """The record of a claim before it is judged: without results."""
     return {
         "number": claim.number,
         "section": claim.section,
@@ -195,14 +195,14 @@ def _part_record(part: Part) -> dict:
 
 
 def read_part(record: dict) -> Part:
-    """The part that a record in claims.json was made from, up to its rounding."""
+    """The Part that an entry in claims.json was made from, with rounded numbers."""
     numbers = [as_float(record[name]) for name in ("value", "low", "high")]
     models = {model: tuple(map(as_float, found)) for model, found in record["models"].items()}
     return Part(*numbers, record["verdict"], models)
 
 
 def number(value: float) -> float | str | None:
-    """A number as JSON can hold it, rounded so that the last bits do not matter."""
+    """A number for JSON, rounded so that it does not depend on the last bits."""
     if math.isnan(value):
         return None
     if math.isinf(value):

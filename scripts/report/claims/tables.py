@@ -14,7 +14,7 @@ COLOURS = {HOLDS: "good", FAILS: "bad", UNKNOWN: "open"}
 
 @dataclass(frozen=True)
 class Cell:
-    """One claim under one estimator: verdict, its colour and mark, the deciding number in text."""
+    """One claim under one estimator: verdict, its colour and mark, and the deciding number."""
 
     verdict: str
     colour: str
@@ -36,7 +36,7 @@ class Row:
 
 
 def column_names(record: dict) -> list[str]:
-    """Columns of the matrix: the estimators, and those of the matched architecture after them."""
+    """Columns of the matrix: estimators of stock models, then of the matched architecture."""
     return [column["name"] for column in record["columns"]]
 
 
@@ -69,12 +69,12 @@ def changed_claims(record: dict) -> list[int]:
 
 
 def architecture_claims(record: dict) -> list[int]:
-    """Claims that hold of one architecture and not of the other, under the same estimator."""
+    """Claims that hold for one architecture and not for the other, under the same estimator."""
     return _disagreements(record, "estimator")
 
 
 def _disagreements(record: dict, same: str) -> list[int]:
-    """Claims that hold in one column and do not in another with the same value of `same`."""
+    """Claims that hold in one column but not in another column with the same value of `same`."""
     groups: dict[str, list[str]] = {}
     for column in record["columns"]:
         groups.setdefault(column[same], []).append(column["name"])
@@ -98,14 +98,14 @@ def value_text(value: float | str | None) -> str:
 
 
 def interval_text(part: dict) -> str:
-    """[low, high], MISSING without one."""
+    """[low, high]; MISSING without an interval."""
     if part["low"] is None:
         return MISSING
     return f"[{value_text(part['low'])}, {value_text(part['high'])}]"
 
 
 def claims_csv(record: dict) -> str:
-    """A row per claim, column, condition and model; "all" is what the verdict is about."""
+    """A row per claim, column, condition and model; model "all" is what the verdict is based on."""
     columns = ["claim", "section", "statement", "estimator", "architecture", "verdict", "reason"]
     columns += ["condition", "range", "unit", "model", "value", "low", "high", "condition_verdict"]
     columns += ["models", "replicates"]

@@ -1,4 +1,4 @@
-"""Where the paper contradicts itself or leaves something open, and what is done here."""
+"""Contradictions and open points in the paper, and how this reproduction resolves them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Oddity:
-    """One place in the paper.
+    """One contradiction or open point.
 
     Attributes
     ----------
     title : str
     section : str
-        Of the paper.
+        Section of the paper.
     paper, here : str
-        What it says, in our words, and how this reproduction reads it; ``code`` is marked.
+        The paper's statement in our words, and this reproduction's interpretation; ``code`` is
+        marked.
     """
 
     title: str

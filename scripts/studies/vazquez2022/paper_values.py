@@ -1,4 +1,4 @@
-"""What the paper prints in its tables (Vázquez et al. 2022, Tables 1-3)."""
+"""The numbers in the paper's tables (Vázquez et al. 2022, Tables 1-3)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from report.sections import Section, StudyContext, illustration_links
 from .oddities import ODDITIES
 
 FOLDER = "studies/vazquez2022/report"
-# Every section has a template of its name.
+# Every section has a template with its name.
 TITLES = {
     "figures": "Figures",
     "tables": "Tables",

@@ -1,8 +1,8 @@
-"""Figures and tables of Vázquez et al. 2022, and those that say how far they can be trusted.
+"""Figures and tables of Vázquez et al. 2022, and further ones on how reliable they are.
 
 Figure 3 is drawn by figures/figure3.py in this folder, and so on for every number.
-C: does the LCA add up? D: distances between models. E: what changes with the estimator.
-R: which layers served rare and frequent words.
+C: the sum of LCA and the measured loss change. D: distances between models. E: effect of the
+estimator. R: contributions of layers on rare and frequent words.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ def main_models(files: RunFiles) -> Inputs:
 
 
 def masked_model(files: RunFiles) -> Inputs:
-    """The masked language model among them."""
+    """The masked language model among the main models."""
     return {"summaries": files.summaries(files.main_models("mlm"))}
 
 
 def other_models(files: RunFiles) -> Inputs:
-    """All models beside them."""
+    """All models that are not main models."""
     return {"summaries": files.summaries(files.other_models())}
 
 
@@ -37,7 +37,7 @@ def all_models(files: RunFiles) -> Inputs:
 
 
 def all_settings(files: RunFiles) -> Inputs:
-    """Settings of every model's first training; they differ from the others' in the seed alone."""
+    """Settings of every model's first training; other trainings differ only in the seed."""
     return {"settings": [f"{files.results}/models/{name}/settings.json" for name in files.models]}
 
 

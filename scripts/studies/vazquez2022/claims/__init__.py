@@ -1,4 +1,4 @@
-"""The 32 claims of Vázquez et al. 2022. Importing a module here puts its claims on the list."""
+"""The 32 claims of Vázquez et al. 2022. Importing a module here adds its claims to the list."""
 
 from . import contributions, dynamics, noise, robustness
 from .registry import CLAIMS

@@ -1,7 +1,7 @@
-"""Claims of sections 2.3 and 4.1: what the layers contribute over the whole training.
+"""Claims of sections 2.3 and 4.1: contributions of the layers over the whole training.
 
-P(l) is a contribution, minus the sum of LCA. Differences are given in units of a layer's mean
-absolute contribution, so that they have no unit and their sign is that of the claim.
+P(l) is the contribution of layer l: minus its sum of LCA. Differences are divided by the mean
+absolute contribution of a layer, so they have no unit; they are positive if the claim is true.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def masked_ends_oscillate_longer(resamples):
 
 
 def _oscillation(resample, *components: str) -> np.ndarray:
-    # Differences are taken before resampling: a shuffled curve would oscillate by itself.
+    # Compute differences before resampling: resampling the curve itself adds oscillations.
     squares = np.diff(resample.curves(*components), axis=0) ** 2
     late = squares[len(squares) // 2 :]
     return np.sqrt(late[resample.chosen(len(late))].mean(axis=0))

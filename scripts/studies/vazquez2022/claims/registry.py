@@ -1,6 +1,6 @@
-"""The list that the modules of this folder put the paper's claims on."""
+"""The list to which the modules of this folder add the paper's claims."""
 
 from losschange.claims.registry import ClaimList
 
-# The paper trains three objectives and names layers of models of twelve.
+# The paper trains three objectives; its claims name layers of models with twelve layers.
 CLAIMS = ClaimList(objectives=("clm", "mlm", "mt"), layers=12)

@@ -1,4 +1,4 @@
-"""Claims of section 4.5: what other languages, corpora and sizes change (Figures 5 and 6)."""
+"""Claims of section 4.5: effects of other languages, corpora and sizes (Figures 5 and 6)."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def english_and_german_respond_earlier(resamples: Mapping[str, Resample]):
     for name, resample in _by_language(resamples, "CLM").items():
         profile = resample.profile(*SELF_ATTENTION)
         centres[name] = share(profile @ np.arange(1, 13), profile.sum())
-    # Not min and max, which lose NaN.
+    # Do not use min and max, which ignore NaN.
     return [np.min([centres["fi"], centres["et"]]) - np.max([centres["en"], centres["de"]])]
 
 
@@ -143,7 +143,7 @@ def _by_language(resamples: Mapping[str, Resample], title: str) -> dict[str, Res
     Raises
     ------
     MissingData
-        If one of the four languages is not there.
+        If there is no model of one of the four languages.
     """
     found = {}
     for resample in resamples.values():

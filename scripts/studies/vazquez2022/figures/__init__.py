@@ -1,1 +1,1 @@
-"""Figures of the paper, one module each: from summaries to what is drawn."""
+"""Figures of the paper, one module each: they draw summaries."""

@@ -1,6 +1,6 @@
 """Figure 6: Figure 1's layout for every additional model, a row each.
 
-Additional is every model that is no main model.
+Additional models are all models that are not main models.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Figure C: does the LCA of all parameters add up to the change of the loss that was measured?
+"""Figure C: the sum of the LCA of all parameters, compared with the measured change of the loss.
 
-Curves for the main models, the final ratio of every estimator for all of them.
+Curves for the main models; the final ratio of every estimator for all models.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Figure E: what changes in Figure 1's profiles when the loss change is measured otherwise."""
+"""Figure E: how the layers' profiles of Figure 1 depend on the estimator of the loss change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from report.claims.record import group_by_model
 
 
 def rows_of(evidence):
-    """A row per model with what every estimator that it was recorded with says of it."""
+    """A row per model with its profiles under every recorded estimator."""
     rows = []
     for model, summaries in evidence.summaries.items():
         profiles, border = {}, None

@@ -1,7 +1,7 @@
-"""Figure R: which layers served the rare words, and which the frequent ones.
+"""Figure R: contributions of the layers to the loss change on rare and on frequent words.
 
-Shares of the loss change on each text that was named for probes, under the most exact estimator
-that was recorded of it.
+Shares of the layers in the loss change on each of the named texts, for the most exact estimator
+that was recorded on it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from losschange.plots.text_shares import TextRow, draw_text_shares
 
 
 def draw(inputs, options):
-    """One row per model that was recorded on texts of its own; the first of its trainings."""
+    """One row per model that was recorded on named texts; shows the first of its trainings."""
     rows, seen = [], set()
     for summary in inputs["summaries"]:
         model = str(summary.attrs["model"])

@@ -1,4 +1,4 @@
-"""Table 1: parameters that hurt, as the paper prints them and as this run measured them."""
+"""Table 1: counts of positive LCA, as printed in the paper and as measured in this run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from studies.vazquez2022.paper_values import (
     POSITIVE_COUNTS,
 )
 
-# Apart from the paper's rows, because its key ... out may or may not include cross-attention.
+# Separate rows: the paper does not say whether its rows key to out include cross-attention.
 CROSS_ATTENTION = ("cross_key", "cross_query", "cross_value", "cross_out")
 ROW_NAMES = {"embedding": "emb."}
 # Trainings of one model.
@@ -31,7 +31,7 @@ CONVENTION_NAMES = {
 
 
 def positive_table(summaries: Sequence[xr.Dataset], estimator: str) -> Table:
-    """Table 1 for the models in the order given, the paper's numbers beside each.
+    """Table 1 for the given models, with the paper's numbers beside each.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def _of_paper(family: Family, printed: Sequence) -> str:
 
 
 def _mean_and_range(values: Sequence[float]) -> str:
-    """One value as it is; of several the mean, and the range in brackets."""
+    """A single value unchanged; of several values the mean, and the range in brackets."""
     mean = number_text(float(np.mean(values)))
     if len(values) == 1 or mean == MISSING:
         return mean
@@ -121,7 +121,7 @@ def _last_steps(families: Sequence[Family]) -> list[str]:
 
 
 def _largest(families: Sequence[Family], convention: str) -> list[str]:
-    """The largest value in one unit; of a single training also its component, layer and step."""
+    """The largest value in one unit; for a single training also its component, layer and step."""
     entries = []
     for family in families:
         cells = [s.sel(unit_convention=convention, component=list(POSITIVE_COUNTS)) for s in family]
@@ -144,7 +144,7 @@ def _place(summary: xr.Dataset, cell: xr.Dataset, where: int) -> str:
     layer = int(cell["component_largest_positive_layer"].values[where])
     step = int(cell["component_largest_positive_step"].values[where])
     name = str(cell["component"].values[where])
-    # the embedding's layer is called embedding too
+    # the name of the embedding's layer is also embedding
     place = ", ".join(dict.fromkeys([name, str(summary["label"].values[layer])]))
     return f"{place}, step {step}"
 

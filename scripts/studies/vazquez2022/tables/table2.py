@@ -1,4 +1,4 @@
-"""Table 2: hyper-parameters of the paper, as configured and as they ran."""
+"""Table 2: hyper-parameters in the paper, as configured, and as used in training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from report.table_files import MISSING, Table, read_record
 from studies.vazquez2022.paper_values import HYPER_PARAMETERS, OBJECTIVES
 
 KINDS = ("configured", "as_run")
-# What a record must have.
+# Required keys of a record.
 KEYS = ("model", "objective", "configured", "as_run")
 
 
@@ -55,7 +55,7 @@ def _values(models: Sequence[Mapping], kind: str, name: str) -> str:
 
 
 def value_text(value: object) -> str:
-    """A setting as the paper would print it."""
+    """A setting in the paper's notation."""
     if value is None:
         return MISSING
     if isinstance(value, list | tuple):

@@ -8,7 +8,7 @@ from report.table_files import MISSING, Table, read_record
 from studies.vazquez2022.paper_values import SENTENCES
 
 SPLITS = ("train", "valid", "test")
-# What a record must have.
+# Required keys of a record.
 KEYS = ("corpus", "languages", "splits")
 
 
