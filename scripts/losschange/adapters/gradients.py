@@ -1,4 +1,4 @@
-"""The gradient of the mean loss, whatever a trainer did to it before the optimizer's step."""
+"""Recover the gradient of the mean loss after a trainer clipped it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-# Clipping multiplies all gradients by one number, so a few of them tell it.
+# Clipping multiplies all gradients by one number, so a few gradients are enough to measure it.
 WATCHED = 8
 
 
 def gradient_norm(parameters: Iterable[torch.nn.Parameter]) -> Tensor:
-    """Euclidean norm of all gradients together, a scalar on their device; 0 without any."""
+    """Euclidean norm of all gradients, a scalar on their device; 0 without gradients."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not gradients:
         return torch.zeros(())
@@ -20,12 +20,12 @@ def gradient_norm(parameters: Iterable[torch.nn.Parameter]) -> Tensor:
 
 
 class ClippingWatch:
-    """By how much clipping to a norm shrank the gradients, without a copy of them.
+    """Measures the factor by which gradients were clipped, without copying all of them.
 
     Parameters
     ----------
     parameters : sequence of torch.nn.Parameter
-        Those that are trained; the smallest of them are watched.
+        The trained parameters; gradients of the smallest ones are compared.
     """
 
     def __init__(self, parameters: Sequence[torch.nn.Parameter]):
@@ -33,23 +33,23 @@ class ClippingWatch:
         self._before: Tensor | None = None
 
     def before(self) -> None:
-        """Look at the gradients before they are clipped."""
+        """Store some gradients before clipping."""
         self._before = gradient_norm(self._watched)
 
     def undo(self) -> Tensor | float:
-        """What gradients must be multiplied by to be again what they were in `before`."""
+        """Factor that turns the present gradients into those at the call of `before`."""
         if self._before is None:
             return 1.0
         after = gradient_norm(self._watched)
         return torch.where(after > 0, self._before / after, 1.0)
 
     def after_every_backward(self) -> Callable[[], None]:
-        """Call `before` whenever a backward pass has ended, gradients averaged over workers.
+        """Call `before` after every backward pass, once gradients are averaged over workers.
 
         Returns
         -------
         callable
-            Ends the watch.
+            Stops these calls.
         """
         waiting = False
 
@@ -62,8 +62,8 @@ class ClippingWatch:
             nonlocal waiting
             if not waiting:
                 waiting = True
-                # Twice: DistributedDataParallel puts its averaging into this queue, too, and the
-                # second entry is made when that one is in it already.
+                # Queue the call twice: DistributedDataParallel also queues its averaging, and the
+                # second entry is added after that.
                 _when_backward_ends(lambda: _when_backward_ends(ended))
 
         handles = [p.register_post_accumulate_grad_hook(accumulated) for p in self._watched]
@@ -76,5 +76,5 @@ class ClippingWatch:
 
 
 def _when_backward_ends(function: Callable[[], None]) -> None:
-    # PyTorch's own way to this queue; FSDP uses it, there is no public one.
+    # FSDP uses this private function of PyTorch; there is no public access to the queue.
     torch.autograd.Variable._execution_engine.queue_callback(function)

@@ -3,9 +3,9 @@
     callback = LossChangeCallback(gpt2_schema(12, 12), "parts", "cube.nc")
     Trainer(..., callbacks=[callback]).train()
 
-Gradients are those of the loss that the Trainer minimises, before they are clipped: its mean over
-all target tokens of an update, in however many batches and processes they came. Models that divide
-each batch by its own number of targets, such as BART, T5 and Marian, minimise the mean over
+Gradients are those of the loss that the Trainer minimises, before clipping. This loss is the mean
+over all target tokens of an update, over all its batches and processes. Models that divide the loss
+of each batch by its own number of targets, such as BART, T5 and Marian, minimise the mean over
 batches.
 """
 
@@ -36,32 +36,31 @@ STATE_FILE = "losschange.pt"
 class LossChangeCallback(TrainerCallback):
     """Attaches the recorder when training begins, and writes the cube when it ends.
 
-    The recorder's state is kept in every checkpoint's folder as `losschange.pt`, so training can
-    go on with `resume_from_checkpoint` as usual. float32 and bf16 are recorded; fp16 is refused.
-    What gradients must be multiplied by is measured. Of a loss that the model does not compute
-    itself (label smoothing, compute_loss_func) it can be if that is a cross entropy of the logits,
-    and the series `loss` is not recorded.
+    The recorder's state is saved in every checkpoint's folder as `losschange.pt`, so training can
+    be resumed with `resume_from_checkpoint` as usual. float32 and bf16 are recorded; fp16 is
+    refused. The factor between the optimizer's gradients and those of the mean loss is measured.
+    If the model does not compute the loss itself (label smoothing, compute_loss_func), the loss
+    must be a cross-entropy of the logits, and the series `loss` is not recorded.
 
     Parameters
     ----------
     schema : Schema
         Which parameter belongs to which cell, such as losschange.gpt2_schema(12, 12).
     folder : path
-        For the parts of the cube; empty, or that of the training that goes on.
+        Folder for the parts of the cube: empty, or that of the training to resume.
     cube : path
         Written when training ends.
     probes : mapping of {"train", "valid"} to batch or callable (model) -> loss
-        A batch is a dictionary with labels, as the model takes it.
+        A batch is a dictionary with labels, as input of the model.
     fresh : callable (model, update) -> loss, optional
-        Loss of a batch newly drawn for that update, in nats per target token.
+        Loss of a new batch that is drawn for this update, in nats per target token.
     valid_loss : str
         Name of the validation loss among the metrics of an evaluation.
     gradient_scale : float or callable, optional
-        What gradients must be multiplied by to be those of the mean loss, for a loss of which it
-        cannot be measured.
+        Factor that turns the gradients into those of the mean loss, if it cannot be measured.
     options
-        Of losschange.attach: estimators, details, word_bins, quadrature, simpson_tolerance,
-        attributes, watchers.
+        Options of losschange.attach: estimators, details, word_bins, quadrature,
+        simpson_tolerance, attributes, watchers.
     """
 
     def __init__(
@@ -133,7 +132,8 @@ class LossChangeCallback(TrainerCallback):
         os.replace(temporary, folder / STATE_FILE)
 
     def on_log(self, args, state, control, logs=None, **others):
-        # The summary of the whole training: after it, the best checkpoint may replace the model.
+        # This is the log at the end of training; afterwards the Trainer may load the best
+        # checkpoint into the model.
         if self._recording and "train_runtime" in (logs or {}):
             self._close()
 
@@ -147,7 +147,7 @@ class LossChangeCallback(TrainerCallback):
         return self._attached is not None and self._attached.recorder is not None
 
     def _take(self) -> tuple[dict[str, Tensor], float | Tensor]:
-        """Series of the update, and what its gradients must be multiplied by before clipping."""
+        """Series of the update, and the factor that its unclipped gradients are multiplied by."""
         if self._given_scale is None:
             return self._loss.take()
         self._loss.forget()
@@ -155,8 +155,8 @@ class LossChangeCallback(TrainerCallback):
         return {}, scale() if callable(scale) else scale
 
     def _close(self) -> None:
-        """End the intervals that are open; the model is what the last update made of it."""
-        # An evaluation leaves a schedule-free optimizer with averages in place of the parameters.
+        """Close open intervals of probes; the model must have its state after the last update."""
+        # After an evaluation, a schedule-free optimizer has put averages into the parameters.
         back = getattr(self._optimizer, "train", None)
         if back is not None:
             back()
@@ -169,7 +169,7 @@ class LossChangeCallback(TrainerCallback):
 
 
 def _refuse(args, model, optimizer) -> None:
-    """Raise RecordingError for trainings whose updates cannot be told from outside."""
+    """Raise RecordingError for trainings whose updates this callback cannot observe."""
     if args.fp16 or getattr(optimizer, "scaler", None) is not None:
         raise RecordingError(
             "fp16 scales the loss and skips updates that overflow, which a callback cannot tell "

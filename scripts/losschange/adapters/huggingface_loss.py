@@ -1,11 +1,11 @@
 """The loss of one update of Hugging Face's Trainer, in nats per target token.
 
-The gradient that the optimizer gets is a weighted sum of the gradients of all target tokens' nats.
-What the weights add up to differs: many models divide by the number of labels in all batches of an
-update, encoder-decoder models by that of each batch alone while the Trainer counts on the former,
-label smoothing is computed by the Trainer, and of some causal models the first label of every row
-is counted though no position predicts it. So nothing is assumed: the weights are measured where
-the gradient passes, and divided out, so that they add up to 1.
+The optimizer gets a weighted sum of the gradients of the losses of all target tokens. The sum of
+the weights differs between models. Many models divide by the number of labels in all batches of an
+update. Encoder-decoder models divide by the number of labels in each batch, although the Trainer
+assumes the former. Label smoothing is computed by the Trainer. For some causal models the first
+label of every row is counted although no position predicts it. So nothing is assumed: the weights
+are measured in the backward pass, and the gradient is divided by their sum.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from .logit_weights import LogitWeights
 
 
 class UpdateLoss:
-    """Adds up losses and target tokens of an update's batches; tensors stay on the device.
+    """Sums losses and target tokens over the batches of an update; tensors stay on the device.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
     workers : int
-        Processes over which gradients are averaged.
+        Number of processes over which gradients are averaged.
     """
 
     def __init__(self, model: torch.nn.Module, workers: int):
@@ -44,11 +44,11 @@ class UpdateLoss:
         self._hook = model.register_forward_hook(self._look, with_kwargs=True)
 
     def remove(self) -> None:
-        """Look no more."""
+        """Remove all hooks."""
         self._hook.remove()
 
     def unseen(self, function: Callable) -> Callable:
-        """A function whose own use of the model in training mode is not counted."""
+        """Wrap a function so that its own forward passes in training mode are not counted."""
 
         def apart(*arguments):
             self._paused, before = True, self._paused
@@ -60,22 +60,22 @@ class UpdateLoss:
         return apart
 
     def take(self) -> tuple[dict[str, Tensor], Tensor | float]:
-        """The update that is about to be made; begins anew.
+        """Return the sums of the update that is about to be made, and reset them.
 
-        Every process must call it: what the others saw is added.
+        Every process must call it, because the sums are added over processes.
 
         Returns
         -------
         (series, factor)
-            `loss`, `tokens` and `sample_size`, as far as they can be seen; what gradients must be
-            multiplied by to be those of the mean over target tokens, or, where each batch is
-            divided by its own number of them, of the mean over batches.
+            `loss`, `tokens` and `sample_size`, as far as known. `factor` turns the gradients into
+            those of the mean over target tokens or, if each batch is divided by its own number of
+            target tokens, of the mean over batches.
 
         Raises
         ------
         RecordingError
-            If the loss that was trained passed neither through the model's own loss nor, as a
-            cross entropy, through its logits.
+            If the training loss was computed neither from the model's own loss nor as a
+            cross-entropy of its logits.
         """
         batches, weight, loss, targets = self._batches, self._weight, self._loss, self._targets
         seen, expected = self._seen, self._expected
@@ -102,7 +102,7 @@ class UpdateLoss:
         return series, factor
 
     def forget(self) -> None:
-        """Begin anew, whatever was seen."""
+        """Reset all sums."""
         self._clear()
 
     def _clear(self) -> None:
@@ -126,7 +126,7 @@ class UpdateLoss:
             self._logits.append(LogitWeights(logits))
 
     def _follow_loss(self, module, arguments, options, loss: Tensor) -> None:
-        """See by what the trainer multiplies a loss of the model."""
+        """Measure the factor by which the trainer multiplies a loss of the model."""
         labels = options.get("num_items_in_batch")
         targets = self._count(options)
         share: Tensor | float = 1.0
@@ -140,13 +140,14 @@ class UpdateLoss:
             self._weight = self._weight + gradient.detach() * share
             self._loss = self._loss + gradient.detach() * value
 
-        # Before the trainer multiplies it: its hook gets the derivative by this very number.
+        # The hook on the model's loss gets the derivative of the trained loss with respect to it,
+        # which is this factor.
         loss.register_hook(arrived)
 
     def _divided(self, module, arguments, options: Mapping[str, object]) -> bool:
-        """Whether the model's loss shrinks with the number of labels that it is given.
+        """Whether the model divides its loss by the number of labels passed to it.
 
-        Tried out once, with the first batch that has a target.
+        Tested once, with the first batch that has a target.
         """
         if self._divides is None:
             losses = []
@@ -160,7 +161,7 @@ class UpdateLoss:
         return self._divides
 
     def _count(self, options: Mapping[str, Tensor]) -> Tensor | None:
-        """Labels of a batch that the model predicts."""
+        """Number of labels of a batch that the model predicts."""
         labels = options.get("shift_labels")
         if labels is None and options.get("labels") is not None:
             labels = options["labels"][..., 1:] if self._shifts else options["labels"]
@@ -168,7 +169,7 @@ class UpdateLoss:
 
 
 def _loss_of(output: Mapping | Sequence, options: Mapping[str, object]) -> Tensor | None:
-    """The loss among what a model returns, if it was given labels."""
+    """The loss in a model's output; None if the model got no labels."""
     if isinstance(output, Mapping):
         return output.get("loss")
     return output[0] if options.get("labels") is not None else None

@@ -30,29 +30,29 @@ from .gradients import ClippingWatch, gradient_norm
 class LossChangeCallback(Callback):
     """Attaches the recorder when training starts, and writes the cube when it ends.
 
-    The recorder's state is part of every checkpoint, so training can go on with `ckpt_path` as
-    usual. float32 and bf16-mixed are recorded; fp16 is refused. One optimizer, with automatic
-    optimization, on one device or with the strategy "ddp".
+    The recorder's state is part of every checkpoint, so training can be resumed with `ckpt_path`
+    as usual. float32 and bf16-mixed are recorded; fp16 is refused. Supported is one optimizer with
+    automatic optimization, on one device or with the strategy "ddp".
 
     Parameters
     ----------
     schema : Schema
         Which parameter belongs to which cell, by its name in the LightningModule.
     folder : path
-        For the parts of the cube; empty, or that of the training that goes on.
+        Folder for the parts of the cube: empty, or that of the training to resume.
     cube : path
         Written when training ends.
     probes : mapping of {"train", "valid"} to callable (module) -> loss, optional
         Loss of a batch that never changes, on the module's device, in nats per target token.
     fresh : callable (module, update) -> loss, optional
-        Loss of a batch newly drawn for that update.
+        Loss of a new batch that is drawn for this update.
     valid_loss : str
         Name under which `validation_step` logs the loss.
     tokens : callable (batch) -> int or Tensor, optional
         Number of target tokens of a batch.
     options
-        Of losschange.attach: estimators, details, word_bins, quadrature, simpson_tolerance,
-        attributes, watchers.
+        Options of losschange.attach: estimators, details, word_bins, quadrature,
+        simpson_tolerance, attributes, watchers.
     """
 
     def __init__(
@@ -107,8 +107,8 @@ class LossChangeCallback(Callback):
     def on_before_optimizer_step(self, trainer, pl_module, optimizer):
         if self._attached is None:
             return
-        # Lightning divides by the number of batches wanted, and the last update of an epoch may
-        # have fewer.
+        # Lightning divides by the configured number of batches, but the last update of an epoch
+        # may have fewer.
         self._mean = trainer.accumulate_grad_batches / max(1, self._batches)
         self._clipping.before()
         series = {"grad_norm": gradient_norm(self._parameters) * self._mean}
@@ -137,11 +137,11 @@ class LossChangeCallback(Callback):
     def on_train_end(self, trainer, pl_module):
         if self._attached is not None:
             self._attached.finish(self._cube)
-        # The intervals are ended; a checkpoint from now on has none to go on with.
+        # All intervals are closed: a later checkpoint contains no open interval to resume.
         self._attached, self._state = None, {}
 
     def on_exception(self, trainer, pl_module, exception):
-        # Still there for a checkpoint that is made because of the exception.
+        # Keep the recorder: Lightning may save a checkpoint because of the exception.
         if self._attached is not None:
             self._attached.detach()
 
@@ -150,7 +150,7 @@ class LossChangeCallback(Callback):
 
 
 def _as_in_training(function: Callable[..., Tensor], trainer) -> Callable[..., Tensor]:
-    """A loss in the training's precision."""
+    """Wrap a loss function so that it runs in the precision of the training."""
 
     def loss(*arguments) -> Tensor:
         with trainer.precision_plugin.forward_context():
@@ -160,7 +160,7 @@ def _as_in_training(function: Callable[..., Tensor], trainer) -> Callable[..., T
 
 
 def _refuse(trainer, module) -> None:
-    """Raise RecordingError for trainings whose updates cannot be told from outside."""
+    """Raise RecordingError for trainings whose updates this callback cannot observe."""
     if trainer.precision in ("16-mixed", "16-true"):
         raise RecordingError(
             f'precision="{trainer.precision}" scales the loss and skips updates that overflow, '

@@ -1,4 +1,4 @@
-"""How much a loss counts every target token, seen where its gradient enters the logits."""
+"""Measure the weight of every target token in a loss from the gradient of the logits."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from torch import Tensor
 
 from losschange.errors import RecordingError
 
-# Positions of a batch that are looked at closely; all are counted.
+# Number of positions of a batch that are checked for the form of a cross-entropy; all are counted.
 LOOKED_AT = 1024
-# A cross entropy leaves no more than this share of the gradients' squares unexplained, beside what
-# rounding does to them.
+# Largest share of the squared gradients that may deviate from the form of a cross-entropy, in
+# addition to rounding errors.
 UNEXPLAINED = 1e-6
 
 
 class LogitWeights:
-    """The weight of target tokens in a cross entropy, with or without label smoothing.
+    """The weight of target tokens in a cross-entropy, with or without label smoothing.
 
-    The derivative of c * cross entropy by a logit is c * (p - y), with p the softmax and y what
-    was wanted. At classes other than the target, y is the same for all: along them, the
-    derivative is a straight line over p whose slope is c. This holds whoever computes the loss.
+    The derivative of c * cross-entropy with respect to a logit is c * (p - y), where p is the
+    softmax and y the target distribution. y is the same for all classes other than the target, so
+    for these classes the derivative is a linear function of p with slope c. This does not depend
+    on the code that computes the loss.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ class LogitWeights:
         Raises
         ------
         RecordingError
-            If no gradient came, or it is not that of a cross entropy.
+            If the logits got no gradient, or it is not that of a cross-entropy.
         """
         if self._found is None:
             raise RecordingError(
@@ -62,8 +63,8 @@ class LogitWeights:
         targets = rows.ne(0).any(dim=1).sum()
         slopes = rows[self._places].double()
         probabilities = self._logits.double().softmax(dim=1)
-        # The target is the class with the smallest derivative or, once it is nearly certain, the
-        # most likely one; a row without a target has no derivative at all.
+        # The target is the class with the smallest derivative or, if it is almost certain, the
+        # most probable class. All derivatives of a row without a target are 0.
         others = torch.ones_like(slopes)
         others.scatter_(1, slopes.argmin(dim=1, keepdim=True), 0.0)
         others.scatter_(1, probabilities.argmax(dim=1, keepdim=True), 0.0)
@@ -73,7 +74,7 @@ class LogitWeights:
         g = (slopes - (slopes * others).sum(1, keepdim=True) / number) * others
         squares = p.square().sum()
         weight = (p * g).sum() / squares.clamp(min=torch.finfo(torch.float64).tiny)
-        # Off the line, and sums over all classes, which are 0 for p - y.
+        # Deviations from the linear function, and sums over all classes, which are 0 for p - y.
         rounding = (2 * torch.finfo(gradient.dtype).eps) ** 2
         off = (g - weight * p).square().sum()
         straight = off <= UNEXPLAINED * g.square().sum() + rounding * slopes.square().sum()

@@ -24,7 +24,7 @@ class TensorBoardWatcher:
     Parameters
     ----------
     folder : path
-        Where TensorBoard looks for its files.
+        TensorBoard's log folder.
     every : int
         Updates between two points.
     """

@@ -22,15 +22,14 @@ UPDATE = "losschange/update"
 class WandbWatcher:
     """Logs sums per layer and component, nats since the last point.
 
-    They are called "losschange/<estimator>/<layer>/<component>", such as
-    "losschange/batch/dec.1/key", and drawn over "losschange/update". So they do not depend on how
-    often the training logs something else.
+    Their names are "losschange/<estimator>/<layer>/<component>", such as
+    "losschange/batch/dec.1/key". They are plotted over "losschange/update", so they do not depend
+    on how often the training logs other values.
 
     Parameters
     ----------
     run : wandb.Run
-        What wandb.init returned, online or offline. It is the training's: the watcher leaves it
-        open.
+        Return value of wandb.init, online or offline. The watcher does not close it.
     every : int
         Updates between two points.
     """
@@ -46,4 +45,4 @@ class WandbWatcher:
         self._run.log({UPDATE: update, **{f"losschange/{n}": v for n, v in sums.items()}})
 
     def close(self) -> None:
-        """Nothing is left to do; the run goes on."""
+        """Do nothing: the caller closes the wandb run."""

@@ -1,6 +1,6 @@
 """Claims of a paper as statistics with a criterion, judged from summaries.
 
-A study makes a `ClaimList` and puts functions on it; here is what judges them.
+A study makes a `ClaimList` and adds functions to it; this package judges the claims.
 """
 
 from .judging import Evidence, MissingData, judge_claim, main_models

@@ -1,4 +1,4 @@
-"""Does it matter how the loss change is measured: profiles of estimators beside each other."""
+"""Agreement of the profiles of different estimators of the loss change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BLOCKS = {"attention": (*ATTENTION, "out"), "feed-forward": FEED_FORWARD}
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike two estimators rank what the parts of one model contribute.
+    """Rank correlation of two estimators' contributions of the parts of one model.
 
     Each number is (value, low, high) of the 95 % interval: `spearman` and `kendall` of the
     layers' sums over six components, `cells` Kendall's tau of all (layer, component) pairs.
@@ -37,7 +37,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class BlockProfile:
-    """Share (layers,) of each layer in the absolute sum of a block, and its interval."""
+    """Shares (layers,) of the layers in the absolute sum of a block, and their intervals."""
 
     share: np.ndarray
     low: np.ndarray
@@ -45,7 +45,7 @@ class BlockProfile:
 
 
 def agreements(evidence: Evidence, model: str, estimators: Sequence[str]) -> list[Agreement]:
-    """All pairs of the estimators that a model was recorded with, in their order."""
+    """Agreement of all pairs of the estimators that a model was recorded with, in order."""
     known = _recorded(evidence, model, estimators)
     return [
         agreement(evidence, model, first, second)
@@ -92,7 +92,7 @@ def block_profiles(evidence: Evidence, model: str, estimator: str) -> dict[str, 
 def positive_share(evidence: Evidence, model: str, estimator: str) -> float:
     """Share of (layer, component, record) cells of the layers with positive LCA, as Table 1 counts.
 
-    The mean over replicates; a share, since estimators do not record equally often.
+    The mean over replicates. It is a share because estimators have different numbers of records.
     """
     shares = []
     for resample, _ in evidence.replicates(model, estimator):

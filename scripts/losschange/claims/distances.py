@@ -1,4 +1,4 @@
-"""Distances between models' layer profiles, and what they group by: PERMANOVA, neighbours, map."""
+"""Distances between models' layer profiles, and tests of grouping: PERMANOVA, neighbours, map."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FACTORS = ("objective", "language", "corpus", "size")
 
 
 def normalised_profile(resample: Resample) -> np.ndarray:
-    """Profiles of the six components, each over its absolute sum, one after the other.
+    """Concatenated profiles of the six components, each divided by its absolute sum.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def profile_distances(profiles: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def labels_of(attributes: Mapping[str, object]) -> dict[str, str]:
-    """What a model is of each of FACTORS; the size is that of its corpus in Table 3."""
+    """A model's value of each of FACTORS; the size is that of its corpus in Table 3."""
     source = str(attributes.get("source_language", ""))
     target = str(attributes.get("target_language", ""))
     corpus = str(attributes.get("corpus", ""))
@@ -52,19 +52,19 @@ def labels_of(attributes: Mapping[str, object]) -> dict[str, str]:
 def permanova(
     distances: np.ndarray, labels: Sequence[str], permutations: int = 999, seed: int = 1
 ) -> tuple[float, float, float]:
-    """Do groups differ? Permutational analysis of variance of distances (Anderson 2001).
+    """Test whether groups differ: permutational analysis of variance (Anderson 2001).
 
     Parameters
     ----------
     distances : float array (n, n)
     labels : sequence of str (n,)
     permutations, seed : int
-        Shuffles of the labels, drawn by the seed.
+        Number of random permutations of the labels, and their seed.
 
     Returns
     -------
     (F, share of the squared distances that the groups explain, p)
-        NaN if all are in one group or every one is in its own.
+        NaN if all models are in one group, or each model is in its own group.
     """
     groups = np.unique(labels, return_inverse=True)[1]
     number, count = len(groups), groups.max() + 1
@@ -86,19 +86,19 @@ def permanova(
     found, part = explained(groups)
     random = np.random.default_rng(seed)
     others = np.array([explained(random.permutation(groups))[0] for _ in range(permutations)])
-    # The same grouping again must count as equal whatever the order of the additions.
+    # The tolerance lets permutations with the same grouping count as equal despite rounding.
     higher = (others >= found * (1 - 1e-9)).sum()
     return float(found), float(part), float((higher + 1) / (permutations + 1))
 
 
 def neighbour_accuracy(distances: np.ndarray, labels: Sequence[str]) -> tuple[float, float]:
-    """How often the nearest other model has the same label (leave one out).
+    """Share of models whose nearest other model has the same label (leave one out).
 
     Returns
     -------
     (accuracy, accuracy above chance)
-        The second is 1 where all are right and 0 where neighbours are as good as drawn at
-        random; NaN if no label stands twice or all are the same.
+        The second is 1 if all nearest models have the same label, and 0 if as many have it as
+        expected at random; NaN if all labels differ or all are equal.
     """
     labels = np.asarray(labels)
     others = np.asarray(distances) + np.diag(np.full(len(labels), np.inf))
@@ -109,10 +109,10 @@ def neighbour_accuracy(distances: np.ndarray, labels: Sequence[str]) -> tuple[fl
 
 
 def classical_scaling(distances: np.ndarray) -> tuple[np.ndarray, float]:
-    """Points (n, 2) in a plane whose distances come near, and the share of variance they keep.
+    """Points (n, 2) with approximately the given distances, and their share of the variance.
 
-    Classical multidimensional scaling; the sign of an axis is such that its largest value is
-    positive.
+    Classical multidimensional scaling; the sign of an axis is chosen such that its largest
+    absolute value is positive.
     """
     number = len(distances)
     centring = np.eye(number) - 1 / number
@@ -133,7 +133,7 @@ class ModelDistances:
     ----------
     models : list of str (n,)
     labels : list of dict (n,)
-        Of FACTORS.
+        Values of FACTORS for each model.
     distances : float array (n, n)
     points : float array (n, 2)
     kept : float
@@ -150,9 +150,9 @@ class ModelDistances:
 def model_distances(
     summaries: Mapping[str, Sequence[xr.Dataset]], estimator: str
 ) -> ModelDistances | None:
-    """Distances between the models recorded with an estimator, their replicates averaged.
+    """Distances between the models recorded with an estimator, with replicates averaged.
 
-    None if these are fewer than three or differ in depth.
+    None for fewer than three models, or models of different depths.
     """
     models, labels, profiles = [], [], []
     for model, replicates in summaries.items():

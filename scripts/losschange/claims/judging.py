@@ -1,4 +1,4 @@
-"""From summaries to verdicts: every claim under every estimator, with intervals."""
+"""Judge claims from summaries: a verdict per claim and estimator, with intervals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEARNED = "learned"
 
 
 class MissingData(ValueError):
-    """What a claim needs and was not recorded; the message says which."""
+    """A claim needs data that was not recorded; the message says which."""
 
 
 @dataclass
@@ -36,9 +36,9 @@ class Evidence:
     main : mapping of objective to model
         Models that claims about an objective are judged on.
     learned : mapping of model to verdict, or to a sequence of one per replicate
-        "learned", or why not; a model that is not named counts as having learned.
+        "learned", or why the model did not; models without a verdict count as having learned.
     draws, seed : int
-        Resamplings, and what they are drawn by.
+        Number of resamplings, and their seed.
     """
 
     summaries: Mapping[str, Sequence[xr.Dataset]]
@@ -49,7 +49,7 @@ class Evidence:
     _resamples: dict = field(default_factory=dict, repr=False)
 
     def replicates(self, model: str, estimator: str) -> list[tuple[Resample, list[Resample]]]:
-        """Per replicate the training as recorded, and its resamplings.
+        """For each replicate, the training as recorded and its resamplings.
 
         Raises
         ------
@@ -75,7 +75,7 @@ class Evidence:
         return Resample(bins), [Resample(bins, random) for _ in range(self.draws)]
 
     def forget(self) -> None:
-        """Free the memory of all resamplings; they are drawn again, the same, when asked for."""
+        """Free the memory of all resamplings; when needed, the same ones are drawn again."""
         self._resamples.clear()
 
     def objective(self, model: str) -> str:
@@ -83,7 +83,7 @@ class Evidence:
         return str(self.summaries[model][0].attrs["objective"])
 
     def doubt(self, model: str) -> str | None:
-        """Why the LCA of a model means nothing, None for one that learned."""
+        """Why the LCA of a model is not meaningful; None for a model that learned."""
         verdicts = self.learned.get(model, LEARNED)
         verdicts = [verdicts] if isinstance(verdicts, str) else verdicts
         bad = next((verdict for verdict in verdicts if verdict != LEARNED), None)
@@ -93,7 +93,7 @@ class Evidence:
 
 
 def judge_claim(claim: Claim, evidence: Evidence, estimator: str) -> Result:
-    """Measure one claim and judge it; whatever is missing makes it "cannot tell"."""
+    """Measure and judge one claim; if data is missing, the verdict is "cannot tell"."""
     try:
         if claim.scope == "each":
             parts, models, doubts = _judge_each(claim, evidence, estimator)
@@ -194,7 +194,7 @@ def _table(claim: Claim, models: Sequence[str], evidence: Evidence, estimator: s
                 for draw in range(evidence.draws)
             ]
         )
-    # Replicates are drawn too, once for every resampling over time.
+    # Replicates are resampled too, once for every resampling over time.
     random = np.random.default_rng([evidence.seed, number])
     chosen = random.integers(0, number, (number, evidence.draws))
     picked = np.array(drawn, dtype=float)[chosen, np.arange(evidence.draws)]
@@ -227,11 +227,11 @@ def _part(condition, value: float, draws: np.ndarray, models: dict) -> Part:
 
 
 def _interval(value: float, draws: np.ndarray) -> tuple[float, float, float]:
-    """Value and ends of its interval; the value itself always lies inside."""
+    """A value and the ends of its interval; the interval always contains the value."""
     value, known = float(value), draws[~np.isnan(draws)]
     if math.isnan(value) or len(known) < (1 - MOST_UNDEFINED) * len(draws):
         return value, math.nan, math.nan
-    # Of the drawn values themselves: between them infinity has no place.
+    # Use percentiles without interpolation: interpolating with infinity is not possible.
     low, high = np.percentile(known, INTERVAL, method="inverted_cdf")
     return value, float(min(low, value)), float(max(high, value))
 

@@ -1,4 +1,4 @@
-"""The list of a study's claims; a function that measures one is put on it by `claim`."""
+"""The list of a study's claims; the decorator `claim` adds a function that measures one."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class ClaimList(dict[int | str, Claim]):
     Parameters
     ----------
     objectives : sequence of str
-        Objectives that a claim concerns if it names none.
+        Default objectives of a claim.
     layers : int
-        Transformer layers of the models whose layers the claims name.
+        Number of Transformer layers of the models whose layers the claims name.
     """
 
     def __init__(self, objectives: Sequence[str], layers: int):
@@ -35,20 +35,20 @@ class ClaimList(dict[int | str, Claim]):
         objectives: Sequence[str] | None = None,
         layers: bool = True,
     ) -> Callable[[Callable], Callable]:
-        """Put the decorated function on the list; the arguments are those of `Claim`.
+        """Add the decorated function to the list; the arguments are those of `Claim`.
 
         Parameters
         ----------
         objectives : sequence of str, optional
-            All of the list's if not given.
+            By default all objectives of the list.
         layers : bool
-            Whether the claim names layers, so that it can only be judged on models that have
-            as many as the study's.
+            Whether the claim names layers; then it is judged only on models with the study's
+            number of layers.
 
         Raises
         ------
         ValueError
-            If there is a claim of that number, or no such scope.
+            If there is already a claim with this number, or the scope is unknown.
         """
         if number in self or scope not in SCOPES:
             raise ValueError(f"claim {number} is there already, or {scope!r} is no scope")

@@ -1,7 +1,7 @@
-"""One training under one estimator, as it was recorded or resampled over time.
+"""One training under one estimator, as recorded or resampled over time.
 
 Resampling is the local block bootstrap of `losschange.analysis.resampling`. A piece of training is
-a bin of the summary, or as many bins as it takes to hold one record.
+one bin of the summary, or several bins if a single bin contains no record.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ SEGMENTS = 50  # of curves that are compared between trainings of unequal length
 
 
 class TimeBins:
-    """What a summary holds of one training and estimator, as arrays that claims need.
+    """The summary of one training and estimator as arrays that claims need.
 
     Parameters
     ----------
     summary : Dataset
-        Of `losschange.analysis.summaries`.
+        From `losschange.analysis.summaries`.
     estimator : str
-        One that it holds.
+        An estimator in the summary.
     """
 
     def __init__(self, summary: xr.Dataset, estimator: str):
@@ -46,12 +46,12 @@ class TimeBins:
         self.length = float(summary["bin"][-1] - summary["bin_first"][0] + 1)
         self.ends = np.append(summary["bin_first"].values[self.starts][1:] - 1, summary["bin"][-1])
         self.begin = float(summary["bin_first"][0] - 1)
-        # NaN marks cells that the model does not have: they contribute nothing.
+        # NaN marks cells that the model does not have; they count as 0.
         self.contributions = -self._pieces(one["binned_total"].values)
         self.positives = self._pieces(one["binned_positive_count"].values)
         self.records = self._pieces(records.astype(float))
         self.head_blocks = -one["block_total"].values[..., NO_HEAD + 1 :]
-        # Measured over all updates; the LCA of a sample of them stands for its share.
+        # The measured change is of all updates; scale it to the sampled share of the updates.
         share = float(one["total"] / one["scaled_total"])
         self.change = -share * np.add.reduceat(one["binned_change"].values, self.starts)
         self._cached: dict[tuple, np.ndarray] = {}
@@ -68,7 +68,7 @@ class TimeBins:
         return self._cached[what, components]
 
     def columns(self, components: Sequence[str]) -> list[int]:
-        """Places of components on their axis."""
+        """Indices of components on their axis."""
         return [self.components.index(name) for name in components]
 
     def times(self) -> np.ndarray:
@@ -134,11 +134,11 @@ class Resample:
 
     @property
     def border(self) -> int | None:
-        """Number of encoder layers where a decoder follows them."""
+        """Number of encoder layers in a model with a decoder."""
         return self.bins.border
 
     def chosen(self, length: int) -> np.ndarray:
-        """For each of `length` pieces of time, the piece that stands in its place."""
+        """For each of `length` pieces of time, the index of the piece that replaces it."""
         if self._seed is None:
             return np.arange(length)
         if length not in self._chosen:
@@ -161,7 +161,7 @@ class Resample:
         return inside[:, self.bins.columns(components)].sum(axis=1)
 
     def measured(self) -> tuple[float, float]:
-        """Sum of all contributions, and the fall of the loss that was measured; nats."""
+        """Sum of all contributions, and the measured decrease of the loss, in nats."""
         return float(self._totals.sum()), float(self._weights @ self.bins.change)
 
     def whole(self) -> np.ndarray:
@@ -183,8 +183,8 @@ class Resample:
     def curves(self, *components: str) -> np.ndarray:
         """Contributions (SEGMENTS, layers) per equal part of training, as recorded.
 
-        (SEGMENTS, 1) of the embedding where that is asked for. Where the order matters, what is
-        made of neighbours is resampled with `chosen`, not the curve.
+        (SEGMENTS, 1) for the embedding. Statistics that depend on the order of time must be
+        computed first and then resampled with `chosen`; the curve itself must not be resampled.
         """
         return self.bins.cached("curves", components)
 

@@ -1,4 +1,4 @@
-"""Numbers that claims are made of; none of them changes when all LCA is scaled."""
+"""Statistics for claims; none of them changes if all LCA is multiplied by a constant."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ def pick(profile: np.ndarray, *layers: int) -> np.ndarray:
 
 
 def pearson(first: np.ndarray, second: np.ndarray) -> float:
-    """Correlation; NaN where one does not vary."""
+    """Pearson correlation; NaN if one input is constant."""
     first, second = first - first.mean(), second - second.mean()
     size = np.sqrt((first @ first) * (second @ second))
     return float(first @ second / size) if size > 0 else np.nan
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float:
-    """Rank correlation; NaN where one does not vary or is not defined."""
+    """Spearman rank correlation; NaN if one input is constant or contains NaN."""
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         return np.nan
     return pearson(ranks(first), ranks(second))
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1 of a few values, ties sharing their mean rank."""
+    """Ranks from 1; ties get their mean rank."""
     below = (values[:, None] > values).sum(axis=1)
     same = (values[:, None] == values).sum(axis=1)
     return below + (same + 1) / 2
 
 
 def kendall(first: np.ndarray, second: np.ndarray) -> float:
-    """Kendall's tau-b; NaN where one does not vary."""
+    """Kendall's tau-b; NaN if one input is constant."""
     upper = np.triu_indices(len(first), 1)
     one = np.sign(first[:, None] - first)[upper]
     two = np.sign(second[:, None] - second)[upper]
@@ -63,11 +63,11 @@ def t90(series: np.ndarray, times: np.ndarray) -> np.ndarray:
     ----------
     series : float array (pieces, columns)
     times : float array (pieces,)
-        Ends of the pieces as shares of training; between them progress is taken as even.
+        Ends of the pieces as shares of training; values are interpolated linearly between them.
     """
     running = np.concatenate([np.zeros((1, series.shape[1])), np.cumsum(series, axis=0)])
     total = running[-1]
-    # A sum may be negative (the group hurt): compare in the direction of the sum.
+    # A sum may be negative (the group raised the loss): compare in the direction of the sum.
     progress = running * np.sign(total) - T90_SHARE * np.abs(total)
     place = np.maximum(1, np.argmax(progress >= 0, axis=0))
     columns = np.arange(series.shape[1])
@@ -80,7 +80,7 @@ def t90(series: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 
 def intraclass_correlation(values: np.ndarray) -> float:
-    """ICC(1) of values (groups, members): share of the variance that lies between groups."""
+    """ICC(1) of values (groups, members): the share of the variance between groups."""
     groups, members = values.shape
     if groups < 2 or members < 2:
         return np.nan
@@ -91,5 +91,5 @@ def intraclass_correlation(values: np.ndarray) -> float:
 
 
 def share(part: float, whole: float) -> float:
-    """Part of a sum; NaN where the sum is not positive, since then a share means nothing."""
+    """Share of a part in a sum; NaN if the sum is not positive: the share is then undefined."""
     return float(part / whole) if whole > 0 else np.nan

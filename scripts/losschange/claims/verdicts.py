@@ -1,4 +1,4 @@
-"""What a claim is, what judging it gives, and how an interval becomes a verdict."""
+"""Claims, the results of judging them, and the rule from an interval to a verdict."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ UNKNOWN = "cannot tell"
 
 @dataclass(frozen=True)
 class Condition:
-    """One number that a claim speaks of and where it has to lie.
+    """One statistic of a claim and the range that it must lie in.
 
     Parameters
     ----------
     name : str
-        What the number is, in words.
+        Description of the statistic.
     unit : str
-        "1" for a pure number.
+        "1" for a number without a unit.
     least, most : float
-        The range, ends included, but least = 0 means above 0.
+        The range, including its ends; but least = 0 means above 0.
     """
 
     name: str
@@ -39,8 +39,8 @@ class Condition:
         return f"from {self.least:.3g} to {self.most:.3g}"
 
     def verdict(self, low: float, high: float) -> str:
-        """Whether all of an interval lies in the range, none of it, or a part."""
-        # "above 0" is meant: a difference of exactly 0 is none.
+        """The verdict for an interval that lies inside, outside or partly inside the range."""
+        # least = 0 means "above 0": a difference of exactly 0 is no difference.
         enough = low > 0 if self.least == 0 else low >= self.least
         little = high <= 0 if self.least == 0 else high < self.least
         if enough and high <= self.most:
@@ -48,7 +48,7 @@ class Condition:
         return FAILS if little or low > self.most else UNKNOWN
 
     def worst(self, values: list[float]) -> float:
-        """The value that is nearest to breaking the condition, or breaks it most; NaN wins."""
+        """The value closest to violating the condition, or violating it most; NaN if any is NaN."""
         if any(math.isnan(value) for value in values):
             return math.nan
         if math.isinf(self.most):
@@ -70,7 +70,7 @@ class Claim:
     section : str
         Of the study's paper.
     statement : str
-        One sentence in our own words.
+        The statement in one sentence, in our own words.
     conditions : tuple of Condition
         The claim holds if all of them do.
     scope : str
@@ -79,7 +79,7 @@ class Claim:
     objectives : tuple of str
         Objectives concerned.
     layers : int or None
-        Layers of the models that it names layers of; None if it names none.
+        Number of layers of the models whose layers it names; None if it names no layers.
     measure : callable
         Takes a Resample ("each") or a mapping of objective ("main") or model ("all") to Resample;
         gives one number per condition, NaN where it is not defined.
@@ -102,7 +102,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Part:
-    """One condition of a claim as it was found.
+    """The result for one condition of a claim.
 
     `value` is the mean over the replicates; `low` and `high` bound 95 % of the resamplings. All
     are NaN where the number is not defined. `models` holds the same three numbers by model.
@@ -125,9 +125,9 @@ class Result:
     estimator : str
     verdict : {"holds", "does not hold", "cannot tell"}
     reason : str
-        Which condition decided, or why it cannot be told.
+        The deciding condition, or why there is no verdict.
     parts : tuple of Part
-        Aligned with the claim's conditions; empty where there was nothing to measure.
+        One for each condition of the claim; empty if nothing could be measured.
     models : tuple of str
         Models used.
     replicates : int
@@ -144,7 +144,7 @@ class Result:
 
     @property
     def deciding(self) -> int | None:
-        """Place of the condition that decided: the first that fails, or cannot be told."""
+        """Index of the deciding condition: the first that fails or has no verdict."""
         for verdict in (FAILS, UNKNOWN, HOLDS):
             for place, part in enumerate(self.parts):
                 if part.verdict == verdict:

@@ -1,1 +1,1 @@
-"""Figures of the paper: arrays in, matplotlib figures out. No files, no statistics."""
+"""Draw arrays as matplotlib figures, without reading files or computing statistics."""

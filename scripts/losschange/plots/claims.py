@@ -1,4 +1,4 @@
-"""One claim: its numbers under every estimator, with intervals, beside the criterion."""
+"""Plot of one claim: its numbers and intervals under every estimator, and its criterion."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SHADE = "#E5F4EE"
 
 @dataclass(frozen=True)
 class ClaimPanel:
-    """One condition of a claim, and what was found for it, by the name of a row."""
+    """One condition of a claim and its results, by name of the row."""
 
     condition: Condition
     parts: Mapping[str, Part]
 
 
 def draw_claim(panels: Sequence[ClaimPanel]) -> Figure:
-    """A panel per condition, a row per part; the range that meets the criterion is shaded."""
+    """A panel per condition, a row per result; the range of the criterion is shaded."""
     rows = max(len(panel.parts) for panel in panels)
     figure = new_figure(0.55 + 0.24 * rows, width=3.3 * len(panels))
     for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):

@@ -1,4 +1,4 @@
-"""Figure C: the sum of all LCA beside the change of the loss that was measured."""
+"""Figure C: the sum of all LCA and the measured change of the loss."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ def draw_conservation(
 ) -> Figure:
     """Curves of the main models, then the final ratios of all models.
 
-    A row of curves per main model: the full range, the measured range magnified, the numbers.
-    Below, a row of markers per model: all ratios on a log scale, those around 1 magnified.
+    A row per main model has its curves in full range, its curves in the range of the measured
+    loss, and the numbers. Below, a row per model has its ratios as markers, on a log scale and on
+    a magnified scale around 1.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ def _draw_curves(
 
 
 def _measured_range(profile: ConservationProfile) -> tuple[float, float]:
-    """Limits that hold all measured changes, with room; all sums where nothing was measured."""
+    """Axis limits around all measured changes; around all sums if nothing was measured."""
     shown = [profile.shown_measure(text) for text in profile.texts]
     curves = [profile.changes[name] for name in shown] or list(profile.sums.values())
     values = np.concatenate([[0.0], *(curve for _, curve in curves)])
@@ -107,7 +108,7 @@ def _measured_range(profile: ConservationProfile) -> tuple[float, float]:
 
 
 def _draw_numbers(axes: Axes, profile: ConservationProfile, looks: dict[str, LineStyle]) -> None:
-    """The curves' names with the numbers at the end of training, one below the other."""
+    """List the curves' names and their values at the end of training."""
     start_key(axes, CURVE_HEIGHT)
     key_row(axes, 0, "measured", "nats", weight="bold")
     place = 0.0

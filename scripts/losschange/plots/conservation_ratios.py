@@ -1,4 +1,4 @@
-"""The lower part of Figure C: the sum of all LCA over what was measured, model by model."""
+"""The lower part of Figure C: for every model, sum of all LCA / measured change of the loss."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NO_PROBE = (
 
 
 def lowest_height(profiles: Sequence[ConservationProfile]) -> float:
-    """Inches that the rows of all models take, and the notes beside them."""
+    """Height in inches of the rows of all models, or of the notes beside them if larger."""
     lines = sum(len(note) + NOTE_GAP for note in _notes(profiles))
     return max(ROW_HEIGHT * len(profiles) + 0.2, LINE_HEIGHT * lines, 0.8)
 
@@ -59,12 +59,12 @@ def draw_ratios(
     profiles : sequence of ConservationProfile
         Top row first.
     row_height : float
-        Inches that a model takes.
+        Height of a row, in inches.
     looks : mapping of estimator to LineStyle
     """
     recorded = _recorded(profiles)
     reach = 0.24 * ROW_HEIGHT / row_height if len(recorded) > 1 else 0
-    # a lane per estimator within a row, so that markers do not cover each other
+    # each estimator has its own height within a row, so that markers do not overlap
     lanes = dict(zip(recorded, np.linspace(-reach, reach, len(recorded)), strict=True))
     _log_scale(full, profiles)
     around_one = _around_one(profiles)
@@ -91,7 +91,7 @@ def draw_notes(
     height: float,
     looks: dict[str, LineStyle],
 ) -> None:
-    """What the markers mean, and which measured change the sums are divided by."""
+    """Write the meaning of the markers and the measures that the sums are divided by."""
     start_key(axes, height)
     place = 0.0
     for name, *explanation in _notes(profiles):
@@ -119,7 +119,7 @@ def _draw_rows(
         for name, ratio in profile.ratios.items():
             look = marker_look(looks[name])
             if ratio <= 0 and axes.get_xscale() == "log":
-                # A log scale has no place for the wrong direction: an arrow at its edge.
+                # A log scale cannot show negative ratios: draw an arrow at its edge.
                 ratio, look["marker"] = EDGE, "<"
                 look["transform"] = axes.get_yaxis_transform()
             if name in profile.ratio_ranges:
@@ -133,7 +133,7 @@ def _draw_rows(
 def _write_batch(
     axes: Axes, profiles: Sequence[ConservationProfile], lanes: dict[str, float]
 ) -> None:
-    """The paper's estimator in numbers, each to the right of its marker."""
+    """Write the ratio of the paper's estimator to the right of each marker."""
     for row, profile in enumerate(profiles):
         ratio = profile.ratios.get("batch", np.nan)
         if not np.isfinite(ratio):
@@ -165,13 +165,13 @@ def _log_scale(axes: Axes, profiles: Sequence[ConservationProfile]) -> None:
 
 
 def _around_one(profiles: Sequence[ConservationProfile]) -> float:
-    """Reach of the magnified scale: all probes fit in, unless they are far off."""
+    """Half-width of the magnified scale: it contains all probes that are not far from 1."""
     off = [1.2 * abs(ratio - 1) for ratio in _probe_ratios(profiles)]
     return min(WIDEST, max([NARROWEST, *off]))
 
 
 def _probe_ratios(profiles: Sequence[ConservationProfile]) -> list[float]:
-    """Ratios of a probe's sum to the change on its own text: of what should be 1."""
+    """Ratios of a probe's sum to the change on its own text, which should be 1."""
     return [
         ratio
         for profile in profiles
@@ -191,13 +191,13 @@ def _held_against(profiles: Sequence[ConservationProfile]) -> list[str]:
 
 
 def _unusual_marks(profiles: Sequence[ConservationProfile]) -> dict[str, str]:
-    """A mark for the models whose sums are divided by another measure than most."""
+    """Marks for models whose sums are divided by another measure than those of most models."""
     usual = _held_against(profiles)[:1]
     return {p.model: " †" for p in profiles if p.references.get("batch") not in usual}
 
 
 def _notes(profiles: Sequence[ConservationProfile]) -> list[list[str]]:
-    """Paragraphs of lines: one per estimator, headed by its name, and one on the measures."""
+    """Paragraphs as lists of lines: one per estimator, with its name first, and one on measures."""
     recorded = _recorded(profiles)
     notes = [[name, gradient_name(name)] for name in recorded]
     usual, *others = [measure_name(measure) for measure in _held_against(profiles)] or ["–"]

@@ -1,4 +1,4 @@
-"""Figure D: which models have alike profiles, as a map and as a tree."""
+"""Figure D: similarity of the models' profiles, as a map and as a tree."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def draw_distances(
     models, objectives : sequences of str (n,)
     distances : float array (n, n)
     points : float array (n, 2)
-        Of `losschange.claims.distances.classical_scaling`.
+        From `losschange.claims.distances.classical_scaling`.
     kept : float
         Share of the variance that the map shows.
     """
@@ -40,7 +40,7 @@ def draw_distances(
 
 
 def _draw_map(axes: Axes, objectives: Sequence[str], points: np.ndarray) -> None:
-    # Models of one objective may lie on top of each other: the tree names them.
+    # No names in the map, where points of one objective may overlap: the tree shows the names.
     for objective in dict.fromkeys(objectives):
         own = points[[name == objective for name in objectives]]
         look = {"marker": look_of(objective).marker, "color": look_of(objective).colour}

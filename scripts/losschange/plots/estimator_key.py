@@ -1,4 +1,4 @@
-"""How Figure C shows estimators and measured losses, and the lines of text beside its panels."""
+"""Colours and lines of estimators and measured losses in Figure C, and the text beside it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from losschange.cube.estimators import TRAIN, VALID, in_order, parse_estimator
 
 from .style import SMALL
 
-# Okabe and Ito's palette. The sums of the training probe lie on the black line, those of the
-# validation probe on the grey one: light colours on the first, dark ones on the second.
+# Okabe and Ito's palette. The sums of the training probe coincide with the black line of the
+# measured loss, those of the validation probe with the grey line: the former get light colours,
+# the latter dark ones.
 LOOKS = {
     "batch": {"color": "#D55E00", "marker": "o", "linestyle": "-"},
     "fresh": {"color": "#CC79A7", "marker": "s", "linestyle": (0, (3, 1))},
@@ -23,7 +24,7 @@ LOOKS = {
     "probe_valid": {"color": "#0072B2", "marker": "D", "linestyle": "-"},
     "simpson_valid": {"color": "#009E73", "marker": "X", "linestyle": (0, (1, 1.3))},
 }
-# Paul Tol's muted palette, for estimators that look at any other text: a colour per text.
+# Paul Tol's muted palette for estimators on other texts: a colour per text.
 OTHER_COLOURS = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#661100")
 RULE_LOOKS = {
     "fresh": {"marker": "p", "linestyle": (0, (3, 1))},
@@ -43,16 +44,16 @@ MEASURE_NAMES = {
     "none": "nothing measured",
 }
 LINE_HEIGHT = 0.13  # inches
-SAMPLE, INDENT = 0.14, 0.19  # where a sample of a line ends and its name begins
+SAMPLE, INDENT = 0.14, 0.19  # end of the sample of a line, start of its name
 
 
 LineStyle = dict[str, Any]
 
 
 def looks_of(estimators: Iterable[str]) -> dict[str, LineStyle]:
-    """How each of the estimators of a figure is drawn, in the order of keys.
+    """The line style of each estimator of a figure, in the order of the key.
 
-    Colours of texts other than train and valid depend on which of them the figure shows.
+    Colours of texts other than train and valid depend on the texts in the figure.
     """
     names = in_order(set(estimators))
     texts = dict.fromkeys(parse_estimator(name).text for name in names)
@@ -69,7 +70,7 @@ def looks_of(estimators: Iterable[str]) -> dict[str, LineStyle]:
 
 
 def measured_look(text: str, looks: dict[str, LineStyle]) -> LineStyle:
-    """Line properties of the measured loss of a text: of other texts, their colour made light."""
+    """Line properties of a text's measured loss; for other texts, a lighter shade of its colour."""
     if text in MEASURED:
         return MEASURED[text]
     colour = next(
@@ -79,7 +80,7 @@ def measured_look(text: str, looks: dict[str, LineStyle]) -> LineStyle:
 
 
 def is_first_order(estimator: str) -> bool:
-    """Whether an estimator sees single updates to first order, so that its sum need not be 1."""
+    """Whether an estimator is first-order in single updates, so that its ratio need not be 1."""
     return not parse_estimator(estimator).is_probe
 
 
@@ -117,7 +118,7 @@ def marker_look(look: LineStyle) -> LineStyle:
 
 
 def times(ratio: float) -> str:
-    """A ratio with three significant digits, around 1 with three decimals."""
+    """A ratio with three significant digits, or with three decimals if it is close to 1."""
     if not np.isfinite(ratio):
         return "–"
     text = f"{ratio:.3f}" if 0.9 < ratio < 1.1 else f"{ratio:#.3g}".rstrip(".")
@@ -125,7 +126,7 @@ def times(ratio: float) -> str:
 
 
 def start_key(axes: Axes, height: float) -> None:
-    """Empty axes, `height` inches, in units of one line of text; line n stands at -n."""
+    """Prepare empty axes of `height` inches, in units of a line of text; line n is at -n."""
     axes.axis("off")
     axes.set_xlim(0, 1)
     axes.set_ylim(0.5 - height / LINE_HEIGHT, 0.5)

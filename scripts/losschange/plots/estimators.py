@@ -1,4 +1,4 @@
-"""Figure E: the layers' profiles under every estimator, and how alike they are ranked."""
+"""Figure E: the layers' profiles under every estimator, and their rank correlations."""
 
 from __future__ import annotations
 

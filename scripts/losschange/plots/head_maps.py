@@ -13,9 +13,9 @@ from .style import TITLES, layer_ticks, look_of, new_figure
 
 
 def draw_head_maps(profiles: Sequence[ModelProfile]) -> Figure:
-    """One row per model; key, query and value as layer x head.
+    """One row per model, with maps (layer x head) of key, query and value.
 
-    Each panel is normalised over all its cells: 0 is its smallest contribution, 1 its largest.
+    Each panel is scaled so that its smallest contribution is 0 and its largest is 1.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def draw_head_maps(profiles: Sequence[ModelProfile]) -> Figure:
 
 
 def largest_range(profile: ModelProfile) -> float:
-    """The largest range of a head over the trainings, as a share of its heat map's range."""
+    """The largest range of a head's value over trainings, relative to its heat map's range."""
     ranges = [
         np.nanmax(profile.highest[name] - profile.lowest[name]) / np.ptp(profile.values[name])
         for name in ATTENTION
@@ -72,7 +72,7 @@ def largest_range(profile: ModelProfile) -> float:
 
 
 def normalise(values: np.ndarray) -> np.ndarray:
-    """Spread values over [0, 1]; all 0.5 where they are all the same."""
+    """Scale values to [0, 1]; if all are equal, they become 0.5."""
     low, high = np.nanmin(values), np.nanmax(values)
     if low == high:
         return np.full_like(values, 0.5)

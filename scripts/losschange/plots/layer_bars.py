@@ -22,7 +22,7 @@ from .style import (
     value_format,
 )
 
-# Panels that share one y scale within a row: magnitudes can be compared by eye inside a group.
+# Groups of panels with the same y scale within a row, so that magnitudes can be compared.
 SCALES = (("embedding",), ("key", "query"), ("value", "out"), ("W1", "W2"))
 
 LONGEST_NAME = 9  # letters beside a row
@@ -49,7 +49,7 @@ def draw_layer_bars(profiles: Sequence[ModelProfile], row_height: float = 1.25) 
             _draw_panel(axes, profile, name)
         for group in SCALES:
             _share_scale({name: panels[name] for name in group}, profile)
-        # Longer names would run into the rows around.
+        # Longer names would overlap the rows above and below.
         words = [look_of(profile.objective).title, *profile.model.split(".")]
         size = SMALL * min(1, LONGEST_NAME / max(map(len, words)))
         panels["embedding"].set_ylabel("\n".join(words), size=size, weight="bold", linespacing=1.1)
@@ -95,7 +95,7 @@ def _draw_panel(axes: Axes, profile: ModelProfile, name: str) -> None:
 
 
 def _draw_bars(axes: Axes, values: np.ndarray, first: int, colour: str, hatch: str = "") -> None:
-    # One collection instead of a patch per bar: Figure 6 has more than a thousand bars.
+    # Use one collection instead of a patch per bar: Figure 6 has more than a thousand bars.
     left = np.arange(first, first + len(values)) - 0.39
     corners = [
         [(x, 0), (x + 0.78, 0), (x + 0.78, value), (x, value)]
@@ -108,7 +108,7 @@ def _draw_bars(axes: Axes, values: np.ndarray, first: int, colour: str, hatch: s
 
 
 def _share_scale(panels: dict[str, Axes], profile: ModelProfile) -> None:
-    """The same limits for all panels, tick labels at the first only."""
+    """Give all panels the same limits, and tick labels only to the first."""
     shown = (profile.values, profile.lowest, profile.highest)
     values = np.concatenate([part[name] for part in shown if part for name in panels])
     low, high = min(0, np.nanmin(values)), max(0, np.nanmax(values))

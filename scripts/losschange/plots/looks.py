@@ -1,4 +1,4 @@
-"""How an objective is drawn; needs no plotting library, so that a workflow can read it."""
+"""Colours and markers of objectives; without a plotting library, so workflows can import it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ Dash = str | tuple[int, tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Look:
-    """The look of one objective's models in every figure.
+    """Title, colour, marker and line style of one objective's models in every figure.
 
     Attributes
     ----------
     title : str
         Short name in panels and legends.
     colour : str
-        Hexadecimal; distinguishable from the others' for colour-blind readers.
+        Hexadecimal; distinguishable from those of other objectives for colour-blind readers.
     marker, dash : of matplotlib
-        Repeat what the colour says, for readers who cannot tell colours.
+        Identify the objective for readers who cannot distinguish colours.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Figure 5: Figure 1's panels with all models overlaid as lines."""
+"""Figure 5: the panels of Figure 1 with the lines of all models in one panel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .style import (
 
 
 def draw_overlay_lines(profiles: Sequence[ModelProfile], dashed: Collection[str] = ()) -> Figure:
-    """A panel per component; colour and marker = objective, shade = model.
+    """A panel per component; colour and marker show the objective, the shade shows the model.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def draw_overlay_lines(profiles: Sequence[ModelProfile], dashed: Collection[str]
 
 
 def _draw_line(axes: Axes, profile: ModelProfile, name: str, look: dict) -> None:
-    """A line over the layers, broken between encoder and decoder; a band where seeds differ."""
+    """A line over the layers, with a gap between encoder and decoder, and a band over seeds."""
     values = profile.values[name]
     positions = np.arange(1, len(values) + 1)
     for part in np.split(positions, [profile.border or 0]):
@@ -72,7 +72,7 @@ def _draw_line(axes: Axes, profile: ModelProfile, name: str, look: dict) -> None
 
 
 def line_looks(profiles: Sequence[ModelProfile], dashed: Collection[str] = ()) -> list[dict]:
-    """Line properties per model, in the order given; models of `dashed` are drawn dashed."""
+    """Line properties of the given models; models in `dashed` are drawn dashed."""
     looks = []
     for profile in profiles:
         family = [other.model for other in profiles if other.objective == profile.objective]

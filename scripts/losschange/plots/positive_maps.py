@@ -1,4 +1,4 @@
-"""Figure 4: where and when a masked language model's parameters hurt."""
+"""Figure 4: layers and updates at which a masked language model's parameters raised the loss."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from losschange.analysis.profiles import LAYER_COMPONENTS, ModelProfile
 
 from .style import TITLES, count_format, new_figure
 
-# White only at exactly nothing; the faintest positive value is already visible.
+# White means exactly 0; even the smallest positive value is visible.
 COLOURS = LinearSegmentedColormap.from_list(
     "positive", ["#FBD9B5", "#F08A4B", "#B5305F", "#4B1163", "#12021F"]
 )
@@ -72,6 +72,6 @@ def draw_positive_maps(profile: ModelProfile, unit: str) -> Figure:
 
 
 def _largest_difference(profile: ModelProfile) -> float:
-    """The largest range of a value over the trainings, in the unit of the values."""
+    """The largest range of a value over trainings, in the unit of the values."""
     ranges = [profile.highest[name] - profile.lowest[name] for name in LAYER_COMPONENTS]
     return float(max(np.nanmax(values) for values in ranges))

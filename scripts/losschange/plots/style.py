@@ -1,4 +1,4 @@
-"""The look that all figures share: colours, fonts, axes, and a page that says what is missing."""
+"""The style of all figures: colours, fonts and axes, and a page for missing data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .looks import Look
 PAPER_WIDTH = 7.0  # inches, both columns of an A4 page
 SMALL = 6.0  # points, the smallest text in any figure
 
-# Looks of objectives by name; whoever draws adds those of its objectives.
+# Colours and markers of objectives by name; scripts that draw figures add their objectives.
 LOOKS: dict[str, Look] = {}
 TITLES = {
     "embedding": "emb.",
@@ -71,7 +71,7 @@ SETTINGS = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Draw and save within this block: nobody's own matplotlib settings change a figure."""
+    """Context in which figures are drawn and saved, independent of the user's settings."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
@@ -79,21 +79,21 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(height: float, width: float = PAPER_WIDTH) -> Figure:
-    """An empty figure, inches, whose panels are fitted to their labels."""
+    """An empty figure, size in inches, with a layout that leaves room for labels."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.02, hspace=0.02)
     return figure
 
 
 def draw_message(sentence: str) -> Figure:
-    """A page that says in words why there is nothing to draw."""
+    """A page with a sentence that says why there is nothing to draw."""
     figure = Figure(figsize=(PAPER_WIDTH, 1.5))
     figure.text(0.5, 0.5, "\n".join(textwrap.wrap(sentence, 90)), ha="center", va="center", size=8)
     return figure
 
 
 def look_of(objective: str) -> Look:
-    """The look of an objective; grey and by its own name where none was added to LOOKS."""
+    """The entry of an objective in LOOKS; grey and with its own name if there is none."""
     return LOOKS.get(objective, Look(objective))
 
 
@@ -119,7 +119,7 @@ def count_text(value: float) -> str:
 
 
 def value_format(axes: Axes, most: int = 4) -> None:
-    """Few ticks, powers of ten above the axis instead of long numbers."""
+    """Set few ticks, and a power of ten above the axis instead of long numbers."""
     formatter = ScalarFormatter(useMathText=True)
     formatter.set_powerlimits((-3, 4))
     axes.yaxis.set_major_locator(MaxNLocator(most))
@@ -128,21 +128,21 @@ def value_format(axes: Axes, most: int = 4) -> None:
 
 
 def layer_ticks(axis, layers: int) -> None:
-    """Layers 1, 3, 5 ... of deep models, every layer of shallow ones."""
+    """Set ticks at layers 1, 3, 5 ... of deep models, at every layer of shallow models."""
     axis.set_ticks(range(1, layers + 1, 2 if layers > 6 else 1))
 
 
 def mark_border(axes: Axes, border: int | None) -> None:
-    """A line between encoder and decoder."""
+    """Draw a line between encoder and decoder."""
     if border is not None:
         axes.axvline(border + 0.5, color="0.35", linewidth=0.7, linestyle=(0, (2, 1.5)), zorder=3)
 
 
 def freeze_layout(figure: Figure) -> None:
-    """Fit the panels once and keep them there: otherwise every format pays for it again.
+    """Compute the layout once and fix it, instead of once per file format.
 
     The constrained layout's solver is not reproducible in the last bits, so positions are rounded
-    to a hundred thousandth of the page.
+    to 1/100,000 of the page.
     """
     if figure.get_layout_engine() is None:
         return

@@ -12,7 +12,7 @@ from losschange.analysis.text_profiles import GROUPS, TextProfile
 
 from .style import SMALL, layer_ticks, mark_border, new_figure, value_format
 
-# Okabe and Ito's palette, and markers that repeat the message.
+# Okabe and Ito's palette; markers also identify the texts.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "v", "D", "P", "X")
 
@@ -27,7 +27,7 @@ class TextRow:
 
 
 def draw_text_shares(rows: Sequence[TextRow]) -> Figure:
-    """A row per model: attention and feed-forward, a line of markers per text.
+    """A row per model with panels of attention and feed-forward; a line of markers per text.
 
     Parameters
     ----------

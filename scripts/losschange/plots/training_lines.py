@@ -22,7 +22,7 @@ ROWS = {
 def draw_training_lines(
     profiles: Sequence[ModelProfile], windows: Sequence[int], last_step: int
 ) -> Figure:
-    """Two rows (attention, feed-forward), the embedding and a column per layer.
+    """Two rows (attention, feed-forward) with a column for the embedding and one per layer.
 
     The embedding panel is the same in both rows and has its own y scale; the other panels of a
     row share theirs.
@@ -32,9 +32,9 @@ def draw_training_lines(
     profiles : sequence of ModelProfile
         From `losschange.analysis.profiles.training_profile`.
     windows : sequence of int
-        Updates in a moving average (of each model, where they differ), for the axis label.
+        Number of updates in a moving average, one per model if they differ; for the axis label.
     last_step : int
-        Number of the last update, the right end of every panel.
+        Number of the last update: the right end of every panel.
     """
     layers = max(profile.layers for profile in profiles)
     figure = new_figure(3.1)
@@ -55,7 +55,7 @@ def draw_training_lines(
     for axes in grid[:, 2:].flat:
         axes.yaxis.get_offset_text().set_visible(False)
     for depth, axes in enumerate(grid[0]):
-        # an explicit y keeps the titles in line beside the powers of ten
+        # an explicit y keeps all titles at the same height, also above powers of ten
         axes.set_title(f"layer {depth}" if depth else "emb.", y=1.16, pad=0)
     _add_legend(figure, profiles)
     averaged = " or ".join(f"{window:,}" for window in windows)
@@ -86,7 +86,7 @@ def _draw_line(axes: Axes, profile: ModelProfile, name: str, layer: int | None =
 def _finish_panel(axes: Axes, last_step: int) -> None:
     axes.axhline(0, color="0.3", linewidth=0.4, zorder=1)
     axes.set_xlim(0, last_step)
-    # Labels inside the narrow panels, so that neighbours do not run into each other.
+    # Align labels inside the narrow panels, so that labels of adjacent panels do not overlap.
     axes.set_xticks([0, last_step], ["0", count_text(last_step)])
     for tick, side in zip(axes.xaxis.get_major_ticks(), ("left", "right"), strict=True):
         tick.label1.set_horizontalalignment(side)
@@ -95,7 +95,7 @@ def _finish_panel(axes: Axes, last_step: int) -> None:
 
 
 def _share_scale(panels: Sequence[Axes], values: Sequence[np.ndarray]) -> None:
-    """The same limits for all panels; without negative values the axis is the zero line."""
+    """Give all panels the same limits; without negative values, they start at 0."""
     low = min(0, *(np.nanmin(part) for part in values))
     high = max(0, *(np.nanmax(part) for part in values))
     room = 0.04 * (high - low)
