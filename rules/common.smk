@@ -29,19 +29,19 @@ try:
 except ConfigurationError as error:
     raise WorkflowError(str(error))
 
-# This process's own interpreter, but in an environment that a job has for itself the one there.
+# The interpreter of this process; in a job with its own environment, the interpreter there.
 PYTHON = "python" if workflow.deployment_settings.deployment_method else sys.executable
 SCRIPTS = Path(os.path.relpath(Path(workflow.basedir) / "scripts"))
 RESULTS = f"results/{CONFIGURATION.run}"
 MODELS = {model.name: model for model in CONFIGURATION.trained_models()}
-# Every training by name: a model's first seed goes by the name of the model.
+# Every training by name: the training with a model's first seed has the model's name.
 REPLICATES = CONFIGURATION.replicates()
 CORPORA = {name: CONFIGURATION.corpora[name] for name in CONFIGURATION.used_corpora()}
 STUDIES = load_studies(CONFIGURATION.studies)
 RUN_FILES = RunFiles(CONFIGURATION, RESULTS)
-# What each model is estimated to take; jobs ask for it.
+# Estimated time and memory of each model, which its jobs request.
 COSTS = {model.name: training_cost(CONFIGURATION, model) for model in MODELS.values()}
-# Text before all else: its jobs take several cores, and would wait until trainings leave them free.
+# Jobs on text come first: they need several cores, which running trainings would occupy.
 TEXT_FIRST = 1
 
 

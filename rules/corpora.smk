@@ -4,7 +4,7 @@ from text.corpora_lock import read_lock
 from text.records import check_digest
 from running.files import UserError
 
-# Corpora of artificial text take their sentences from places this far apart: no overlap.
+# Corpora of artificial text use sentence numbers this far apart, so that they do not overlap.
 SYNTHETIC_STRIDE = 100_000_000
 
 
@@ -33,8 +33,8 @@ SOURCES_LISTED = json.dumps(
     ]
 )
 
-# No parameters of the rules: what is there is not made again because another mirror is named, or
-# because the digest that was found is now demanded.
+# These are not parameters of the rules: existing files are not made again when another mirror is
+# configured, or when their digest is added to the configuration.
 MIRROR = CONFIGURATION.mirror or ""
 TRIES = CONFIGURATION.download_retries
 TIMEOUT = CONFIGURATION.download_timeout
@@ -62,7 +62,7 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
-# Holds where --resources downloads=N says nothing else.
+# The default; --resources downloads=N replaces it.
 if "downloads" not in workflow.global_resources:
     workflow.global_resources["downloads"] = CONFIGURATION.parallel_downloads
 
@@ -121,8 +121,8 @@ rule generate_source:
     output:
         first=f"{RESULTS}/corpora/synthetic/{{corpus}}.{{number}}.first",
         second=f"{RESULTS}/corpora/synthetic/{{corpus}}.{{number}}.second",
-        # The relations between the words of the same sentences; each sentence has its text, by
-        # which it is found again in the prepared corpus.
+        # The relations between the words of the same sentences; each sentence has its text, so
+        # that it can be found in the prepared corpus.
         first_relations=f"{RESULTS}/corpora/synthetic/{{corpus}}.{{number}}.first.conllu",
         second_relations=f"{RESULTS}/corpora/synthetic/{{corpus}}.{{number}}.second.conllu",
     log:
@@ -205,14 +205,14 @@ def corpus_settings(corpus):
             "splits": {split: getattr(settings, split) for split in splits_of(corpus)},
             "seed": CONFIGURATION.seed,
             "steps": CONFIGURATION.cleaning,
-            # Only where there are any, so that a run without them stays as it is.
+            # Added only if there are any, so that runs without them are not made again.
             **({"lengths": lengths} if lengths else {}),
             "held_out_from": [f"{RESULTS}/corpora/{name}" for name in settings.held_out_from],
         }
     )
 
 
-# One rule per corpus: languages and splits decide the names of the files.
+# One rule per corpus, because the names of the files depend on languages and splits.
 for corpus in CORPORA:
 
     rule:
@@ -245,7 +245,7 @@ for corpus in CORPORA:
         shell:
             "{PYTHON:q} {SCRIPTS:q}/prepare_corpus.py --corpus {params.corpus}"
             " --settings {params.settings:q} --output-folder {params.folder}"
-            # Also to the terminal: how many pairs each split has, and what a filter left out.
+            # Also print to the terminal how many pairs each split has, and how many were dropped.
             " --processes {threads} --invalid-utf8-share {INVALID_SHARE} 2>&1 | tee {log}"
 
 

@@ -1,7 +1,7 @@
 """What the run will cost, before it starts: a table on the screen and in logs/."""
 
 
-# No output: the table is printed whenever it is asked for.
+# Without output files, so the table is printed at every call.
 rule cost:
     log:
         f"{RESULTS}/logs/cost.log",

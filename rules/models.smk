@@ -6,7 +6,7 @@ stopped training goes on from there.
 
 from losschange import RECORDING_VERSION
 
-# No parameter of the rule: a finished training is not made again because it would run otherwise.
+# Not a parameter of the rule: a change of execution settings does not repeat a finished training.
 EXECUTION = json.dumps(CONFIGURATION.execution.model_dump())
 
 
@@ -28,7 +28,7 @@ def kept_files(training):
     ]
 
 
-# One rule per training: how long it is decides the names of its snapshots.
+# One rule per training, because the names of its snapshots depend on its number of updates.
 for training, (trained, seed_of_training) in REPLICATES.items():
 
     rule:
@@ -39,7 +39,7 @@ for training, (trained, seed_of_training) in REPLICATES.items():
                 trained.tokens,
                 ["train", "valid"] + CONFIGURATION.recording_of(trained).other_splits(),
             ),
-            # Said in the cube, but no reason to train again.
+            # Stored in the cube, but a change of it does not repeat the training.
             provenance=ancient(f"{RESULTS}/corpora/{trained.corpus}/provenance.json"),
         output:
             kept_files(training),
@@ -70,7 +70,7 @@ for training, (trained, seed_of_training) in REPLICATES.items():
             ),
             version=RECORDING_VERSION,
         shell:
-            # exec: a signal of the queue reaches the training, and nothing ends before it has saved.
+            # exec, so that the queue's signals reach the training and the job waits until it saved.
             "exec {PYTHON:q} {SCRIPTS:q}/train_model.py --model {params.model}"
             " --training {params.training:q} --execution {EXECUTION:q}"
             " --recording {params.recording:q} --kept {params.kept:q}"

@@ -1,7 +1,7 @@
 """One page with everything, readable offline. -> report/"""
 
 CAPTION_FOLDER = Path(os.path.relpath(Path(workflow.basedir) / "captions"))
-# What every figure shows: the models whose summaries it is made from.
+# The models shown by every figure: those whose summaries are its inputs.
 SHOWN = {
     figure.number: list(
         dict.fromkeys(
@@ -12,7 +12,7 @@ SHOWN = {
     for study in STUDIES
     for figure in study.figures
 }
-# Texts that the page is made of, the studies' own among them.
+# Texts and templates of the page, including those of studies.
 REPORT_TEXTS = [CAPTION_FOLDER / "workflow.rst"]
 for folder in (SCRIPTS / "report", *(SCRIPTS / "studies" / study.name for study in STUDIES)):
     REPORT_TEXTS += sorted([*folder.rglob("*.j2"), *folder.rglob("*.css"), *folder.rglob("*.rst")])

@@ -13,10 +13,10 @@ def time_limit():
 
 
 TIME_LIMIT = time_limit()
-# Tries of a training: those that the time limit makes necessary by the estimate, twice for a
-# machine that is slower, and two for a node that fails. Ten at least, where the estimate is far off:
-# a try that makes no progress ends soon. Without a limit: what the profile says.
-# Only the process that plans repeats a job; the one that runs it in the queue would multiply them.
+# Number of tries of a training: twice the number that the time limit requires by the estimate,
+# because machines may be slower, and two more for failing nodes. At least ten, because the estimate
+# may be wrong; a try without progress ends soon. Without a time limit, the profile decides.
+# Only the planning process repeats a job; otherwise the process in the queue would repeat it too.
 TRAINING_RETRIES = (
     CONFIGURATION.execution.tries
     or max(2 * max(cost.tries(TIME_LIMIT) for cost in COSTS.values()) + 2, 10)
@@ -25,10 +25,10 @@ TRAINING_RETRIES = (
 )
 
 
-# Snakemake runs one of these, the last; what other stages do first is called here.
+# Snakemake runs only the last onstart block, so this block also calls the others' functions.
 onstart:
-    # The process that plans, in a real run. Two of them in one folder would undo each other's work.
-    # A look at the cost may be taken while another one runs.
+    # Only the planning process of a real run: two of them in one folder would delete each other's
+    # files. The cost table can be printed during another run.
     if workflow.is_main_process and set(workflow.dag_settings.targets) != {"cost"}:
         try:
             take_results(
@@ -48,7 +48,7 @@ onstart:
     list_missing_sources()
 
 
-# Asked for with every GPU where a cluster has several kinds.
+# The kind of GPU to request on a cluster with several kinds.
 GPU_MODEL = (
     {"gpu_model": CONFIGURATION.execution.gpu_model} if CONFIGURATION.execution.gpu_model else {}
 )

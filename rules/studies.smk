@@ -11,7 +11,7 @@ TABLE_FORMATS = ("csv", "md", "tex")
 
 
 MAKING = {"figure": "plot", "table": "make"}  # how the rules are called: plot_figure3, make_table1
-# Any estimator that is asked for: figure3.simpson.pdf beside figure3.pdf.
+# Targets with an estimator's name: figure3.simpson.pdf beside figure3.pdf.
 ANY_ESTIMATOR = ".{estimator}"
 
 
@@ -103,10 +103,10 @@ rule tables:
         illustrations_of("table", TABLES, TABLE_FORMATS),
 
 
-# Records of claims by study; the rules of a study add theirs.
+# Records of claims by study; the rules of a study add its record.
 CLAIM_RECORDS = {}
 
-# Rules that a study needs beside its figures and tables.
+# Rules of studies in addition to those for figures and tables.
 for study in STUDIES:
     rules_of_study = Path(workflow.basedir) / "rules" / "studies" / f"{study.name}.smk"
     if rules_of_study.is_file():

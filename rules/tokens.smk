@@ -4,11 +4,11 @@ import shlex
 
 from text.steps import PIECES, STEPS
 
-# Of the cleaning steps those that count pieces; among the parameters of the rule only where there
-# are any, so that a run without them stays as it is.
+# The cleaning steps that count pieces. They are parameters of the rule only if there are any, so
+# that runs without them are not made again.
 PIECE_STEPS = [step for step in CONFIGURATION.cleaning if STEPS[next(iter(step))].given == PIECES]
 PIECE_LIMITS = [f"--cleaning {shlex.quote(json.dumps(PIECE_STEPS))}"] if PIECE_STEPS else []
-# Likewise, at its default, the normalisation.
+# For the same reason, the normalisation is a parameter only if it is not the default.
 NORMALISATION = CONFIGURATION.vocabulary.normalisation
 SIZE = CONFIGURATION.vocabulary.size
 if NORMALISATION != "nmt_nfkc":
@@ -79,7 +79,7 @@ rule learn_vocabulary:
         " --model {output.model} --vocabulary {output.vocabulary} > {log} 2>&1"
 
 
-# One rule per vocabulary: languages and splits decide the names of the files.
+# One rule per vocabulary, because the names of the files depend on languages and splits.
 for tokens in TOKENS:
 
     rule:

@@ -9,7 +9,8 @@ CLAIM_TEMPLATES = ("report/claims/matrix.html.j2", "report/claims/claims.css")
 rule judge_claims:
     input:
         summaries=RUN_FILES.summaries(MODELS),
-        # In the same order: a model that did not learn with one seed counts with the others.
+        # In the same order as the summaries. If a model did not learn with one seed, its trainings
+        # with other seeds still count.
         qualities=RUN_FILES.of_models("quality.json", MODELS),
         code=uses(
             "judge_claims",
