@@ -21,12 +21,12 @@ FEED_FORWARD = ("W1", "W2")
 
 
 class ProfileError(ValueError):
-    """A summary that lacks what was asked of it."""
+    """A summary lacks the requested data."""
 
 
 @dataclass(frozen=True)
 class ModelProfile:
-    """What a figure shows of one model.
+    """The data that a figure shows of one model.
 
     Parameters
     ----------

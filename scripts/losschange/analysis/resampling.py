@@ -13,7 +13,7 @@ FEWEST_PIECES = 10
 
 
 def local_draw(length: int, random: np.random.Generator) -> np.ndarray:
-    """For each of `length` pieces of time, the piece (length,) that stands in its place."""
+    """For each of `length` pieces of time, the index (length,) of the piece that replaces it."""
     first = np.arange(length) // STRETCH * STRETCH
     span = np.minimum(STRETCH, length - first)
     return first + (random.random(length) * span).astype(np.int64)

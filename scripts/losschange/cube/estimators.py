@@ -1,4 +1,4 @@
-"""Estimators: a rule of integration, and the text that it looks at.
+"""Estimators: a rule of integration, and the text that it is evaluated on.
 
 An estimator is named `<rule>` on the training text and `<rule>_<text>` on any other: `probe`,
 `simpson_valid`, `fresh_test`. Texts are named by whoever records, so estimators are found among
@@ -111,7 +111,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def texts_of(names: Iterable[str]) -> list[str]:
-    """The texts that probes among the estimators look at, in the order of `in_order`."""
+    """The texts of the probes among the estimators, in the order of `in_order`."""
     found = [parse_estimator(name) for name in in_order(names)]
     return list(dict.fromkeys(estimator.text for estimator in found if estimator.is_probe))
 

@@ -187,7 +187,7 @@ class PartStore:
     def claim(
         self, layout: CubeLayout, updates: int, run: str | None = None, parameters: str = ""
     ) -> None:
-        """Take the folder for one recording, from update `updates` + 1 on; drops what is later.
+        """Claim the folder for one recording from update `updates` + 1 on; delete later parts.
 
         Parameters
         ----------
@@ -223,7 +223,7 @@ class PartStore:
             self._claim.check()
 
     def begin(self, layout: CubeLayout, updates: int) -> None:
-        """Make ready to record a model from update `updates` + 1 on; drops what is later.
+        """Prepare to record a model from update `updates` + 1 on; delete later parts.
 
         Raises
         ------
@@ -240,7 +240,7 @@ class PartStore:
             raise CubeError(
                 f"{self.folder} holds the parts of another training; give an empty folder"
             )
-        # What is later may be torn; it is dropped anyway.
+        # Later parts may be incomplete; they are deleted anyway.
         for _, _, path in [part for part in parts if part[1] <= updates][-1:]:
             with open_cube(path) as cube:
                 difference = layout_difference(layout, layout_of(cube))
@@ -261,7 +261,7 @@ class PartStore:
         return 0
 
     def drop_after(self, update: int) -> None:
-        """Remove what was recorded after a checkpoint, and unfinished temporary files.
+        """Delete records later than a checkpoint, and unfinished temporary files.
 
         Raises
         ------

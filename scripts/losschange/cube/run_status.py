@@ -26,7 +26,7 @@ PLACES = (".", "parts", "state/parts")
 
 
 class StatusError(ValueError):
-    """There is nothing to read, or the estimator asked for was not recorded."""
+    """There are no parts or cube to read, or the requested estimator was not recorded."""
 
 
 @dataclass

@@ -64,7 +64,7 @@ def attach(
     schema : Schema
         Which parameter belongs to which cell.
     folder : path
-        For the parts of the cube; empty, or that of the training that goes on.
+        Folder for the parts of the cube: empty, or that of the training to resume.
     estimators : mapping of name to stride, or iterable of names
         Names of losschange.cube.estimators; stride = updates between two records, 1
         without it.
@@ -82,14 +82,14 @@ def attach(
     simpson_tolerance : float, optional
         Nats.
     updates : int
-        Updates made before (those of the checkpoint that training goes on from).
+        Updates made before: those of the checkpoint that training resumes from.
     state : mapping, optional
-        What `AttachedRecorder.save` returned at that checkpoint.
+        Return value of `AttachedRecorder.save` at that checkpoint.
     attributes : mapping, optional
         Global attributes of the cube, texts or numbers, such as {"model": ..., "objective": ...}.
     gradient_scale : float or callable
-        What gradients must be multiplied by to be those of the mean loss, if it is not 1; a
-        function is called when the optimizer is given them. GradScaler's factor is not part of it.
+        Factor that turns gradients into those of the mean loss, if it is not 1. A function is
+        called when the optimizer gets its gradients. GradScaler's factor is not part of it.
     watchers : sequence of Watcher
         Shown sums per layer and component while the training runs, such as those of
         losschange.adapters.tensorboard and losschange.adapters.weights_and_biases.
@@ -104,8 +104,8 @@ def attach(
         If the folder holds another training, model or schema, another recording writes to it, or
         nothing can be written there.
     PartitionError
-        Naming a parameter that the schema does not claim, or claims twice, or whose heads are not
-        those of the model.
+        If no rule or several rules of the schema match a parameter, or if its number of heads is
+        not the model's; names the parameter.
     """
     optimizers = [*optimizer] if isinstance(optimizer, list | tuple) else [optimizer]
     optimizers = [stepping_optimizer(one) for one in optimizers]

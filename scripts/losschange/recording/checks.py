@@ -100,8 +100,7 @@ def check_attributes(attributes: Mapping[str, object]) -> None:
 def check_series(series: Mapping[str, object]) -> dict[str, float | Tensor]:
     """Copies of the numbers of an update.
 
-    A tensor that the loop goes on writing to, such as a running sum, must not change what was
-    recorded.
+    The loop may change its tensors later, such as running sums; records must not change.
 
     Raises
     ------
@@ -129,7 +128,7 @@ def check_series(series: Mapping[str, object]) -> dict[str, float | Tensor]:
 
 
 def check_quadrature(quadrature: str, tolerance: float | None) -> float | str | None:
-    """What ProbeIntegrator takes as tolerance; RecordingError if it is no sensible choice."""
+    """The tolerance for ProbeIntegrator; RecordingError if the arguments are invalid."""
     _refuse_unknown("quadrature", quadrature, ("adaptive", "fixed"))
     if tolerance is None:
         return "adaptive" if quadrature == "adaptive" else None

@@ -1,4 +1,4 @@
-"""Noticing soon that a number is not finite, without waiting for the device."""
+"""Detect numbers that are not finite without waiting for the device."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class FiniteWatch:
-    """Whether all numbers added so far were finite, told as soon as it is known.
+    """Checks whether all numbers added so far were finite.
 
-    On the CPU that is at once. On a GPU the answer travels to the host while the training goes on,
-    and is there an update or two later.
+    On a CPU the result is known at once. From a GPU it is copied to the host while the training
+    continues, and is known one or two updates later.
 
     Parameters
     ----------
@@ -28,11 +28,11 @@ class FiniteWatch:
         self._answer = self._on_host.numpy()
 
     def add(self, numbers: Tensor) -> None:
-        """Look at the numbers of a record."""
+        """Check the numbers of a record."""
         self._all_finite.logical_and_(numbers.isfinite().all())
 
     def lost(self) -> bool:
-        """Whether a number is known not to have been finite."""
+        """Whether a number that is not finite was found so far."""
         if self._travels and (self._arrived is None or self._arrived.query()):
             lost = not self._answer
             self._on_host.copy_(self._all_finite, non_blocking=True)

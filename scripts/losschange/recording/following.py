@@ -105,14 +105,15 @@ class AttachedRecorder:
             self.recorder.add_valid_loss(loss)
 
     def save(self) -> dict:
-        """Write what was recorded so far; call it with every checkpoint.
+        """Write all records so far; call it with every checkpoint.
 
-        Nothing is let go before it is on disk: after an error, such as a full disk, call it again.
+        Records stay in memory until they are on disk: after an error, such as a full disk, it can
+        be called again.
 
         Returns
         -------
         dict
-            State to keep in the checkpoint and to give to `attach` when training goes on.
+            State to save in the checkpoint and to pass to `attach` when training resumes.
         """
         if self.recorder is None:
             return {}
@@ -139,7 +140,7 @@ class AttachedRecorder:
     def finish(
         self, cube: str | os.PathLike, attributes: Mapping[str, object] | None = None
     ) -> None:
-        """End the recording, let go of the optimizer, and write the cube.
+        """End the recording, detach from the optimizer, and write the cube.
 
         After an error, such as a full disk, it can be called again: nothing is lost.
 
@@ -162,7 +163,7 @@ class AttachedRecorder:
         self.detach()
 
     def detach(self) -> None:
-        """Let go of the optimizer and the folder; what was recorded stays and can be saved."""
+        """Release the optimizer and the folder; records stay in memory and can be saved."""
         for watch in self._watches:
             watch.remove()
         self._watches = []
@@ -174,7 +175,7 @@ class AttachedRecorder:
         return [held_parameters(optimizer) for optimizer in self._optimizers]
 
     def _begin(self, number: int) -> None:
-        """An optimizer is about to step."""
+        """Called before the step of an optimizer."""
         if number in self._stepped:
             self._end_update()
         if self._stepped:
@@ -184,7 +185,7 @@ class AttachedRecorder:
         self.recorder.before_update(self._parameters)
 
     def _given(self, number: int, factor: float | Tensor) -> None:
-        """An optimizer has the gradients that it uses."""
+        """Called when an optimizer has the gradients that it uses."""
         if not self._stepped:
             scale = self._gradient_scale
             scale = scale() if callable(scale) else scale
@@ -209,7 +210,7 @@ class AttachedRecorder:
                 torch._foreach_mul_(views, factor)
 
     def _end(self, number: int) -> None:
-        """An optimizer has stepped."""
+        """Called after the step of an optimizer."""
         if not self._stepped:
             rate = self._optimizers[number].param_groups[0].get("lr")
             self._described = {} if rate is None else check_series({"lr": rate})
@@ -220,7 +221,7 @@ class AttachedRecorder:
             self._end_update()
 
     def _end_update(self) -> None:
-        """Record the update whose steps were made, if there is one."""
+        """Record the update if all optimizers made their step."""
         if not self._stepped:
             return
         self._stepped = []
@@ -231,7 +232,7 @@ class AttachedRecorder:
             self._sums.show(self.recorder.updates)
 
     def _check_parameters(self) -> None:
-        """Raise RecordingError if what is trained is no longer what the recorder was made for."""
+        """Raise RecordingError if the trained parameters are not those of the recorder."""
         update = self.recorder.updates + 1
         again = "attach a new recorder to a new folder when parameters come or go"
         for position, parameter in enumerate(p for held in self._held() for p in held):

@@ -1,8 +1,8 @@
-"""Do the heads of a schema fit the model?
+"""Check that the numbers of heads in a schema are those of the model.
 
-A wrong number of heads often divides the rows of a matrix all the same, and the cells of heads
-that the model does not have look like any others. So the shapes of a layer are held against each
-other, and the numbers of heads against what the model's own modules say.
+The rows of a matrix are often divisible by a wrong number of heads too, and the resulting cells
+look valid. So the shapes of a layer are compared with each other, and the numbers of heads with
+those in the model's own modules.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _QUERY_HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nhead"
 _KEY_HEADS = ("num_key_value_heads", "num_kv_heads", "n_kv_heads", "n_kv_head")
 _OF_QUERY = ("query", "out", "cross_query", "cross_out")
 _OF_KEY = ("key", "value", "cross_key", "cross_value")
-# In a head, a key is as long as a query, and the output projection reads what the value gives.
+# In a head, key and query have the same width, and so have value and the input of out.
 _EQUAL = (
     ("query", "key"),
     ("out", "value"),

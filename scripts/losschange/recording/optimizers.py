@@ -117,13 +117,13 @@ class StepWatch:
             self._undo = [self._replace_step(optimizer)]
 
     def remove(self) -> None:
-        """Watch no more."""
+        """Remove all hooks."""
         for undo in self._undo:
             undo()
         self._undo = []
 
     def _replace_step(self, optimizer: Any) -> Callable[[], None]:
-        """Put a step with hooks in place of an optimizer's own; returns what puts it back."""
+        """Replace an optimizer's step by one with hooks; return a function that restores it."""
         own, original = optimizer.__dict__.get("step"), optimizer.step
 
         def step(*arguments, **options):
@@ -176,7 +176,7 @@ class StepWatch:
 
 
 class _Closure:
-    """A closure that tells whether it gave the step one gradient, where the step began."""
+    """A closure that records whether it was called once, at the parameters before the step."""
 
     def __init__(self, function: Callable, moved: Sequence[Tensor], given: Callable[[], None]):
         self._function, self._given = function, given

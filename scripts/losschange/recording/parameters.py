@@ -10,14 +10,14 @@ from torch import Tensor
 
 from losschange.errors import RecordingError
 
-# What torch.compile puts into the names of parameters.
+# The prefix that torch.compile adds to the names of parameters.
 _COMPILED = "_orig_mod."
-# Scalars of every parameter that tell one state of a model from another.
+# Number of scalars of every parameter in the fingerprint of a model's state.
 _SAMPLES = 16
 
 
 def unwrap_model(model: torch.nn.Module) -> torch.nn.Module:
-    """The model inside of torch.compile's and data parallelism's wrappers."""
+    """The model inside the wrappers of torch.compile and data parallelism."""
     while True:
         if isinstance(model, torch.nn.parallel.DistributedDataParallel | torch.nn.DataParallel):
             model = model.module
@@ -97,7 +97,7 @@ def refuse_sharded(name: str, parameter: Tensor) -> None:
 
 
 def fingerprint(parameters: Iterable[Tensor]) -> str:
-    """A short text that differs, but for bad luck, between any two states of a training.
+    """A short text that almost certainly differs between any two states of a training.
 
     Made of the bits of a few scalars of every parameter.
     """

@@ -136,7 +136,7 @@ class ProbeIntegrator:
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on with an interval that another process began."""
+        """Resume an interval that another process began."""
         gradient = FlatVector(self._partition, self._device)
         gradient.flat.copy_(state["gradient"])
         self.begin((state["loss"].to(self._device), gradient))
@@ -172,7 +172,7 @@ class ProbeIntegrator:
             pieces *= 2
 
     def _allowed(self, change: Tensor) -> float:
-        """Nats by which the allocations may miss the measured change of the loss."""
+        """Largest allowed error in nats: sum of LCA minus measured change of the loss."""
         assert self._tolerance is not None and self._loss is not None
         if self._tolerance != "adaptive":
             return float(self._tolerance)

@@ -100,7 +100,7 @@ class ProbeSchedule:
         return records
 
     def state_dict(self, update: int) -> dict[str, Any]:
-        """What an interval that is still open needs to go on elsewhere; {} if none is."""
+        """State from which another process can resume an open interval; {} without one."""
         if self.start is None or self._theta_before is None or self.start == update:
             return {}
         return {
@@ -110,7 +110,7 @@ class ProbeSchedule:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with an interval that another process began, if it began it for the same probes."""
+        """Resume an interval that another process began, if it has the same probes."""
         if self._theta_before is None or state["tracks"].keys() != set(map(_key, self.integrators)):
             return
         self.start = int(state["start"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# What a name says about its component, the first that fits. Names of many models, so a guess.
+# Patterns of parameter names and their components; the first match counts. It is only a guess.
 _HINTS = (
     (r"norm|(^|\.|_)ln(_|\.|\d|$)|layer_scale", "norm"),
     (r"(^|\.)bias$|_bias$|\.b$", "bias"),

@@ -39,7 +39,7 @@ class Recorder:
     ----------
     partition : Partition
     store : PartStore
-        Where `flush` writes what was recorded since the last flush.
+        Destination to which `flush` writes the records since the last flush.
     device : torch device
         Where the parameters live, and one float32 copy of them for `batch`, three with probes.
     updates : int
@@ -50,7 +50,7 @@ class Recorder:
         Updates between two records (names of losschange.cube.estimators); "batch" is always
         recorded at every update.
     probes : mapping of text to Measure
-        What the rules "probe" and "simpson" evaluate.
+        Losses and gradients for the rules "probe" and "simpson".
     fresh : mapping of text to callable (update) -> gradients
         Gradient of a newly drawn batch at the model's present parameters, for the rule "fresh".
         A record of each keeps one more float32 copy of the parameters during the update.
@@ -172,7 +172,7 @@ class Recorder:
             Gradient that the optimizer used, of the loss in nats per target token once
             multiplied by `scale`.
         scale : float or scalar Tensor
-            What the gradients must still be multiplied by.
+            Factor by which the gradients must still be multiplied.
         """
         if not self._pending:
             raise RecordingError(f"update {self.updates + 1}: after_update without before_update")
@@ -219,7 +219,7 @@ class Recorder:
     def flush(self) -> None:
         """Write everything recorded since the last flush as one part.
 
-        What was recorded is kept until it is written, so after an error it can be called again.
+        Records stay in memory until they are written, so after an error it can be called again.
         """
         self.drain()
         self._unwritten.write(
@@ -232,7 +232,7 @@ class Recorder:
         return {stride: state for stride, state in states.items() if state}
 
     def load_state_dict(self, state: Mapping[str, Mapping[str, Any]]) -> None:
-        """Go on with the intervals that were open when the checkpoint was made."""
+        """Resume the intervals that were open when the checkpoint was made."""
         for schedule in self._schedules:
             found = state.get(str(schedule.stride))
             # An interval that was closed after the checkpoint is complete.
@@ -274,7 +274,7 @@ class Recorder:
         self._buffers[name].add(self.updates, [cells, *columns])
 
     def drain(self) -> None:
-        """Bring what was recorded from the device to the host, and hand it to `on_records`."""
+        """Copy all new records from the device to the host, and pass them to `on_records`."""
         self._refuse_after_failure()
         first = self.updates + 1 - len(self._buffers["batch"])
         try:

@@ -1,4 +1,4 @@
-"""Telling once where recorded numbers mislead."""
+"""Warn, once per reason, that recorded numbers are not reliable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from losschange.cube.parts import PartStore
 
 LARGEST_ERROR = 0.05  # of an interval's loss change
 LARGEST_RATIO = 2.0  # of the training batch's LCA to the loss change of the training text
-# Nats, as a share of the loss: smaller changes drown in the rounding of float32.
+# Share of the loss below which a change is dominated by float32 rounding.
 LEAST_CHANGE = 1e-3
 
 _log = logging.getLogger("losschange")
@@ -29,7 +29,7 @@ class ReliabilityWatch:
         self._evidence = Evidence()
 
     def look(self, store: PartStore) -> None:
-        """Log a warning if the parts written so far mislead and that was not said before."""
+        """Log a new warning if the parts written so far are not reliable."""
         parts = store.parts()
         for _, _, path in parts[self._seen :]:
             self._evidence.add(path)
@@ -49,7 +49,7 @@ class ReliabilityWatch:
 
 
 class Evidence:
-    """What the parts of a training say about their own reliability."""
+    """Statistics of the parts of a training that show whether they are reliable."""
 
     def __init__(self) -> None:
         self._poor: tuple[int, int, str, float, float] | None = None
@@ -57,7 +57,7 @@ class Evidence:
         self._ends: dict[str, tuple[float, float]] = {}
 
     def add(self, path: Path) -> None:
-        """Look at the next part."""
+        """Add the statistics of the next part."""
         with open_cube(path) as cube:
             axes = cube["lca"].dims[1:]
             self._batch += cube["lca"].astype("f8").sum(axes).values.tolist()
@@ -79,14 +79,14 @@ class Evidence:
                     self._poor = poor if self._poor is None else min(self._poor, poor)
 
     def warnings(self) -> dict[str, str]:
-        """What misleads, each as a sentence.
+        """The reasons why numbers are not reliable, each as a sentence.
 
         Returns
         -------
         mapping of reason to str
-            "error": an interval whose LCA misses the measured loss change by more than
-            `LARGEST_ERROR` of it; the first one is told. "batch": LCA of the training batches that
-            sums to more than `LARGEST_RATIO` times the loss change of the training text.
+            "error": the first interval in which LCA differs from the measured loss change by more
+            than a share of `LARGEST_ERROR`. "batch": the LCA of the training batches sums to more
+            than `LARGEST_RATIO` times the loss change of the training text.
         """
         found = {}
         if self._poor is not None:

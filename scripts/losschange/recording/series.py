@@ -1,4 +1,4 @@
-"""The numbers recorded of every update beside its LCA, such as loss, tokens and learning rate."""
+"""Numbers recorded at every update besides LCA, such as loss, tokens and learning rate."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Series:
         return {name: _on_host(column) for name, column in self._columns.items()}
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Remove all numbers."""
         self._columns = {name: [] for name in SERIES}
 
 

@@ -81,10 +81,10 @@ def with_parameters(
 def _without_caches() -> Iterator[None]:
     """Compute with the parameters as they are now.
 
-    torch.autocast keeps its low-precision copies of the parameters until its outermost block ends,
-    and parametrize.cached() what it computed of them. A training may make its step inside of such
-    a block; what was kept then is of the parameters before the step. Nothing is taken from these
-    caches here, and nothing is left in them for the training.
+    torch.autocast caches low-precision copies of the parameters until its outermost block ends, and
+    parametrize.cached() caches parametrized values. If the training makes its step inside such a
+    block, the cached values belong to the parameters before the step. In this context these caches
+    are not read, and no values are left in them for the training.
     """
     hooks = []
     enabled = torch.is_autocast_cache_enabled()

@@ -1,4 +1,4 @@
-"""What was recorded and is not yet on the disk."""
+"""Records that are not on disk yet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .series import Series
 class Unwritten:
     """Records, numbers of updates and validation losses since the last part.
 
-    They are let go only after they were written, so a write that failed can be repeated.
+    They are removed only after they were written, so a failed write can be repeated.
 
     Parameters
     ----------
