@@ -221,7 +221,7 @@ class AttachedRecorder:
             self._end_update()
 
     def _end_update(self) -> None:
-        """Record the update if all optimizers made their step."""
+        """Record the update if optimizers have stepped since the last one."""
         if not self._stepped:
             return
         self._stepped = []

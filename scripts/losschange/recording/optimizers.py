@@ -176,7 +176,7 @@ class StepWatch:
 
 
 class _Closure:
-    """A closure that records whether it was called once, at the parameters before the step."""
+    """A closure that checks whether it was called once, at the parameters before the step."""
 
     def __init__(self, function: Callable, moved: Sequence[Tensor], given: Callable[[], None]):
         self._function, self._given = function, given
