@@ -53,7 +53,7 @@ def partition_of(model: torch.nn.Module, schema: Schema) -> Partition:
 
 
 class Layer(torch.nn.Module):
-    """A pre-norm Transformer layer that looks back only."""
+    """A pre-norm Transformer layer with causal attention."""
 
     def __init__(self, heads: int, dropout: float):
         super().__init__()

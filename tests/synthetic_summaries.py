@@ -24,7 +24,7 @@ LAYER = np.arange(1, LAYERS + 1)
 
 @dataclass
 class Training:
-    """What a made-up training looks like; every array is per layer, dictionaries per component.
+    """Settings of a synthetic training; every array is per layer, dictionaries per component.
 
     `profile` is the contribution over all of training, `rate` how fast it decays, `onset` the
     share of training that it takes to begin, `ripple` the size of a regular oscillation to the

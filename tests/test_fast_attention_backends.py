@@ -1,4 +1,4 @@
-"""Which of PyTorch's ways to attention may be asked: none that plans anew for every length."""
+"""The attention kernels of PyTorch that may run: none that builds a plan for every length."""
 
 import pytest
 import torch

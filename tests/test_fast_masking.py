@@ -40,7 +40,7 @@ class Sentences(FairseqDataset):
 
 
 def masked(words=50, **options):
-    """What fairseq's masked_lm task makes of sentences, as far as masks are concerned."""
+    """The masked samples that fairseq's masked_lm task makes of sentences."""
     vocabulary = Dictionary()
     for word in range(words - len(vocabulary)):
         vocabulary.add_symbol(str(word))

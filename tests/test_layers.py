@@ -1,4 +1,4 @@
-"""The rules of the house: who may import whom, how long things are, what no file may say."""
+"""Rules of the code: allowed imports, largest lengths of files, and forbidden words."""
 
 import ast
 import fnmatch

@@ -1,4 +1,4 @@
-"""Whoever moves parameters outside of the optimizer's step is noticed, and nobody else."""
+"""Changes of parameters outside of the optimizer's step are detected, without false alarms."""
 
 import pytest
 import torch

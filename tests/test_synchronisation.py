@@ -1,4 +1,4 @@
-"""Recording never waits for the device between two looks of the host at the ring of results."""
+"""Recording never waits for the device between two copies of the buffered records to the host."""
 
 import pytest
 import torch

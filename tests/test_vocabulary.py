@@ -1,4 +1,4 @@
-"""Vocabularies: fairseq's ids, the size asked for, the same bytes for the same seed."""
+"""Vocabularies: fairseq's ids, the requested size, the same bytes for the same seed."""
 
 import numpy as np
 import pytest

@@ -202,7 +202,7 @@ def test_a_batch_that_does_not_divide_is_refused():
 
 
 class EndsWhenLookedAt:
-    """A process that ends between two looks at it."""
+    """A process that ends between two queries of its state."""
 
     def __init__(self, looks):
         self._looks = looks

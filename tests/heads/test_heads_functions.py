@@ -82,7 +82,7 @@ def test_the_rarest_keys_are_those_that_a_query_can_see():
 
 
 class Watching(TinyHandle):
-    """A translation model whose encoder looks where it is told, in every head."""
+    """A translation model whose encoder heads have the given attention weights."""
 
     def __init__(self, aim):
         super().__init__(encoder=2)

@@ -104,7 +104,7 @@ def count(weights_of, **options):
 
 
 def looking(relations, dependent_to_head=True):
-    """Head 0 follows the subject; head 1 looks everywhere alike."""
+    """Head 0 attends to the subject; head 1 attends uniformly."""
     weights = np.full((1, 2, 7, 7), 1 / 7)
     subject = relations[0]
     ends = (subject.dependent, subject.head)

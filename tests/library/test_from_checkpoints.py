@@ -1,4 +1,4 @@
-"""A series of checkpoints becomes a cube: its values, its files, and how it goes on."""
+"""A cube from a series of checkpoints: its values, its files, and resuming it."""
 
 import json
 import os

@@ -7,7 +7,7 @@ from losschange.checkpoints.quadrature import Look, simpson, trapezoid
 
 
 def way(loss, slopes):
-    """A way on which loss and slopes are functions of the share; counts the looks."""
+    """A path on which loss and slopes are functions of the share; counts evaluations."""
     looks = []
 
     def look(share):

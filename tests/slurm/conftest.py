@@ -200,7 +200,7 @@ class Queue:
 
 @pytest.fixture
 def queue(cluster):
-    """Makes folders for runs; stops what is left of them, and looks whether anything was."""
+    """Makes folders for runs; stops remaining processes, and checks whether there were any."""
     mark, made, base = uuid.uuid4().hex, [], open_folder()
 
     def make(reference, name="repository"):
