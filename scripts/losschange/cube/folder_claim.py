@@ -103,9 +103,10 @@ class FolderClaim:
             )
 
     def release(self) -> None:
-        """Give the folder back."""
+        """Release the folder."""
         if self.held:
-            # Before it is free: whoever waits for it sees that the file is gone, and makes its own.
+            # Remove the file before unlocking: a waiting process then sees that it is gone, and
+            # creates a new one.
             (self.folder / LOCK_NAME).unlink(missing_ok=True)
         self._lock.release()
 
@@ -123,7 +124,7 @@ class FolderClaim:
 def marks_of_run(
     parts: Sequence[tuple[int, int, Path]], updates: int, run: str | None, parameters: str
 ) -> dict[str, str]:
-    """The attribute "run" of the parts of a recording that begins or goes on.
+    """The attribute "run" of the parts of a recording that begins or resumes.
 
     Parameters
     ----------

@@ -157,16 +157,16 @@ class CubeWriter:
         ) from failure
 
     def _abandon(self) -> None:
-        """Close and remove the unfinished file, even where closing fails for want of room."""
+        """Close and remove the unfinished file, even if closing fails because the disk is full."""
         tries = 0
         while self._file is not None and self._file.isopen() and tries < MOST_CLOSES:
             tries += 1
             try:
                 self._file.close()
             except RuntimeError:
-                # The library keeps the file open, and a file that is open holds its room on the
-                # disk after it was removed. What it still wants to write goes nowhere instead; it
-                # may take several tries until it has forgotten all of it.
+                # The library keeps the file open, and an open file uses disk space even after it
+                # was removed. So redirect the library's remaining writes to nowhere; closing may
+                # need several tries until its buffers are empty.
                 lead_nowhere(self._temporary)
         self._temporary.unlink(missing_ok=True)
 
