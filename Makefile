@@ -10,8 +10,8 @@ SNAKEMAKE := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/snakemake
 # The dependency groups of pyproject.toml that requirements.lock pins.
 GROUPS := workflow training figures tests habits docs
 
-# How tests are dealt out to the processes stands in tests/conftest.py.
-PYTEST := .venv/bin/python -m pytest -q -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder
+# The tests of a file stay in one process: many share an expensive result (tests/conftest.py).
+PYTEST := .venv/bin/python -m pytest -q -n $(PROCESSES) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo fetch cost status test test-fast test-slurm performance docs check format lock set-up

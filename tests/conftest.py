@@ -1,8 +1,8 @@
 """Order of the tests: what is fast fails first. And what several of them need.
 
-`make test` runs two processes of pytest side by side (pytest-xdist). Tests of a file that share a
-fixture of the file stay in one process, so that it is made once; all others go to whichever is
-free. What many files share is made by the first that needs it: see shared_results.py.
+`make test` runs two processes of pytest side by side (pytest-xdist). The tests of a file stay in
+one process, so that what they share is made once, and the files with most tests come first. What
+many files share is made by the first that needs it: see shared_results.py.
 """
 
 import os
@@ -14,26 +14,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def file_fixtures(item):
-    """Names of the fixtures that a test shares with others of its file."""
-    shared = item._fixtureinfo.name2fixturedefs  # pytest has no public way to ask for the scope
-    names = {name for name, found in shared.items() if found[-1].scope == "module"}
-    return names - {"one_thread"}  # costs nothing
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Put tests marked `slow` last, those that have to stay together before the others."""
-
-    def place(item):
-        slow = item.get_closest_marker("slow") is not None
-        # A group that starts last would leave the other process with nothing to do.
-        return slow, slow and item.get_closest_marker("xdist_group") is None
-
-    for item in items:
-        if file_fixtures(item) and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items.sort(key=place)
+    """Put tests marked `slow` last."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 
 @pytest.fixture(scope="module")
