@@ -257,7 +257,7 @@ def test_fewer_passes_make_the_same_updates(objective, tokens, tmp_path):
     found, found_losses, settings = train(
         tmp_path / "joined", objective, tokens, SWITCHES, **small, micro_batches=2
     )
-    assert settings["micro_batches"] == "2"
+    assert settings["micro_batches"] == 2
     np.testing.assert_allclose(found_losses, losses, atol=2e-3)
     assert difference(found, cube) < 1e-3
 

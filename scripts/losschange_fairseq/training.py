@@ -18,6 +18,7 @@ from fairseq.data import iterators
 from fairseq.logging import metrics
 from torch import distributed
 
+from losschange.cube.layout import CubeError
 from losschange.cube.parts import PartStore
 from losschange.errors import RecordingError
 
@@ -170,9 +171,11 @@ class ResumableTraining:
                 "passes": self.task.passes,
             }
             self._write_checkpoint(path, extra)
-        except (OSError, RuntimeError) as error:
-            # torch and netCDF4 report a full disk by their own types of error.
-            if isinstance(error, RecordingError):
+        except (OSError, RuntimeError, CubeError) as error:
+            # torch and netCDF4 report a full disk by their own types of error, which the cube's
+            # writer turns into a CubeError that names its cause.
+            of_the_disk = isinstance(error, CubeError) and error.__cause__ is not None
+            if isinstance(error, RecordingError | CubeError) and not of_the_disk:
                 raise
             reason = (str(error) or repr(error)).splitlines()[0]
             raise TrainingError(
