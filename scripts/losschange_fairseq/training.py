@@ -172,8 +172,7 @@ class ResumableTraining:
             }
             self._write_checkpoint(path, extra)
         except (OSError, RuntimeError, CubeError) as error:
-            # torch and netCDF4 report a full disk by their own types of error, which the cube's
-            # writer turns into a CubeError that names its cause.
+            # A full disk has its own type of error in torch and in the cube's writer.
             of_the_disk = isinstance(error, CubeError) and error.__cause__ is not None
             if isinstance(error, RecordingError | CubeError) and not of_the_disk:
                 raise
