@@ -54,7 +54,8 @@ def settings_as_run(cfg, model, passes: int | None = None) -> dict[str, object]:
         "fast_masking": bool(getattr(task, "fast_masking", False)),
         "compile": bool(getattr(task, "compile_layers", False)),
         # Passes per update.
-        "micro_batches": passes or optimization.update_freq[0],
+        "micro_batches": (passes or optimization.update_freq[0])
+        * cfg.distributed_training.distributed_world_size,
         "attention_kernel": _attention_kernel(stacks[0]),
         "adam_betas": list(ast.literal_eval(str(cfg.optimizer.adam_betas))),
         "adam_epsilon": cfg.optimizer.adam_eps,
