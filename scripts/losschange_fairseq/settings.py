@@ -53,7 +53,7 @@ def settings_as_run(cfg, model, passes: int | None = None) -> dict[str, object]:
         "fast_optimizer": cfg.optimizer._name.startswith("fused_"),
         "fast_masking": bool(getattr(task, "fast_masking", False)),
         "compile": bool(getattr(task, "compile_layers", False)),
-        # Passes per update.
+        # Passes per update, of all data-parallel processes together.
         "micro_batches": (passes or optimization.update_freq[0])
         * cfg.distributed_training.distributed_world_size,
         "attention_kernel": _attention_kernel(stacks[0]),
