@@ -134,7 +134,7 @@ def test_editing_how_text_is_made_never_retrains(repository):
 def test_cubes_carry_their_provenance(finished):
     with xr.open_dataset(results(finished) / "cubes/clm-en.nc") as cube:
         carried = json.loads(cube.attrs["provenance"])
-    assert carried["corpus"] == "europarl-en-de" and carried["splits"]["valid"] == 40
+    assert carried["corpus"] == "europarl-en-de" and carried["splits"]["valid"] == 160
     model = results(finished) / "tokens/europarl-en-de.en/sentencepiece.model"
     assert carried["vocabulary"]["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
 
