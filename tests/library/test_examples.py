@@ -48,7 +48,7 @@ def test_plain_pytorch(tmp_path, monkeypatch, capsys):
     cube = names["cube"]
     assert names["change"] < -1
     assert float(cube.lca_simpson.sum()) == pytest.approx(names["change"], rel=0.01)
-    assert cube.label.values.tolist() == ["words", "lstm", "output"]
+    assert cube.label.values.astype(str).tolist() == ["words", "lstm", "output"]
 
 
 @pytest.mark.slow
