@@ -49,7 +49,6 @@ def reduced(options):
         **options,
         "ext_modules": [extensions[name] for name in BUILT],
         "py_modules": alone,
-        "options": {"build_ext": {"parallel": len(BUILT)}},
     }
 
 
