@@ -11,9 +11,11 @@ fairseq's own commands load its checkpoints in the same way, here to translate a
     PYTHONPATH=scripts fairseq-generate results/RUN/tokens/europarl-en-de.en-de \\
         --path results/RUN/models/mt-en-de/checkpoint.pt --user-dir scripts/losschange_fairseq \\
         --source-lang en --target-lang de --gen-subset test --beam 5 \\
-        --remove-bpe sentencepiece --required-batch-size-multiple 1
+        --remove-bpe sentencepiece --scoring sacrebleu \\
+        --required-batch-size-multiple 1
 
-Without the last option fairseq leaves out the longest sentences.
+Without the last option fairseq leaves out the longest sentences. fairseq's own scorer, `bleu`, is not
+built by the set-up.
 """
 
 import argparse

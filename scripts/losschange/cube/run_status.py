@@ -75,6 +75,8 @@ class RunStatus:
         checkpoints has no "batch".
     totals : mapping of estimator to float array (cells,)
         LCA summed over training.
+    looks : mapping of estimator to int
+        At how many updates each estimator was recorded.
     probes : mapping of probe estimator to ProbeStatus
     valid_losses : list of (update, nats)
     """
@@ -87,6 +89,7 @@ class RunStatus:
     rate: list[float] = field(default_factory=list)
     batch: list[float] = field(default_factory=list)
     totals: dict[str, np.ndarray] = field(default_factory=dict)
+    looks: dict[str, int] = field(default_factory=dict)
     probes: dict[str, ProbeStatus] = field(default_factory=dict)
     valid_losses: list[tuple[int, float]] = field(default_factory=list)
 
@@ -123,10 +126,16 @@ class RunStatus:
         totals = np.stack([self.layout.to_grid(total) for total in self.totals.values()])
         # A component that no layer has is drawn as an empty panel.
         totals[:, :, ~np.isfinite(totals).any(axis=(0, 1, 3))] = 0.0
+        updates = max(1, self.updates - self.updates_before)
+        coverage = [self.looks[name] / updates for name in self.totals]
         return xr.Dataset(
-            {"totals": (("estimator", "layer", "component", "head"), totals)},
+            {
+                "totals": (("estimator", "layer", "component", "head"), totals),
+                "coverage": ("estimator", coverage),
+            },
             {
                 "estimator": list(self.totals),
+                "rule": ("estimator", [parse_estimator(name).rule for name in self.totals]),
                 "component": list(self.layout.components),
                 "stack": ("layer", list(self.layout.stacks)),
             },
@@ -219,6 +228,7 @@ def _add(status: RunStatus, cube: xr.Dataset) -> None:
             if name == "batch":
                 status.batch += values.sum(axis=1).tolist()
         status.totals[name] = status.totals.get(name, 0.0) + part
+        status.looks[name] = status.looks.get(name, 0) + len(steps_of(cube, name))
         if parse_estimator(name).is_probe:
             _add_probe(status, cube, name, float(part.sum()))
     status.loss += cube["loss"].values.tolist()
