@@ -33,6 +33,7 @@ except ConfigurationError as error:
 PYTHON = "python" if workflow.deployment_settings.deployment_method else sys.executable
 SCRIPTS = Path(os.path.relpath(Path(workflow.basedir) / "scripts"))
 RESULTS = f"results/{CONFIGURATION.run}"
+# Without the variants that studies train.
 MODELS = {model.name: model for model in CONFIGURATION.trained_models()}
 # Every training by name: the training with a model's first seed has the model's name.
 REPLICATES = CONFIGURATION.replicates()
@@ -40,7 +41,10 @@ CORPORA = {name: CONFIGURATION.corpora[name] for name in CONFIGURATION.used_corp
 STUDIES = load_studies(CONFIGURATION.studies)
 RUN_FILES = RunFiles(CONFIGURATION, RESULTS)
 # Estimated time and memory of each model, which its jobs request.
-COSTS = {model.name: training_cost(CONFIGURATION, model) for model in MODELS.values()}
+COSTS = {
+    model.name: training_cost(CONFIGURATION, model)
+    for model in CONFIGURATION.models_and_variants()
+}
 # Jobs on text come first: they need several cores, which running trainings would occupy.
 TEXT_FIRST = 1
 

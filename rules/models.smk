@@ -15,7 +15,7 @@ def kept_updates(training):
     model = REPLICATES[training][0]
     return {
         "updates": CONFIGURATION.snapshots_of(model),
-        "resume_points": sorted(CONFIGURATION.resume_points),
+        "resume_points": CONFIGURATION.resume_points_of(model),
     }
 
 
@@ -26,6 +26,12 @@ def kept_files(training):
     return [f"{folder}/snapshots/{update}.pt" for update in kept["updates"]] + [
         f"{folder}/resume_points/{update}.pt" for update in kept["resume_points"]
     ]
+
+
+def files_of_variant(training):
+    """Further files that the training of a variant reads, by what they are."""
+    variant = CONFIGURATION.variants().get(REPLICATES[training][0].name)
+    return variant.files_of(training) if variant else {}
 
 
 # One rule per training, because the names of its snapshots depend on its number of updates.
@@ -39,6 +45,7 @@ for training, (trained, seed_of_training) in REPLICATES.items():
                 trained.tokens,
                 ["train", "valid"] + CONFIGURATION.recording_of(trained).other_splits(),
             ),
+            list(files_of_variant(training).values()),
             # Stored in the cube, but a change of it does not repeat the training.
             provenance=ancient(f"{RESULTS}/corpora/{trained.corpus}/provenance.json"),
         output:
@@ -68,12 +75,14 @@ for training, (trained, seed_of_training) in REPLICATES.items():
             kept=json.dumps(
                 {**kept_updates(training), "precision": CONFIGURATION.snapshots.precision}
             ),
+            files=json.dumps(files_of_variant(training)),
             version=RECORDING_VERSION,
         shell:
             # exec, so that the queue's signals reach the training and the job waits until it saved.
             "exec {PYTHON:q} {SCRIPTS:q}/train_model.py --model {params.model}"
             " --training {params.training:q} --execution {EXECUTION:q}"
             " --recording {params.recording:q} --kept {params.kept:q}"
+            " --files {params.files:q}"
             " --tokens {params.tokens} --provenance {input.provenance} --seed {params.seed}"
             " --gpus {resources.gpu} --state {params.state} --cube {output.cube}"
             " --checkpoint {output.checkpoint} --history {output.history}"

@@ -30,6 +30,9 @@ def main() -> None:
     parser.add_argument(
         "--kept", type=json.loads, default={}, help="snapshots and resume points to keep, as JSON"
     )
+    parser.add_argument(
+        "--files", type=json.loads, default={}, help="further files of a variant, as JSON"
+    )
     parser.add_argument("--provenance", type=Path, help="what the text was made from (JSON)")
     options = parser.parse_args()
     # fairseq and hydra warn about their own use of torch; nothing a user could change.
@@ -47,16 +50,19 @@ def main() -> None:
         Outputs(options.cube, options.checkpoint, options.history, options.settings),
         options.provenance,
     )
-    kept = options.kept
+    further = {
+        "kept": options.kept,
+        "files": {name: Path(path) for name, path in options.files.items()},
+    }
     with claimed_devices(options.gpus):
         if workers > 1:
-            run_workers(workers, arguments, kept)
+            run_workers(workers, arguments, further)
             return
         # Imported late: this takes seconds, and a wrong command line should not.
         from training.run import train_model
 
         logging.getLogger().setLevel(logging.WARNING)
-        train_model(*arguments, kept=kept)
+        train_model(*arguments, **further)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,43 @@ def all_models(files):
 
 STUDY = Study("own", "A study of our own", figures=(Illustration("X1", all_models),))
 '''
+SETTINGS = '''
+"""The study's section of config.yaml."""
+
+from running.configuration_fields import Positive, Section
+
+KEY = "own"
+
+
+class Settings(Section):
+    """How long the short variant trains."""
+
+    updates: Positive = 20
+
+
+def mistakes(configuration):
+    """A variant that is longer than its parent."""
+    if configuration.own.updates > 60:
+        yield f"own.updates: found {configuration.own.updates}; allowed is at most 60"
+'''
+VARIANTS = '''
+"""A shorter training of a model."""
+
+from running.variants import Variant
+
+
+def variants(configuration):
+    """One variant, which reads a further file and records other estimators."""
+    short = {"total_updates": configuration.own.updates}
+    recording = {"estimators": {"simpson": 5}, "details": {}}
+    files = {"origin": f"results/{configuration.run}/models/clm-en/resume_points/10{{seed}}.pt"}
+    return [Variant("clm-en", "short", short, recording, files)]
+
+
+def resume_points(configuration):
+    """The state that the variant reads."""
+    return {"clm-en": [10]}
+'''
 FIGURE = '''
 """Figure X1: the contribution of every layer."""
 
@@ -63,6 +100,8 @@ def extended(tmp_path_factory):
         (folder / "scripts/objectives/xlm.py", OBJECTIVE),
         (study / "__init__.py", ""),
         (study / "study.py", STUDY),
+        (study / "settings.py", SETTINGS),
+        (study / "variants.py", VARIANTS),
         (study / "figures/__init__.py", ""),
         (study / "figures/figureX1.py", FIGURE),
         (study / "captions/figureX1.rst", "Contribution of the layers\n\nAll of them.\n"),
@@ -107,6 +146,20 @@ def test_its_model_is_that_of_the_objective_that_it_copies(extended):
         first = int(np.argmin(rising)) if not rising.all() else 20
         one, other = own["lca"].values[:first], causal["lca"].values[:first]
         assert np.array_equal(one, other, equal_nan=True)
+
+
+def test_a_variant_of_a_study_has_the_files_of_a_model(extended):
+    import xarray as xr
+
+    model = extended / "models/clm-en.short"
+    settings = json.loads((model / "settings.json").read_text())
+    parent = json.loads((extended / "models/clm-en/settings.json").read_text())
+    assert settings["configured"] == {**parent["configured"], "total_updates": 20}
+    assert (model / "quality.json").is_file() and (model / "snapshots/20.pt").is_file()
+    assert (extended / "models/clm-en/resume_points/10.pt").is_file()
+    with xr.open_dataset(extended / "summaries/clm-en.short.nc") as summary:
+        assert {str(name) for name in summary["estimator"].values} == {"batch", "simpson"}
+    assert "clm-en.short" not in (extended / "figures/figureX1.svg").read_text()
 
 
 def test_a_study_in_one_folder_has_its_figure_its_target_and_its_section(extended):

@@ -1,8 +1,11 @@
 """Names of models, and what they say about text and languages."""
 
+from dataclasses import replace
+
 import pytest
 
 from running.models import parse_model
+from running.variants import Variant
 
 
 @pytest.mark.parametrize(
@@ -46,3 +49,28 @@ def test_other_names_are_refused_with_what_is_allowed(name):
 def test_translation_is_from_or_into_english(name):
     with pytest.raises(ValueError, match=f"'{name}' does not translate from or into English"):
         parse_model(name)
+
+
+def test_a_variant_has_the_text_of_its_parent():
+    parent, variant = (
+        parse_model("mt-en-de-wmt.matched"),
+        parse_model("mt-en-de-wmt.matched.frozen"),
+    )
+    assert (variant.variant, variant.parent) == ("frozen", parent.name)
+    assert replace(variant, name=parent.name, variant="") == parent
+    assert (parent.variant, parent.parent) == ("", parent.name)
+    assert parse_model("clm-en.half-batch").parent == "clm-en"
+
+
+@pytest.mark.parametrize("name", ["Half", "half_batch", "matched", "seed2", "", "a--b"])
+def test_a_name_that_is_no_variants_is_refused(name):
+    with pytest.raises(ValueError, match="is not the name of a variant; allowed are lower-case"):
+        Variant("clm-en", name, {"total_updates": 3})
+
+
+def test_a_variant_differs_and_its_files_are_those_of_its_training():
+    with pytest.raises(ValueError, match="clm-en.same: nothing differs from clm-en"):
+        Variant("clm-en", "same")
+    variant = Variant("clm-en", "cut", files={"heads": "gates/clm-en{seed}.json"})
+    assert variant.files_of("clm-en.cut") == {"heads": "gates/clm-en.json"}
+    assert variant.files_of("clm-en.cut.seed2") == {"heads": "gates/clm-en.seed2.json"}

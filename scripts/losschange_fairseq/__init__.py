@@ -14,8 +14,8 @@ fairseq's own commands load its checkpoints in the same way, here to translate a
         --remove-bpe sentencepiece --scoring sacrebleu \\
         --required-batch-size-multiple 1
 
-Without the last option fairseq leaves out the longest sentences. fairseq's own scorer, `bleu`, is not
-built by the set-up.
+Without the last option fairseq leaves out the longest sentences. fairseq's own scorer, `bleu`, is
+not built by the set-up.
 """
 
 import argparse

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    create_model,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, create_model
 
 from objectives import OBJECTIVES
-from studies import study_names
+from studies import resume_points_of_study, settings_of_studies, study_names, variants_of_study
 
 from .configuration_corpora import CleaningSteps, Corpus, CorpusName, Source
 from .configuration_execution import Evaluation, Execution, Figures, Snapshots, Update
-from .configuration_fields import Count, Positive, Rate, RunName, Section, Seeds, Share
+from .configuration_fields import Count, Positive, Rate, RunName, Section, Seeds
 from .configuration_recording import Recording
+from .configuration_training import Training, TrainingOverride
 from .models import Model, parse_model
+from .variants import Variant
 
 NEWS_TEST = "newstest2018"
 
 
 def _model_name(name: str) -> str:
-    parse_model(name)
+    if parse_model(name).variant:
+        raise ValueError("allowed are models; their variants are set by the studies")
     return name
 
 
@@ -53,83 +51,8 @@ class Vocabulary(Section):
     normalisation: Literal["nmt_nfkc", "identity"] = "nmt_nfkc"
 
 
-class Training(Section):
-    """Hyper-parameters of one training (Table 2)."""
-
-    layers: Positive
-    attention_heads: Positive
-    embedding_dimension: Positive
-    feed_forward_dimension: Positive
-    activation: Literal["relu", "gelu"]
-    dropout: Share
-    attention_dropout: Share
-    tied_embeddings: bool
-    norm: Literal["stock", "pre", "post"]
-    embedding_layer: Literal["stock", "roberta"]
-    initialisation: Literal["stock", "depth_scaled"]
-    optimizer: Literal["adam"]
-    adam_betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
-    adam_epsilon: Rate
-    weight_decay: Annotated[float, Field(ge=0)]
-    clip_norm: Annotated[float, Field(ge=0)]
-    learning_rate: Rate
-    learning_rate_schedule: Literal["polynomial_decay"]
-    warmup_updates: Count
-    total_updates: Positive
-    update_frequency: Positive
-    tokens_per_sample: Annotated[int, Field(ge=8)]
-    max_tokens: Annotated[int, Field(ge=8)]
-    label_smoothing: Share
-    mask_probability: Annotated[float, Field(gt=0, lt=1)]
-    leave_unmasked_probability: Share
-    random_token_probability: Share
-    precision: Literal["fp16", "bf16", "fp32"]
-    fast_layers: bool
-    fast_cross_entropy: bool
-    fast_optimizer: bool
-    fast_masking: bool
-    micro_batches: Positive | Literal["auto", "stock"]
-    compile: bool
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Training:
-        problems = []
-        if self.embedding_dimension % self.attention_heads:
-            problems.append(
-                f"embedding_dimension {self.embedding_dimension} does not divide "
-                f"into {self.attention_heads} attention_heads"
-            )
-        if self.warmup_updates >= self.total_updates:
-            problems.append(
-                f"warmup_updates {self.warmup_updates} is not below "
-                f"total_updates {self.total_updates}"
-            )
-        if self.tokens_per_sample > self.max_tokens:
-            problems.append(
-                f"tokens_per_sample {self.tokens_per_sample} is above max_tokens {self.max_tokens}"
-            )
-        if self.fast_cross_entropy and self.label_smoothing:
-            problems.append("fast_cross_entropy knows no label_smoothing; set one of them off")
-        if self.compile and not self.fast_layers:
-            problems.append("compile needs fast_layers")
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
-
-
-# The same keys, all of them optional: the values that an objective or a model overrides.
-TrainingOverride = create_model(
-    "TrainingOverride",
-    __base__=Section,
-    **{
-        name: (Annotated[(info.annotation, *info.metadata, name)] | None, None)
-        for name, info in Training.model_fields.items()
-    },
-)
-
-
-class Configuration(Section):
-    """The whole config.yaml."""
+class RunConfiguration(Section):
+    """The sections of config.yaml that belong to no single study."""
 
     run: RunName
     seed: Annotated[int, Field(ge=1, lt=2**31)]
@@ -163,7 +86,7 @@ class Configuration(Section):
     execution: Execution
 
     def trained_models(self) -> list[Model]:
-        """The models of this run, in the order of the configuration."""
+        """The models of this run without their variants, in the order of the configuration."""
         names = list(self.models)
         if self.wmt_language_models:
             names += ["clm-en-wmt", "mlm-en-wmt"]
@@ -171,6 +94,15 @@ class Configuration(Section):
             main = self.main_models.values()
             names += [f"{name}.matched" for name in main if name in names]
         return [parse_model(name) for name in dict.fromkeys(names)]
+
+    def variants(self) -> dict[str, Variant]:
+        """The variants of models that the studies of this run train, by full name."""
+        found = (variant for study in self.studies for variant in variants_of_study(study, self))
+        return {variant.full_name: variant for variant in found}
+
+    def models_and_variants(self) -> list[Model]:
+        """Everything that this run trains."""
+        return [*self.trained_models(), *map(parse_model, self.variants())]
 
     def replicates(self) -> dict[str, tuple[Model, int]]:
         """Every training of this run: a mapping of its name to model and seed.
@@ -181,7 +113,7 @@ class Configuration(Section):
         return {
             model.name if position == 0 else f"{model.name}.seed{seed}": (model, seed)
             for position, seed in enumerate(dict.fromkeys(self.seeds))
-            for model in self.trained_models()
+            for model in self.models_and_variants()
         }
 
     def news_corpus(self, model: Model) -> str | None:
@@ -204,6 +136,9 @@ class Configuration(Section):
 
     def snapshots_of(self, model: Model) -> list[int]:
         """Updates after which the weights of a model are saved, ascending."""
+        if model.variant:
+            chosen = self.variants()[model.name].snapshots
+            return sorted(chosen or [self.training_of(model).total_updates])
         wanted = (
             self.snapshots.main
             if model.name in self.main_models.values()
@@ -211,11 +146,27 @@ class Configuration(Section):
         )
         return snapshot_updates(wanted, self.training_of(model).total_updates)
 
+    def resume_points_of(self, model: Model) -> list[int]:
+        """Updates after which the whole state of a model is saved, ascending."""
+        if model.variant:
+            return []
+        asked = (
+            update
+            for study in self.studies
+            for update in resume_points_of_study(study, self).get(model.name, [])
+        )
+        return sorted({*self.resume_points, *asked})
+
     def recording_of(self, model: Model) -> Recording:
         """The recording of one model; only main models record the texts for main models."""
         if model.name in self.main_models.values():
             return self.recording
-        return self.recording.without_texts_of_main_models()
+        recording = self.recording.without_texts_of_main_models()
+        if not model.variant:
+            return recording
+        return Recording.model_validate(
+            {**recording.model_dump(), **self.variants()[model.name].recording}
+        )
 
     def training_of(self, model: Model) -> Training:
         """The hyper-parameters of one model, with its overrides."""
@@ -223,11 +174,32 @@ class Configuration(Section):
         for override in (
             self.objective_training.get(model.objective),
             self.matched_training if model.architecture == "matched" else None,
-            self.model_training.get(model.name),
+            self.model_training.get(model.parent),
         ):
             if override is not None:
                 merged |= override.model_dump(exclude_unset=True)
+        if model.variant:
+            merged |= self.variants()[model.name].training
         return Training.model_validate(merged)
+
+
+if TYPE_CHECKING:
+
+    class Configuration(RunConfiguration):
+        """The whole config.yaml; the sections of the studies are attributes too."""
+
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    Configuration = create_model(
+        "Configuration",
+        __base__=RunConfiguration,
+        __doc__="The whole config.yaml; the sections of the studies are attributes too.",
+        **{
+            key: (section, Field(default_factory=section))
+            for key, section in settings_of_studies().items()
+        },
+    )
 
 
 def synthetic_pairs(source: str) -> tuple[int, str] | None:

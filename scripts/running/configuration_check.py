@@ -8,10 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from studies import mistakes_of_study
+
 from .configuration import NEWS_TEST, Configuration, synthetic_pairs
 from .configuration_corpora import Source
 from .configuration_plans import broken_plans
-from .models import parse_model
+from .models import Model, parse_model
 
 # Keys of earlier versions, and their present places.
 MOVED = {
@@ -52,11 +54,21 @@ def load_configuration(values: Mapping[str, Any], places: bool = True) -> Config
         problems = [_describe(problem) for problem in error.errors()]
         problems += list(_broken_references(values))
     else:
+        of_studies = [
+            line
+            for study in configuration.studies
+            for line in mistakes_of_study(study, configuration)
+        ]
+        # The variants of a study follow from its section, so this must be valid.
+        models = (
+            configuration.trained_models() if of_studies else configuration.models_and_variants()
+        )
         problems = [
             *_broken_references(values),
+            *of_studies,
             *_shared_paths(configuration),
-            *_broken_trainings(configuration),
-            *_missing_splits(configuration),
+            *_broken_trainings(configuration, models),
+            *_missing_splits(configuration, models),
         ]
         # These checks follow references, so all references must be valid.
         if not list(_broken_references(values)):
@@ -163,10 +175,10 @@ def _shared_paths(configuration: Configuration) -> Iterator[str]:
             )
 
 
-def _broken_trainings(configuration: Configuration) -> Iterator[str]:
+def _broken_trainings(configuration: Configuration, models: list[Model]) -> Iterator[str]:
     """Overrides that contradict the other hyper-parameters of a model."""
     workers = configuration.execution.processes
-    for model in configuration.trained_models():
+    for model in models:
         try:
             training = configuration.training_of(model)
             frequency, last = training.update_frequency, training.total_updates
@@ -178,7 +190,7 @@ def _broken_trainings(configuration: Configuration) -> Iterator[str]:
                 )
             for key, updates in (
                 ("snapshots", configuration.snapshots_of(model)),
-                ("resume_points", configuration.resume_points),
+                ("resume_points", configuration.resume_points_of(model)),
             ):
                 late = [update for update in updates if update > last]
                 if late:
@@ -191,10 +203,10 @@ def _broken_trainings(configuration: Configuration) -> Iterator[str]:
                 yield f"training of {model.name}: {_describe(problem).lstrip(': ')}"
 
 
-def _missing_splits(configuration: Configuration) -> Iterator[str]:
+def _missing_splits(configuration: Configuration, models: list[Model]) -> Iterator[str]:
     """Estimators that use a split which a model's corpus does not have."""
     missing: dict[tuple[str, str], list[str]] = {}
-    for model in configuration.trained_models():
+    for model in models:
         corpus = configuration.corpora.get(model.corpus)
         if corpus is None:
             continue  # said by _broken_references

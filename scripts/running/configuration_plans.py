@@ -122,20 +122,20 @@ def _texts_of_models(configuration: Configuration) -> Iterator[str]:
 
 
 def _strides(configuration: Configuration) -> Iterator[str]:
-    for name, stride in configuration.recording.estimators.items():
-        shorter: dict[int, list[str]] = {}
-        for model, updates in _updates(configuration):
+    shorter: dict[tuple[str, int, int], list[str]] = {}
+    for model, updates in _updates(configuration):
+        for name, stride in configuration.recording_of(model).estimators.items():
             if stride > updates:
-                shorter.setdefault(updates, []).append(model.name)
-        for updates, models in shorter.items():
-            yield (
-                f"recording.estimators.{name}: found {stride}, but total_updates of "
-                f"{', '.join(models)} is {updates}; take at most that, or 0 to turn it off"
-            )
+                shorter.setdefault((name, stride, updates), []).append(model.name)
+    for (name, stride, updates), models in shorter.items():
+        yield (
+            f"recording.estimators.{name}: found {stride}, but total_updates of "
+            f"{', '.join(models)} is {updates}; take at most that, or 0 to turn it off"
+        )
 
 
 def _updates(configuration: Configuration) -> Iterator[tuple[Model, int]]:
-    for model in configuration.trained_models():
+    for model in configuration.models_and_variants():
         try:
             yield model, configuration.training_of(model).total_updates
         except ValidationError:
@@ -143,7 +143,7 @@ def _updates(configuration: Configuration) -> Iterator[tuple[Model, int]]:
 
 
 def _hyper_parameters(configuration: Configuration) -> Iterator[str]:
-    for model in configuration.trained_models():
+    for model in configuration.models_and_variants():
         try:
             training = configuration.training_of(model)
         except ValidationError:

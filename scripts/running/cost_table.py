@@ -36,7 +36,8 @@ def cost_table(configuration: Configuration, time_limit: int | None = None) -> s
     time_limit : int, optional
         Minutes that the queue allows a job.
     """
-    costs = {model: training_cost(configuration, model) for model in configuration.trained_models()}
+    models = configuration.models_and_variants()
+    costs = {model: training_cost(configuration, model) for model in models}
     rows = [_row(model.name, cost, time_limit) for model, cost in costs.items()]
     table = tabulate(rows, headers=COLUMNS, disable_numparse=True, colalign=ALIGNMENT)
     parts = [

@@ -17,7 +17,7 @@ ALLOWED_NAMES = (
 
 _NAME = re.compile(
     rf"(?P<objective>{'|'.join(OBJECTIVES)})-(?P<first>[a-z]{{2,3}})(-(?P<second>[a-z]{{2,3}}))??"
-    r"(?P<wmt>-wmt)?(?P<matched>\.matched)?"
+    r"(?P<wmt>-wmt)?(?P<matched>\.matched)?(\.(?!seed\d)(?P<variant>[a-z0-9-]+))?"
 )
 
 
@@ -37,6 +37,8 @@ class Model:
         Name of the corpus that it is trained on.
     architecture : {"stock", "matched"}
         "stock" is fairseq's default for the objective; "matched" is shared by all objectives.
+    variant : str
+        Which variant of its parent it is; see running.variants. Empty for all other models.
     """
 
     name: str
@@ -45,6 +47,12 @@ class Model:
     target: str
     corpus: str
     architecture: str = "stock"
+    variant: str = ""
+
+    @property
+    def parent(self) -> str:
+        """Name of the model that this is a variant of; its own name if it is none."""
+        return self.name.removesuffix(f".{self.variant}") if self.variant else self.name
 
     @property
     def translates(self) -> bool:
@@ -86,4 +94,5 @@ def parse_model(name: str) -> Model:
     collection = "wmt" if match["wmt"] else "europarl"
     corpus = f"{collection}-en-{other}"
     architecture = "matched" if match["matched"] else "stock"
-    return Model(name, match["objective"], source, target, corpus, architecture)
+    variant = match["variant"] or ""
+    return Model(name, match["objective"], source, target, corpus, architecture, variant)

@@ -1,13 +1,27 @@
-"""Studies: one folder each, with its figures, tables, claims and section of the report."""
+"""Studies: one folder each, with its figures, tables, claims and section of the report.
+
+A study's folder may also have
+- `settings.py`: KEY, the name of its section in config.yaml, and Settings, the class of this
+  section, with a default for every key; and optionally `mistakes(configuration)`, which yields a
+  line for every mistake that the class alone cannot notice;
+- `variants.py`: `variants(configuration)`, the further trainings that it needs (running.variants),
+  and optionally `resume_points(configuration)`, the updates whose whole state models must save, by
+  model.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from running.configuration import RunConfiguration
+    from running.configuration_fields import Section
+    from running.variants import Variant
+
     from .study import Study
 
 FOLDER = Path(__file__).parent
@@ -27,3 +41,37 @@ def load_study(name: str) -> Study:
 def load_studies(names: Iterable[str]) -> list[Study]:
     """Records of the named studies, in the order of the report."""
     return sorted(map(load_study, dict.fromkeys(names)), key=lambda study: study.order)
+
+
+def settings_of_studies() -> dict[str, type[Section]]:
+    """The class of every section of config.yaml that belongs to a study, by its key."""
+    modules = [_module(name, "settings") for name in study_names()]
+    return {module.KEY: module.Settings for module in modules if module}
+
+
+def mistakes_of_study(name: str, configuration: RunConfiguration) -> Iterator[str]:
+    """A line for every mistake in a study's section of the configuration."""
+    check = getattr(_module(name, "settings"), "mistakes", None)
+    if check:
+        yield from check(configuration)
+
+
+def variants_of_study(name: str, configuration: RunConfiguration) -> list[Variant]:
+    """The further trainings that a study needs."""
+    module = _module(name, "variants")
+    return list(module.variants(configuration)) if module else []
+
+
+def resume_points_of_study(
+    name: str, configuration: RunConfiguration
+) -> Mapping[str, Iterable[int]]:
+    """Updates whose whole state a study needs, by the name of the model."""
+    ask = getattr(_module(name, "variants"), "resume_points", None)
+    return ask(configuration) if ask else {}
+
+
+def _module(study: str, name: str) -> ModuleType | None:
+    """A module of a study's folder, None if the study does not have it."""
+    if not (FOLDER / study / f"{name}.py").is_file():
+        return None
+    return import_module(f"{__name__}.{study}.{name}")

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from running.configuration import Configuration
 from running.models import Model
 
+from . import variants_of_study
+
 
 class RunFiles:
     """The files of a run, as paths below its results folder.
@@ -42,6 +44,10 @@ class RunFiles:
     def other_models(self) -> list[str]:
         """All models that are not main models."""
         return [name for name in self.models if name not in self.main_models()]
+
+    def variants(self, study: str) -> list[str]:
+        """Names of the variants that a study trains."""
+        return [variant.full_name for variant in variants_of_study(study, self.configuration)]
 
     def trainings(self, models: Iterable[str]) -> list[str]:
         """Names of all trainings of the given models."""

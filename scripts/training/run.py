@@ -28,6 +28,7 @@ from running.stopping import StopRequest, tries_left
 from text.provenance import cube_provenance
 
 from .fairseq_arguments import fairseq_arguments
+from .fingerprint import fingerprint_of
 from .progress import ProgressLine
 from .snapshots import Snapshots
 from .state import Outputs, TrainingState
@@ -55,6 +56,7 @@ def train_model(
     provenance: Path | None = None,
     worker: Worker | None = None,
     kept: Mapping[str, Any] | None = None,
+    files: Mapping[str, Path] | None = None,
 ) -> None:
     """Train a model and record its cube; resumes a training that was stopped.
 
@@ -82,6 +84,10 @@ def train_model(
     kept : mapping, optional
         Arguments of training.snapshots.Snapshots: `updates`, `resume_points`, `precision`. They
         are not part of the fingerprint: an unfinished training can resume with other values.
+
+    files : mapping of str to path, optional
+        Further files that a variant reads, by what they are; see running.variants. Their contents
+        are part of the fingerprint.
 
     Raises
     ------
@@ -116,14 +122,7 @@ def train_model(
             run.run(lambda update, numbers: None, worker.agreed(stop))
             worker.leave()
         return
-    fingerprint = {
-        "model": model.name,
-        "seed": seed,
-        "tokens": _digest_of(data),
-        "recording_version": RECORDING_VERSION,
-        "recording": dict(recording),
-        **training,
-    }
+    fingerprint = fingerprint_of(model, seed, training, recording, data, files or {})
     snapshots = Snapshots(state_folder, **(kept or {}))
     with TrainingState(state_folder, fingerprint) as state, _expected_errors(model):
         worker.join(device)
@@ -270,16 +269,6 @@ def _device(device: str, workers: int) -> str:
             "ask for as many (execution.gpus), or set execution.device to cpu"
         )
     return device
-
-
-def _digest_of(data: Path) -> str:
-    """SHA-256 over the dictionaries and token ids of training and validation."""
-    digest = hashlib.sha256()
-    for path in sorted([*data.glob("dict*.txt"), *data.glob("train.*"), *data.glob("valid.*")]):
-        digest.update(path.name.encode())
-        with open(path, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _text_normalisation(data: Path) -> str | None:

@@ -85,7 +85,7 @@ class Worker:
             distributed.destroy_process_group()
 
 
-def run_workers(count: int, arguments: Sequence[object], kept: Mapping[str, Any]) -> None:
+def run_workers(count: int, arguments: Sequence[object], further: Mapping[str, Any]) -> None:
     """Train a model with several workers: each runs `training.run.train_model`.
 
     The workers end when this process ends, for whatever reason; a signal to stop is passed on to
@@ -96,8 +96,8 @@ def run_workers(count: int, arguments: Sequence[object], kept: Mapping[str, Any]
     count : int
     arguments : sequence
         Arguments of `train_model` before `worker`.
-    kept : mapping
-        The argument `kept` of `train_model`.
+    further : mapping
+        Its arguments after `worker`, by name.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def run_workers(count: int, arguments: Sequence[object], kept: Mapping[str, Any]
     with tempfile.TemporaryDirectory(prefix="losschange-workers-") as folder:
         folder = Path(folder)
         # Workers that are started like this get a signal to stop when this process dies.
-        started = start_processes(_work, (count, folder, arguments, kept), count, join=False)
+        started = start_processes(_work, (count, folder, arguments, further), count, join=False)
         try:
             with _signals_handed_on(started.pids()):
                 codes = _exit_codes(started.processes)
@@ -122,13 +122,13 @@ def run_workers(count: int, arguments: Sequence[object], kept: Mapping[str, Any]
         _raise_first_failure(folder, codes)
 
 
-def _work(rank: int, count: int, folder: Path, arguments: Sequence[object], kept) -> None:
+def _work(rank: int, count: int, folder: Path, arguments: Sequence[object], further) -> None:
     warnings.simplefilter("ignore")
     try:
         from .run import train_model
 
         logging.getLogger().setLevel(logging.WARNING)
-        train_model(*arguments, worker=Worker(rank, count, folder / "meeting"), kept=kept)
+        train_model(*arguments, worker=Worker(rank, count, folder / "meeting"), **further)
         (folder / f"done-{rank}").touch()
     except (UserError, OSError) as error:
         if isinstance(error, OSError):
