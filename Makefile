@@ -10,6 +10,10 @@ SNAKEMAKE := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/snakemake
 # The dependency groups of pyproject.toml that requirements.lock pins.
 GROUPS := workflow training figures tests habits docs
 
+# Without compiled modules beside it, each of the many processes would compile PyTorch and fairseq
+# again, which takes about ten seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The tests of a file stay in one process: many share an expensive result (tests/conftest.py).
 PYTEST := .venv/bin/python -m pytest -q -n $(PROCESSES) --dist loadfile
 
