@@ -63,6 +63,19 @@ def test_a_line_feed_inside_a_segment_is_a_space_and_shifts_nothing(tmp_path):
     ]
 
 
+def test_a_test_set_that_is_longer_than_one_read_is_read_whole(tmp_path):
+    """newstest2018 has 400 kB, six times what is read to recognise a format."""
+    count = 3000
+    sides = [
+        sgml("".join(f'<seg id="{n}">{word} {n} {"x" * 60}</seg>\n' for n in range(count)), kind)
+        for word, kind in (("One", "srcset"), ("Eins", "refset"))
+    ]
+    assert min(map(len, sides)) > 3 * formats.HEAD
+    pairs = read(tmp_path, {"s.sgm": sides[0], "r.sgm": sides[1]})
+    assert len(pairs) == count
+    assert pairs[-1] == (f"One 2999 {'x' * 60}", f"Eins 2999 {'x' * 60}")
+
+
 def test_only_what_ends_in_a_semicolon_is_an_entity(tmp_path):
     one = '<seg id="1">{}</seg>'
     raw = (

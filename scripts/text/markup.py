@@ -92,7 +92,7 @@ def read_segments(stream: BinaryIO, name: str, language: str | None = None) -> S
         there is text outside the segments (the message gives the line); if there is no segment or
         no text in the language, or the file is larger than any test set.
     """
-    content = stream.read(LARGEST_FILE + 1)
+    content = _whole(stream)
     if len(content) > LARGEST_FILE:
         raise UserError(f"{name} has more than {LARGEST_FILE} bytes: it is no test set.")
     sides = _Scanner(_decode(content, name), name).scan()
@@ -101,6 +101,17 @@ def read_segments(stream: BinaryIO, name: str, language: str | None = None) -> S
             f"{name} has no <seg> elements: it is not a test set in the mark-up of WMT or IWSLT."
         )
     return sides[_choose(sides, name, language)]
+
+
+def _whole(stream: BinaryIO) -> bytes:
+    """All bytes of a stream, or one more than `LARGEST_FILE`; a single read may return less."""
+    content = bytearray()
+    while len(content) <= LARGEST_FILE:
+        block = stream.read(LARGEST_FILE + 1 - len(content))
+        if not block:
+            break
+        content += block
+    return bytes(content)
 
 
 def _decode(content: bytes, name: str) -> str:
