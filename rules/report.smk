@@ -43,7 +43,7 @@ rule make_report:
         figures=rules.figures.input,
         tables=rules.tables.input,
         claims=list(CLAIM_RECORDS.values()),
-        qualities=expand(f"{RESULTS}/models/{{model}}/quality.json", model=MODELS),
+        qualities=RUN_FILES.of_models("quality.json", MODELS),
         settings=expand(f"{RESULTS}/models/{{model}}/settings.json", model=MODELS),
         histories=expand(f"{RESULTS}/models/{{model}}/training.csv", model=MODELS),
         counts=rules.corpora.input,

@@ -17,7 +17,7 @@ from report.inputs import EstimatorSum, Run
 PROBE_ERRORS = dict(zip(ERRORS, (-0.04, 0.02, 0.003, 0.0004), strict=True))
 
 
-def total(model, estimator, ratio, changes=None, stride=1):
+def total(model, estimator, ratio, changes=None, stride=1, training=None):
     """A sum that is `ratio` times the change that it is held against."""
     changes = changes or {"training_probe": -2.0, "validation_probe": -1.6}
     known = [name for name, change in changes.items() if math.isfinite(change)]
@@ -25,6 +25,7 @@ def total(model, estimator, ratio, changes=None, stride=1):
     amount = ratio * changes.get(reference, math.nan)
     return EstimatorSum(
         model=model,
+        training=training or model,
         objective=model.split("-")[0],
         estimator=estimator,
         stride=stride,
@@ -150,3 +151,16 @@ def test_without_summaries_there_are_no_tables():
     run = run_of()
     assert estimator_table(run, []) is None and ratio_table(run) is None
     assert detail_tables(run) == []
+
+
+def test_a_model_with_several_seeds_has_its_mean_and_range():
+    sums = [
+        total("clm-en", "batch", value, {"training_probe": change}, training=training)
+        for training, value, change in (("clm-en", 4.0, -2.0), ("clm-en.seed2", 5.0, -1.0))
+    ]
+    [row] = ratio_table(run_of(*sums)).rows
+    assert [cell.replace("\u00a0", " ") for cell in row] == [
+        *("clm-en", "−1.500 [−2.000, −1.000]", "4.50 × [4.00 ×, 5.00 ×]"),
+    ]
+    [(_, grid)] = detail_tables(run_of(*sums))
+    assert [cells[0] for cells in grid.rows] == ["clm-en", "clm-en.seed2"]

@@ -16,6 +16,7 @@ from report.values import (
     listing,
     make_grid,
     nats,
+    over_seeds,
     percent,
     quantity,
     ratio,
@@ -146,22 +147,31 @@ def ratio_table(run: Run) -> Grid | None:
     ]
     rows = []
     for model in dict.fromkeys(entry.model for entry in run.sums):
-        entries = {entry.estimator: entry for entry in run.sums if entry.model == model}
-        changes = next(iter(entries.values())).changes
-        row = [model, *(_change(changes.get(name, math.nan)) for name in measures)]
-        row += [ratio(entries[name].ratio) if name in entries else MISSING for name in estimators]
+        entries: dict[str, list[EstimatorSum]] = {}
+        for entry in run.sums:
+            if entry.model == model:
+                entries.setdefault(entry.estimator, []).append(entry)
+        first = next(iter(entries.values()))  # every estimator has the same changes
+        row = [
+            model,
+            *(
+                over_seeds([e.changes.get(name, math.nan) for e in first], _change)
+                for name in measures
+            ),
+        ]
+        row += [over_seeds([e.ratio for e in entries.get(name, [])], ratio) for name in estimators]
         rows.append(row)
     columns = ["model", *(measure_title(name) for name in measures), *estimators]
     return make_grid(columns, rows) if rows else None
 
 
 def detail_tables(run: Run) -> list[tuple[str, Grid]]:
-    """Pairs of an estimator and a table of all its numbers, with a row per model."""
+    """Pairs of an estimator and a table of all its numbers, with a row per training."""
     tables, measures = [], _measures(run)
     for name in _estimators(run):
         rows = [
             [
-                entry.model,
+                entry.training,
                 nats(entry.total, signed=True),
                 *(ratio(entry.ratios.get(measure, math.nan)) for measure in measures),
                 outcome(entry),
@@ -246,5 +256,6 @@ def _measure_clause(measure: str) -> str:
     return MEASURE_CLAUSES.get(measure) or f"the {measure_title(measure)} measured"
 
 
-def _change(value: float) -> str:
-    return nats(value, signed=True) if math.isfinite(value) else MISSING
+def _change(value: float | None) -> str:
+    known = value is not None and math.isfinite(value)
+    return nats(value, signed=True) if known else MISSING

@@ -24,7 +24,8 @@ class EstimatorSum:
 
     Attributes
     ----------
-    model, objective, estimator : str
+    model, training, objective, estimator : str
+        A model with several seeds has several trainings, such as "clm-en.seed2".
     stride : int
         Updates between two records.
     total : float
@@ -39,6 +40,7 @@ class EstimatorSum:
     """
 
     model: str
+    training: str
     objective: str
     estimator: str
     stride: int
@@ -63,8 +65,10 @@ class Run:
     configuration : dict
     models : list of str
         Every model that is configured or has a file, in the order of the configuration.
-    qualities, settings, histories : dict of model to record
-        A history is the list of (update, seconds) of training.csv.
+    qualities : dict of model to list of records
+        One per training of the model, that of the first seed first.
+    settings, histories : dict of model to record
+        Those of its first training. A history is the list of (update, seconds) of training.csv.
     steps : dict of model to int
         Number of updates made.
     sums : list of EstimatorSum
@@ -74,7 +78,7 @@ class Run:
 
     configuration: dict
     models: list[str]
-    qualities: dict[str, dict]
+    qualities: dict[str, list[dict]]
     settings: dict[str, dict]
     histories: dict[str, list[tuple[int, float]]]
     steps: dict[str, int]
@@ -104,7 +108,10 @@ def read_run(
         If a named file does not exist, is damaged, or lacks data that the report needs.
     """
     values = read_record(configuration, CONFIGURATION_KEYS)
-    quality_of = _by_model(qualities, ("model", "objective", "splits"))
+    quality_of: dict[str, list[dict]] = {}
+    for path in qualities:
+        record = read_record(path, ("model", "objective", "splits"))
+        quality_of.setdefault(record["model"], []).append(record)
     settings_of = _by_model(settings, ("model", "objective", "configured", "as_run"))
     history_of = {path.parent.name: _read_history(path) for path in histories}
     steps, sums = _read_summaries(summaries)
@@ -192,15 +199,19 @@ def _read_summaries(paths: Sequence[Path]) -> tuple[dict[str, int], list[Estimat
             raise UserError(f"cannot make the report: {error}") from error
         with summary:
             steps[str(summary.attrs["model"])] = int(summary.attrs["steps"])
-            sums += [_estimator_sum(summary.sel(estimator=n)) for n in summary["estimator"].values]
+            sums += [
+                _estimator_sum(path.stem, summary.sel(estimator=name))
+                for name in summary["estimator"].values
+            ]
     return steps, sums
 
 
-def _estimator_sum(one: xr.Dataset) -> EstimatorSum:
+def _estimator_sum(training: str, one: xr.Dataset) -> EstimatorSum:
     """The sum of one estimator in a summary."""
     measures = [str(name) for name in one["measure"].values]
     return EstimatorSum(
         model=str(one.attrs["model"]),
+        training=training,
         objective=str(one.attrs["objective"]),
         estimator=str(one["estimator"].values),
         stride=int(one["stride"]),

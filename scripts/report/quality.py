@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from objectives import OBJECTIVES
 from report.inputs import Run
 from report.overview import planned_updates
-from report.table_files import MISSING
-from report.values import Grid, count, make_grid, nats
+from report.values import Grid, count, make_grid, nats, over_seeds
 
 LEARNED = "learned"
 NOT_LEARNED = "did not learn"
@@ -76,64 +76,89 @@ def judge(quality: dict | None) -> tuple[str, str]:
     return LEARNED, ""
 
 
+def judge_trainings(qualities: Sequence[dict]) -> tuple[str, str]:
+    """Verdict and reason for one model: of its first training that did not learn, if there is one.
+
+    Parameters
+    ----------
+    qualities : sequence of dict
+        The content of quality.json of every training of the model.
+    """
+    verdicts = [judge(quality) for quality in qualities] or [judge(None)]
+    for wanted in (NOT_LEARNED, UNKNOWN, LEARNED):
+        found = [reason for verdict, reason in verdicts if verdict == wanted]
+        if found:
+            several = f" ({len(found)} of {len(verdicts)} seeds)" if len(verdicts) > 1 else ""
+            return wanted, found[0] + several if found[0] else ""
+    raise AssertionError("every verdict is one of these")
+
+
 def learning_table(run: Run) -> list[Learning]:
     """A row for every model of the run, including models without quality.json."""
     return [_learning(run, model) for model in run.models]
 
 
 def _learning(run: Run, model: str) -> Learning:
-    quality = run.qualities.get(model)
-    valid = ((quality or {}).get("splits") or {}).get("valid") or {}
-    loss, entropy = valid.get("loss"), valid.get("unigram_entropy")
-    difference = None if loss is None or entropy is None else loss - entropy
+    qualities = run.qualities.get(model, [])
+    losses = _of_split(qualities, "valid", "loss")
+    entropies = _of_split(qualities, "valid", "unigram_entropy")
+    differences = [
+        None if loss is None or entropy is None else loss - entropy
+        for loss, entropy in zip(losses, entropies, strict=True)
+    ]
     objective, *languages = model.split("-")
-    verdict, reason = judge(quality)
+    verdict, reason = judge_trainings(qualities)
     cells = [
         OBJECTIVES[objective].look.title,
         " → ".join(name for name in languages if name != "wmt"),
         count(run.steps.get(model)),
         count(planned_updates(run, model)),
-        nats(loss),
-        nats(entropy),
-        nats(difference, signed=True),
-        nats((quality or {}).get("context_free")),
+        over_seeds(losses, nats),
+        nats(entropies[0] if entropies else None),
+        over_seeds(differences, partial(nats, signed=True)),
+        over_seeds([quality.get("context_free") for quality in qualities], nats),
     ]
     return Learning(model, verdict, reason, cells)
 
 
+def _of_split(qualities: Sequence[dict], split: str, name: str) -> list:
+    """A number of one split per training, None where it is not known."""
+    return [(quality["splits"].get(split) or {}).get(name) for quality in qualities]
+
+
 def failed_models(run: Run) -> list[str]:
-    """Models that did not learn."""
-    return [model for model in run.models if judge(run.qualities.get(model))[0] == NOT_LEARNED]
+    """Models of which a training did not learn."""
+    verdicts = {model: judge_trainings(run.qualities.get(model, [])) for model in run.models}
+    return [model for model, (verdict, _) in verdicts.items() if verdict == NOT_LEARNED]
 
 
 def held_out_table(run: Run) -> Grid | None:
     """Losses on held-out text, with their meaning per objective; None without any quality."""
     rows = []
     for model in run.models:
-        quality = run.qualities.get(model)
-        if quality is None:
+        qualities = run.qualities.get(model)
+        if not qualities:
             continue
-        objective = quality["objective"]
-        row = [model, OBJECTIVES[objective].quality.measure]
-        splits = [quality["splits"].get(split) or {} for split in ("valid", "test")]
-        row += [_measured(numbers, objective) for numbers in splits]
-        row.append(nats(splits[1].get("loss")))
-        rows.append([*row, *(count(numbers.get("tokens")) for numbers in splits)])
+        quality = OBJECTIVES[qualities[0]["objective"]].quality
+        shown = ("perplexity", _perplexity) if quality.is_perplexity else ("loss", nats)
+        row = [model, quality.measure]
+        for split in ("valid", "test"):
+            row.append(over_seeds(_of_split(qualities, split, shown[0]), shown[1]))
+        row.append(over_seeds(_of_split(qualities, "test", "loss"), nats))
+        tokens = [_of_split(qualities, split, "tokens")[0] for split in ("valid", "test")]
+        rows.append([*row, *map(count, tokens)])
     columns = ["model", "measure", "valid", "test", "test loss", "valid tokens", "test tokens"]
     return make_grid(columns, rows) if rows else None
 
 
 def measure_meanings(run: Run) -> list[tuple[str, str]]:
     """(measure, what it is) of the objectives in this run."""
-    present = {quality["objective"] for quality in run.qualities.values()}
+    present = {qualities[0]["objective"] for qualities in run.qualities.values()}
     found = [one.quality for name, one in OBJECTIVES.items() if name in present]
     return [(quality.measure, quality.meaning) for quality in found]
 
 
-def _measured(numbers: dict, objective: str) -> str:
-    if not OBJECTIVES[objective].quality.is_perplexity:
-        return nats(numbers.get("loss"))
-    value = numbers.get("perplexity")
+def _perplexity(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return nats(value)
     return f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
@@ -148,14 +173,13 @@ def translation_table(run: Run) -> tuple[Grid | None, list[tuple[str, str]]]:
     rows: list[list[str]] = []
     signatures: dict[str, str] = {}
     for model in run.models:
-        translation = (run.qualities.get(model) or {}).get("translation") or {}
-        for name in _test_sets(translation):
-            scores = translation[name]
-            row = [model, name, count(scores.get("sentences"))]
+        translations = [found.get("translation") or {} for found in run.qualities.get(model, [])]
+        for name in _test_sets(translations[0] if translations else {}):
+            trainings = [translation.get(name) or {} for translation in translations]
+            row = [model, name, count(trainings[0].get("sentences"))]
             for score in ("bleu", "bleu_shuffled_sources", "chrf"):
-                value = scores.get(score)
-                row.append(MISSING if value is None else f"{value:.1f}")
-                signature = scores.get(f"{score}_signature")
+                row.append(over_seeds([scores.get(score) for scores in trainings], "{:.1f}".format))
+                signature = trainings[0].get(f"{score}_signature")
                 if signature:
                     signatures[signature] = {"bleu": "BLEU", "chrf": "chrF"}[score]
             rows.append(row)

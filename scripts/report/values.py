@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -53,6 +54,25 @@ def nats(value: float | None, signed: bool = False) -> str:
         return "not finite"
     # adding 0.0 turns -0.0 into 0.0
     return f"{round(value, 3) + 0.0:{'+' if signed else ''}.3f}".replace("-", "−")
+
+
+def over_seeds(values: Sequence[float | None], show: Callable[[float | None], str]) -> str:
+    """The value of a model: with several seeds the mean, and the range in brackets.
+
+    Parameters
+    ----------
+    values : sequence of float or None
+        One per training of the model.
+    show : callable
+        Formats one value; `values` with an unknown one, or without any, are shown as MISSING.
+    """
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
+        return MISSING
+    if len(known) == 1:
+        return show(known[0])
+    least, most = show(min(known)), show(max(known))
+    return f"{show(statistics.fmean(known))} [{least}, {most}]"
 
 
 def count(value: float | None) -> str:
