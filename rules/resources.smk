@@ -1,6 +1,6 @@
 """What the jobs ask of the machine, or of the queue of a cluster."""
 
-from running.earlier_runs import take_results
+from running.earlier_runs import take_results, trained_again
 from running.files import UserError
 from running.status import write_plan
 
@@ -45,6 +45,9 @@ onstart:
             )
         except UserError as error:
             raise WorkflowError(str(error))
+        repeated = trained_again(Path(RESULTS), {name: kept_files(name) for name in REPLICATES})
+        if repeated:
+            print(repeated, file=sys.stderr)
     list_missing_sources()
 
 

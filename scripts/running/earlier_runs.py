@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import slurm
@@ -52,3 +53,40 @@ def take_results(results: Path, states: list[Path], working_directory: Path) -> 
             + "\n".join(trainings)
             + "\nWait until they end, or stop them; a stopped one saves and goes on in the next run"
         )
+
+
+def trained_again(results: Path, outputs: Mapping[str, Sequence[str]]) -> str | None:
+    """A paragraph on the finished trainings of a results folder that this run has to repeat.
+
+    An earlier version of this project, or other values of `snapshots` and `resume_points`, left
+    fewer files than a training has now. Their weights during training can only be had by training.
+
+    Parameters
+    ----------
+    results : path
+        Folder of the run.
+    outputs : mapping of training to paths
+        The weights and states that every training should leave.
+
+    Returns
+    -------
+    str or None
+        None if every finished training has all of its files.
+    """
+    lines = []
+    for training, paths in outputs.items():
+        missing = [path for path in paths if not Path(path).exists()]
+        if missing and (results / "cubes" / f"{training}.nc").exists():
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            lines.append(f"  {training}: {missing[0]}{more}")
+    if not lines:
+        return None
+    return "\n".join(
+        [
+            f"{results} was made by an earlier version, or with other snapshots or resume_points.",
+            "These finished models lack weights from their training, so they are trained again:",
+            *lines,
+            "Whatever else still fits the configuration stays. To keep the models as they are, stop "
+            "now and give this run another name (run: in the configuration).",
+        ]
+    )
