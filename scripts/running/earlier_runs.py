@@ -86,7 +86,7 @@ def trained_again(results: Path, outputs: Mapping[str, Sequence[str]]) -> str | 
             f"{results} was made by an earlier version, or with other snapshots or resume_points.",
             "These finished models lack weights from their training, so they are trained again:",
             *lines,
-            "Whatever else still fits the configuration stays. To keep the models as they are, stop "
-            "now and give this run another name (run: in the configuration).",
+            "Whatever else still fits the configuration stays. To keep the models as they are, "
+            "stop now and give this run another name (run: in the configuration).",
         ]
     )
