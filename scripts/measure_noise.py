@@ -17,9 +17,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Read --cube and --settings, write --output."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cube", type=Path, required=True, help="cubes/<model>.nc")
-    parser.add_argument(
-        "--settings", type=Path, required=True, help="models/<model>/settings.json"
-    )
+    parser.add_argument("--settings", type=Path, required=True, help="models/<model>/settings.json")
     parser.add_argument("--stride", type=int, default=10, help="noise.stride (default: 10)")
     parser.add_argument("--draws", type=int, default=300, help="resamplings (default: 300)")
     parser.add_argument("--seed", type=int, default=1, help="draws the resamplings (default: 1)")

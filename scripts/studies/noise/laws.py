@@ -97,4 +97,3 @@ def measured_over_count(records: Records, model: str) -> np.ndarray | None:
     ran = (float(record["targets"][0]), int(record.attrs["updates"]))
     close = all(1 / CLOSE <= one / other <= CLOSE for one, other in zip(ran, asked, strict=True))
     return over_count(record) if close else None
-

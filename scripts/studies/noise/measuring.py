@@ -120,9 +120,7 @@ def _add_scales(record: xr.Dataset, cube: xr.Dataset, draws: int, seed: int) -> 
         record[f"head_scale{ending}"] = (HEADS, heads[of].values, heads[of].attrs)
 
 
-def _add_thinned(
-    record: xr.Dataset, cube: xr.Dataset, stride: int, draws: int, seed: int
-) -> None:
+def _add_thinned(record: xr.Dataset, cube: xr.Dataset, stride: int, draws: int, seed: int) -> None:
     """Noise from every stride-th record of `fresh`, where it looks at every update."""
     fresh = steps_of(cube, "fresh")
     if stride < 2 or not np.array_equal(fresh, cube["step"].values):

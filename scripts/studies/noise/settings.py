@@ -23,7 +23,7 @@ class Settings(Section):
     models: list[str] = ["clm-en", "mlm-en", "mt-en-de"]
     # Of an update, as a multiple of the model's own; the model itself is size 1.
     batch_sizes: Annotated[list[Rate], Field(min_length=1)] = [0.25, 1, 4]
-    # Those other than the models' own are trained with every batch size.
+    # The first model is trained with all of them at every batch size, the others with their own.
     optimizers: Annotated[list[Literal["adam", "sgd"]], Field(min_length=1)] = ["adam", "sgd"]
     # A language model whose updates have more target tokens than those of another objective is
     # trained again with as many as that one.
@@ -41,14 +41,13 @@ def mistakes(configuration: RunConfiguration) -> Iterator[str]:
     """Models without a training, and batches that cannot be made."""
     settings: Settings = configuration.noise  # type: ignore[attr-defined]
     trained = {model.name: model for model in configuration.trained_models()}
+    workers = configuration.execution.processes
     for name in settings.models:
         if name not in trained:
             continue  # such as on a run that the command line restricts to other models
         for size in settings.batch_sizes:
             try:
-                with_batch_size(
-                    configuration.training_of(trained[name]), size, configuration.execution.processes
-                )
+                with_batch_size(configuration.training_of(trained[name]), size, workers)
             except BatchSizeError as error:
                 yield f"noise.batch_sizes: found {size:g} ({name_of_size(size)}); {name}: {error}"
     unknown = [name for name in settings.models if name not in trained]

@@ -52,7 +52,7 @@ STUDY = Study(
     figures=(
         Illustration("N1", models, vocabulary),
         Illustration("N2", models_and_variants, vocabulary),
-        Illustration("N3", models, vocabulary),
+        Illustration("N3", models_and_variants, vocabulary),
         Illustration("N4", models_and_variants, vocabulary),
     ),
     tables=(

@@ -29,8 +29,11 @@ def variants(configuration: RunConfiguration) -> list[Variant]:
     settings: Settings = configuration.noise  # type: ignore[attr-defined]
     found: list[Variant] = []
     models = studied_models(configuration)
-    for model in models:
-        found += _of_model(configuration, model)
+    for place, model in enumerate(models):
+        own = configuration.training_of(model).optimizer
+        optimizers = settings.optimizers if place == 0 else [own]
+        for optimizer in optimizers:
+            found += _with_optimizer(configuration, model, optimizer)
     if settings.equal_targets:
         found += _equal_targets(configuration, models)
     return found
@@ -55,26 +58,28 @@ def every_update_model(configuration: RunConfiguration) -> str | None:
     return f"{models[0].name}.{name_of_size(smallest)}"
 
 
-def _of_model(configuration: RunConfiguration, model: Model) -> Iterator[Variant]:
+def _with_optimizer(
+    configuration: RunConfiguration, model: Model, optimizer: str
+) -> Iterator[Variant]:
+    """All batch sizes, and a training with momentum."""
     settings: Settings = configuration.noise  # type: ignore[attr-defined]
     training = configuration.training_of(model)
     shorter = _length(training, settings.share_of_updates)
-    for optimizer in settings.optimizers:
-        own = optimizer == training.optimizer
-        other = {} if own else _optimizer(optimizer, settings)
-        for size in settings.batch_sizes:
-            if own and size == 1:
-                continue  # the model itself
-            name = name_of_size(size) if own else f"{optimizer}-{name_of_size(size)}"
-            try:
-                batch = with_batch_size(training, size, configuration.execution.processes)
-            except BatchSizeError:
-                continue  # told as a mistake of the configuration
-            yield _variant(configuration, model, name, other | batch | shorter)
-        if optimizer == "sgd" and settings.momentum:
-            rate = settings.sgd_learning_rate * (1 - settings.momentum)
-            changed = {"momentum": settings.momentum, "learning_rate": rate}
-            yield _variant(configuration, model, MOMENTUM, other | changed | shorter)
+    own = optimizer == training.optimizer
+    other = {} if own else _optimizer(optimizer, settings)
+    for size in settings.batch_sizes:
+        if own and size == 1:
+            continue  # the model itself
+        name = name_of_size(size) if own else f"{optimizer}-{name_of_size(size)}"
+        try:
+            batch = with_batch_size(training, size, configuration.execution.processes)
+        except BatchSizeError:
+            continue  # told as a mistake of the configuration
+        yield _variant(configuration, model, name, other | batch | shorter)
+    if optimizer == "sgd" and settings.momentum:
+        rate = settings.sgd_learning_rate * (1 - settings.momentum)
+        changed = {"momentum": settings.momentum, "learning_rate": rate}
+        yield _variant(configuration, model, MOMENTUM, other | changed | shorter)
 
 
 def _equal_targets(configuration: RunConfiguration, models: list[Model]) -> Iterator[Variant]:

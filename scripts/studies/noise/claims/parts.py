@@ -26,7 +26,7 @@ Numbers = dict[str, np.ndarray]
     "noise",
     "Curvature and noise explain by how much the paper's estimator exceeds the loss change.",
     [
-        Condition("(curvature + noise) over (batch − measured change of the loss)", "1", *CONSERVED),
+        Condition("(curvature + noise) over (batch − change of the loss)", "1", *CONSERVED),
         Condition("error of the noise from few fresh gradients", HALF_WIDTHS, most=1.0),
     ],
     scope="all",
@@ -35,9 +35,9 @@ Numbers = dict[str, np.ndarray]
 def parts_explain_the_over_count(records: Records) -> list[Numbers]:
     """The parts add up by construction, so this tests the recording.
 
-    First, that Simpson's rule gives the change of the probe's loss, which is resampled as the rule's
-    sum is; second, in the training that looks at every update, that the noise from as few records
-    as the others have contains that from all of them in its interval.
+    First, that Simpson's rule gives the change of the probe's loss, which is resampled as the
+    rule's sum is. Second, in the training that looks at every update, that the noise from as few
+    records as the others have contains that from all of them in its interval.
     """
     explained, thinned = {}, {}
     for name, record in records.trainings.items():

@@ -48,7 +48,7 @@ def draw_cut_bars(records: Records) -> Figure:
             mark_border(axes, encoder_layers(record))
         look = look_of(str(record.attrs["objective"]))
         row[0].set_ylabel(f"{look.title}\n{model}", weight="bold")
-    for axes, title in zip(grid[0], [*(TITLES[name] for name in names), "shares of the layers"]):
+    for axes, title in zip(grid[0], [*(TITLES[name] for name in names), "profiles"]):
         axes.set_title(title)
     for row in grid:
         row[0].set_xticks([])
@@ -79,6 +79,7 @@ def _draw_bars(axes: Axes, record: xr.Dataset, name: str) -> None:
     axes.vlines(at, ends + low, ends + high, color="0.1", linewidth=0.5)
     axes.axhline(0, color="0.3", linewidth=0.5)
     value_format(axes, 3)
+    axes.set_xlim(0.3, len(at) + 0.7)
     if name != EMBEDDING:
         layer_ticks(axes.xaxis, len(at))
 

@@ -31,28 +31,27 @@ def _batch(record: xr.Dataset) -> float:
     return float(record["targets"][0])
 
 
-ROWS: tuple[tuple[str, Callable, Callable], ...] = (
+COLUMNS: tuple[tuple[str, Callable, Callable], ...] = (
     ("batch ÷ measured − 1", _excess, _batch),
-    ("noise per update, second half\n(nats per token)", late_noise, late_targets),
+    ("noise per update, second half (nats per token)", late_noise, late_targets),
 )
 
 
 def draw_laws(records: Records) -> Figure:
-    """A column per optimizer; both axes are logarithmic, dashed lines have the predicted slope."""
+    """A row per optimizer; both axes are logarithmic, dashed lines have the predicted slope."""
     optimizers = [name for name in SLOPES if name in records.optimizers()]
-    figure = new_figure(4.4, width=3.5 * len(optimizers))
-    grid = figure.subplots(len(ROWS), len(optimizers), squeeze=False, sharex="col")
-    for column, optimizer in zip(grid.T, optimizers, strict=True):
-        for axes, (title, number, size) in zip(column, ROWS, strict=True):
+    figure = new_figure(2.5 * len(optimizers) + 0.2)
+    grid = figure.subplots(len(optimizers), len(COLUMNS), squeeze=False)
+    for row, optimizer in zip(grid, optimizers, strict=True):
+        for axes, (title, number, size) in zip(row, COLUMNS, strict=True):
             for model in records.models():
                 _draw_ladder(axes, records.ladder(model, optimizer), model, number, size)
             _draw_slopes(axes, optimizer)
             axes.set(xscale="log", yscale="log")
-            if axes in grid[:, 0]:
-                axes.set_ylabel(title)
-        column[0].set_title(OPTIMIZER_TITLES[optimizer])
-        column[-1].set_xlabel("target tokens per update, B")
-        column[-1].legend()
+            axes.set_title(f"{OPTIMIZER_TITLES[optimizer]}: {title}")
+        row[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    for axes in grid[-1]:
+        axes.set_xlabel("target tokens per update, B")
     return figure
 
 
@@ -67,10 +66,15 @@ def _draw_ladder(
     value, low, high = np.array([interval(number(record)) for record in ladder]).T
     label = model
     if number is late_noise and len(ladder) > 1:
-        fitted = "slope {:.2f} [{:.2f}, {:.2f}]".format(*interval(slope(ladder)))
-        label = f"{model}: {fitted}".replace("-0", "−0").replace("-1", "−1")
+        label = f"{model}\nslope {_slope_text(ladder)}"
     axes.plot(at, value, color=look.colour, marker=look.marker, markersize=3.5, label=label)
     axes.vlines(at, low, high, color=look.colour, linewidth=1)
+
+
+def _slope_text(ladder: list[xr.Dataset]) -> str:
+    value, low, high = interval(slope(ladder))
+    text = f"{value:.2f}" if np.isnan(low) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    return text.replace("-", "−")
 
 
 def _draw_slopes(axes: Axes, optimizer: str) -> None:

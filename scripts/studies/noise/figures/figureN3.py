@@ -17,8 +17,8 @@ COMPONENTS = ("embedding", *LAYER_COMPONENTS)
 
 
 def draw_scales(records: Records) -> Figure:
-    """A row per model with panels of layers and of components; black is the whole model."""
-    models = [m for m in records.models() if "scale" in records.trainings[m]]
+    """A row per training with panels of layers and of components; black is the whole model."""
+    models = shown_trainings(records)
     figure = new_figure(1.9 * len(models) + 0.4)
     grid = figure.subplots(len(models), len(COLUMNS), squeeze=False, sharex="row", sharey="row")
     for row, model in zip(grid, models, strict=True):
@@ -29,14 +29,25 @@ def draw_scales(records: Records) -> Figure:
             _draw_line(axes, record, "scale", {}, "whole model", "black")
             axes.axhline(float(record["targets"][0]), color="0.4", linestyle=":", linewidth=0.8)
             axes.set_yscale("log")
-            axes.legend(ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
+            if row is grid[0]:
+                axes.legend(ncols=2, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         look = look_of(str(record.attrs["objective"]))
-        row[0].set_ylabel(f"{look.title} {model}\nnoise scale (target tokens)")
+        row[0].set_ylabel(f"{look.title}\n{model}")
     for axes, title in zip(grid[0], COLUMNS.values(), strict=True):
         axes.set_title(title)
     for axes in grid[-1]:
         axes.set_xlabel("update")
+    figure.supylabel("noise scale (target tokens)", size=7)
     return figure
+
+
+def shown_trainings(records: Records) -> list[str]:
+    """The models, and the training whose estimators look at every update."""
+    return [
+        name
+        for name, record in records.trainings.items()
+        if "scale" in record and (name in records.models() or "thinned" in record)
+    ]
 
 
 def _lines(record: xr.Dataset, axis: str) -> list[tuple[str, int, object]]:
@@ -68,7 +79,7 @@ def _draw_line(axes: Axes, record: xr.Dataset, name: str, place: dict, label: st
 def draw(inputs, options) -> Figure:
     """The figure of a run."""
     records = read_records(inputs["records"], options["vocabulary"])
-    if not any("scale" in records.trainings[model] for model in records.models()):
+    if not shown_trainings(records):
         return draw_message(
             "Figure N3 has nothing to show: no model of noise.models was trained in this run, or "
             "none was recorded with a fresh gradient."

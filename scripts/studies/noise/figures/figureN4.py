@@ -34,7 +34,7 @@ def draw_pairs(records: Records) -> Figure:
         axes.set_yscale("log")
         axes.set_xlim(-0.5, len(CHOICES) - 0.5)
         axes.set_xticks(range(len(CHOICES)), CHOICES)
-    panels[0].legend()
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     _draw_ratios(panels[-1], ratios)
     return figure
 
