@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+import make_report
 from losschange.analysis.summaries import summarise_cube
 from losschange.claims import FAILS, HOLDS, UNKNOWN
 from losschange.cube.format import open_cube
 from losschange.plots.style import house_style
 from noise_records import FLAT, LAYERS, RATE, UPDATES, as_records, law_abiding, make_record
+from report.table_files import write_table
 from studies.noise.claims import CLAIMS
 from studies.noise.figures import figureN1, figureN2, figureN3, figureN4
 from studies.noise.judging import judge
@@ -20,6 +22,7 @@ from studies.noise.tables.tableNC import claims_table
 from studies.noise.tables.tableNS import sums_table
 from studies.vazquez2022.claims import CLAIMS as PAPER_CLAIMS
 from synthetic_cubes import write_cube
+from tiny_reports import Page, arguments, make_run
 
 SETTINGS = {"optimizer": "adam", "adam_betas": [0.9, 0.98]}
 
@@ -265,3 +268,17 @@ def test_the_claims_as_a_table():
     verdicts = {row[0]: row[2] for row in reversed(table.rows) if row[2]}
     assert verdicts["N-c"] == HOLDS and verdicts["N-f"] == UNKNOWN
     assert any("32,768 tokens" in note and "taking for granted" in note for note in table.notes)
+
+
+def test_the_section_of_the_report_follows_conservation(tmp_path):
+    make_run(tmp_path / "run")
+    tables = tmp_path / "run/tables"
+    tables.mkdir(exist_ok=True)
+    write_table(sums_table(law_abiding()), tables / "tableNS")
+    options = arguments(tmp_path / "run", tmp_path / "report.html")
+    make_report.main([*options, "--studies", "vazquez2022", "noise"])
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    places = [page.ids.index(name) for name in ("conservation", "noise", "tableNS", "figures")]
+    assert places == sorted(places)
+    assert "Signal, curvature and noise" in page.text and "clm-en.equal-targets" in page.text
+    assert "This run has no such figure." in page.after("cut into measured loss change", 200)

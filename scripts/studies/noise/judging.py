@@ -15,7 +15,7 @@ ESTIMATOR = "batch"
 
 
 def judge(claim: Claim, records: Records) -> Result:
-    """One claim: it holds if all of its conditions do, each for all that it is measured of.
+    """One claim: it holds if all of its conditions do, each in all that it is measured of.
 
     A condition holds if the whole interval meets it, and does not if the whole interval misses it.
     """
@@ -34,14 +34,17 @@ def judge(claim: Claim, records: Records) -> Result:
 
 
 def _part(condition: Condition, numbers: Mapping[str, np.ndarray]) -> Part:
-    """A condition judged on the worst of what it is measured of."""
-    if not numbers:
-        return Part(math.nan, math.nan, math.nan, UNKNOWN)
-    columns = np.array(list(numbers.values())).T  # (1 + draws, models)
-    worst = np.array([condition.worst(list(row)) for row in columns])
-    value, low, high = interval(worst)
-    verdict = UNKNOWN if math.isnan(low) else condition.verdict(low, high)
-    return Part(value, low, high, verdict, {name: interval(one) for name, one in numbers.items()})
+    """A condition, with the numbers of the training that decides it.
+
+    Every training is judged by itself: the worst of several uncertain numbers would look worse
+    than any of them is known to be.
+    """
+    found = {name: interval(one) for name, one in numbers.items()}
+    for verdict in (FAILS, UNKNOWN, HOLDS):
+        for value, low, high in found.values():
+            if verdict == (UNKNOWN if math.isnan(low) else condition.verdict(low, high)):
+                return Part(value, low, high, verdict, found)
+    return Part(math.nan, math.nan, math.nan, UNKNOWN)
 
 
 def _reason(condition: Condition, part: Part) -> str:

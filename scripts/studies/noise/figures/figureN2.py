@@ -20,7 +20,7 @@ from studies.noise.records import (
     read_records,
 )
 
-from .looks import OPTIMIZER_TITLES
+from .looks import OPTIMIZER_TITLES, logarithmic
 
 
 def _excess(record: xr.Dataset) -> np.ndarray:
@@ -47,7 +47,8 @@ def draw_laws(records: Records) -> Figure:
             for model in records.models():
                 _draw_ladder(axes, records.ladder(model, optimizer), model, number, size)
             _draw_slopes(axes, optimizer)
-            axes.set(xscale="log", yscale="log")
+            logarithmic(axes, "x")
+            logarithmic(axes, "y")
             axes.set_title(f"{OPTIMIZER_TITLES[optimizer]}: {title}")
         row[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     for axes in grid[-1]:

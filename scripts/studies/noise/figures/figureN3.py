@@ -21,15 +21,15 @@ def draw_scales(records: Records) -> Figure:
     models = shown_trainings(records)
     figure = new_figure(1.9 * len(models) + 0.4)
     grid = figure.subplots(len(models), len(COLUMNS), squeeze=False, sharex="row", sharey="row")
-    for row, model in zip(grid, models, strict=True):
+    for place, (row, model) in enumerate(zip(grid, models, strict=True)):
         record = records.trainings[model]
         for axes, axis in zip(row, COLUMNS, strict=True):
-            for label, place, colour in _lines(record, axis):
-                _draw_line(axes, record, f"{axis}_scale", {axis: place}, label, colour)
+            for label, position, colour in _lines(record, axis):
+                _draw_line(axes, record, f"{axis}_scale", {axis: position}, label, colour)
             _draw_line(axes, record, "scale", {}, "whole model", "black")
             axes.axhline(float(record["targets"][0]), color="0.4", linestyle=":", linewidth=0.8)
             axes.set_yscale("log")
-            if row is grid[0]:
+            if place == 0:
                 axes.legend(ncols=2, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         look = look_of(str(record.attrs["objective"]))
         row[0].set_ylabel(f"{look.title}\n{model}")

@@ -11,6 +11,8 @@ from losschange.plots.style import draw_message, look_of, new_figure
 from studies.noise.claims.laws import ALIKE, equal_targets
 from studies.noise.records import Records, interval, late_noise, late_rate, read_records, total
 
+from .looks import logarithmic
+
 TITLES = {
     "noise ÷ measured part": lambda record: total(record, "noise") / total(record, "measured"),
     "noise per unit of learning rate, second half\n(nats per token)": lambda record: (
@@ -31,7 +33,7 @@ def draw_pairs(records: Records) -> Figure:
             _draw_pair(axes, place, pairs[choice], number)
             ratios[title, choice] = number(pairs[choice]["mlm"]) / number(pairs[choice]["clm"])
         axes.set_title(title)
-        axes.set_yscale("log")
+        logarithmic(axes, "y")
         axes.set_xlim(-0.5, len(CHOICES) - 0.5)
         axes.set_xticks(range(len(CHOICES)), CHOICES)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
@@ -73,7 +75,7 @@ def _draw_ratios(axes: Axes, ratios: dict[tuple[str, str], np.ndarray]) -> None:
         axes.plot(value, -place, color="black", marker="o", markersize=3.5)
         axes.hlines(-place, low, high, color="black", linewidth=1)
     axes.set_yticks([-place for place in range(len(ratios))], labels)
-    axes.set_xscale("log")
+    logarithmic(axes, "x")
     axes.set_title("MLM over CLM")
 
 

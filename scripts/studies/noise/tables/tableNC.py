@@ -15,7 +15,7 @@ COLUMNS = ("claim", "statement", "verdict", "number", "criterion", "of", "value"
 
 
 def claims_table(records: Records) -> Table:
-    """A row per claim and condition, and below it one for each training that it is measured of."""
+    """A row per claim, condition and training that it is measured of."""
     rows: list[list[str]] = []
     reasons = []
     for claim in (CLAIMS[number] for number in sorted(CLAIMS, key=str)):
@@ -36,16 +36,18 @@ def claims_table(records: Records) -> Table:
 
 
 def _rows(claim: Claim, condition: Condition, part: Part, verdict: str) -> list[list[str]]:
-    about = [str(claim.number), claim.statement, verdict, condition.name, condition.text()]
-    if len(part.models) == 1:
-        ((name, numbers),) = part.models.items()
-        return [[*about, name, *_texts(numbers)]]
-    whole = [*about, "all" if part.models else MISSING, *_texts((part.value, part.low, part.high))]
-    each = [
-        [about[0], "", "", condition.name, "", name, *_texts(numbers)]
-        for name, numbers in part.models.items()
+    about = [str(claim.number), claim.statement, verdict, condition.name, _criterion(condition)]
+    again = [str(claim.number), "", "", condition.name, _criterion(condition)]
+    if not part.models:
+        return [[*about, *[MISSING] * 3]]
+    return [
+        [*(about if place == 0 else again), name, *_texts(numbers)]
+        for place, (name, numbers) in enumerate(part.models.items())
     ]
-    return [whole, *each]
+
+
+def _criterion(condition: Condition) -> str:
+    return condition.text().replace("-", "−")
 
 
 def _texts(numbers: tuple[float, float, float]) -> list[str]:
