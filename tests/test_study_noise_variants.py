@@ -93,8 +93,9 @@ def test_mistakes_are_told_with_their_key():
     with pytest.raises(ConfigurationError) as caught:
         configured(training={"update_frequency": 1}, batch_sizes=[0.01, 1])
     assert "noise.batch_sizes: found 0.01 (batch-1-100); clm-en" in str(caught.value)
-    with pytest.raises(ConfigurationError, match="noise.models: found clm-xx; needed is at least"):
-        configured(models=["clm-xx"])
+    with pytest.raises(ConfigurationError, match="noise.models: 'xlm-en' is not the name of a"):
+        configured(models=["xlm-en"])
+    assert configured(models=["clm-fi.matched"]).variants() == {}, "not trained in this run"
     with pytest.raises(ConfigurationError, match=r"noise.colour: unknown key"):
         configured(colour=1)
 

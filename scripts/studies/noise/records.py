@@ -17,7 +17,7 @@ from losschange.analysis.profiles import INNER_STACKS
 from losschange.claims.judging import INTERVAL, MOST_UNDEFINED
 from running.models import parse_model
 
-# A training in the noise part's own right: its record's name ends with a batch size or nothing.
+# In the names of the variants that differ in the size of their batch.
 SIZE = "batch-"
 
 

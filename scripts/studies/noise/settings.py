@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from running.configuration_fields import Positive, Rate, Section, Share
+from running.models import parse_model
 
 from .batch_sizes import BatchSizeError, name_of_size, with_batch_size
 
@@ -38,21 +39,24 @@ class Settings(Section):
 
 
 def mistakes(configuration: RunConfiguration) -> Iterator[str]:
-    """Models without a training, and batches that cannot be made."""
+    """Names of models that there are not, and batches that cannot be made."""
     settings: Settings = configuration.noise  # type: ignore[attr-defined]
     trained = {model.name: model for model in configuration.trained_models()}
     workers = configuration.execution.processes
     for name in settings.models:
         if name not in trained:
-            continue  # such as on a run that the command line restricts to other models
+            # The command line may restrict a run to other models.
+            yield from _no_model(name)
+            continue
         for size in settings.batch_sizes:
             try:
                 with_batch_size(configuration.training_of(trained[name]), size, workers)
             except BatchSizeError as error:
                 yield f"noise.batch_sizes: found {size:g} ({name_of_size(size)}); {name}: {error}"
-    unknown = [name for name in settings.models if name not in trained]
-    if len(unknown) == len(settings.models):
-        yield (
-            f"noise.models: found {', '.join(unknown)}; needed is at least one that this run "
-            f"trains: {', '.join(trained)}"
-        )
+
+
+def _no_model(name: str) -> Iterator[str]:
+    try:
+        parse_model(name)
+    except ValueError as error:
+        yield f"noise.models: {error}"
