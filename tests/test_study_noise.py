@@ -197,11 +197,13 @@ def test_table_n_names_the_claims_that_change():
         [
             entry(1, HOLDS, FAILS, HOLDS),
             entry(2, HOLDS, FAILS, FAILS),
+            entry(4, FAILS, UNKNOWN, FAILS),
             entry(3, HOLDS, HOLDS, UNKNOWN, "the sign of one update's noise is not known"),
         ]
     )
     notes = " ".join(table.notes)
     assert "the reverse: 1, 2." in notes and "verdict of batch: 1." in notes
+    assert "told of the measured part: 4." in notes
     assert "does not have: 3." in notes and table.rows[0][2] == "holds: −1"
 
 

@@ -29,7 +29,7 @@ class Settings(Section):
     # A language model whose updates have more target tokens than those of another objective is
     # trained again with as many as that one.
     equal_targets: bool = True
-    sgd_learning_rate: Rate = 0.5  # peak
+    sgd_learning_rate: Rate = 0.1  # peak
     # A further training with sgd, at 1 - momentum times its learning rate; 0 = none.
     momentum: Share = 0.9
     share_of_updates: Annotated[float, Field(gt=0, le=1)] = 1.0  # of the model's own

@@ -30,7 +30,9 @@ def draw_scales(records: Records) -> Figure:
             axes.axhline(float(record["targets"][0]), color="0.4", linestyle=":", linewidth=0.8)
             axes.set_yscale("log")
             if place == 0:
-                axes.legend(ncols=2, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+                side = "left" if axis == "layer" else "right"
+                handles, labels = axes.get_legend_handles_labels()
+                figure.legend(handles, labels, loc=f"outside lower {side}", ncols=5)
         look = look_of(str(record.attrs["objective"]))
         row[0].set_ylabel(f"{look.title}\n{model}")
     for axes, title in zip(grid[0], COLUMNS.values(), strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from losschange.claims import FAILS, HOLDS
+from losschange.claims import FAILS, HOLDS, UNKNOWN
 from report.table_files import Table, read_record
 from studies.noise.paper_claims import NOISE, PARTS
 
@@ -36,6 +36,9 @@ def _notes(claims: Sequence[dict]) -> list[str]:
     decided = {HOLDS, FAILS}
     changed = [c for c in claims if {verdict(c, "batch"), verdict(c, "measured")} == decided]
     of_noise = [c for c in changed if verdict(c, NOISE) == verdict(c, "batch")]
+    open_now = [
+        c for c in claims if verdict(c, "batch") in decided and verdict(c, "measured") == UNKNOWN
+    ]
     signless = [c for c in claims if "sign of one update" in c["results"][NOISE]["reason"]]
 
     def numbers(found: Sequence[dict]) -> str:
@@ -46,6 +49,7 @@ def _notes(claims: Sequence[dict]) -> list[str]:
         "measured part is Simpson's rule, noise is batch − fresh.",
         "Hold of batch and not of the measured part, or the reverse: "
         f"{numbers(changed)}. Of these, noise has the verdict of batch: {numbers(of_noise)}.",
+        f"Decided of batch, and cannot be told of the measured part: {numbers(open_now)}.",
         f"Count signs of single updates, which the noise part does not have: {numbers(signless)}.",
     ]
 
