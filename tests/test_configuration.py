@@ -188,6 +188,8 @@ def test_overrides_must_fit_together_with_the_rest():
     assert found[0].startswith("training of mt-en-de: ")
     problems = mistakes(values(warmup_updates=125000, tokens_per_sample=4096))
     assert all(part in problems[0] for part in ("warmup_updates 125000", "tokens_per_sample 4096"))
+    assert "set it to false for optimizer sgd" in mistakes(values(optimizer="sgd"))[0]
+    assert "momentum 0.9 is that of sgd" in mistakes(values(momentum=0.9))[0]
 
 
 def test_synthetic_sources():

@@ -11,6 +11,7 @@ import torch
 from losschange.cube.format import open_cube
 from losschange.cube.layout import CubeError
 from losschange.cube.parts import PartStore
+from losschange_fairseq.settings import settings_as_run
 from objectives import OBJECTIVES
 from running.models import parse_model
 from tiny_trainings import tiny_training
@@ -72,10 +73,16 @@ def test_the_cube_tells_what_happened(straight):
         assert (total < 0).mean() > 0.9, "the training batch's own estimator"
 
 
-@pytest.mark.parametrize(("objective", "clip_norm"), [*((o, 0.0) for o in NAMES), ("clm", 0.1)])
-def test_the_cube_equals_a_slow_reference(objective, clip_norm, tokens, tmp_path):
+SGD = {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.1, "fast_optimizer": False}
+
+
+@pytest.mark.parametrize(
+    ("objective", "changes"),
+    [*((objective, {}) for objective in NAMES), ("clm", {"clip_norm": 0.1}), ("clm", SGD)],
+)
+def test_the_cube_equals_a_slow_reference(objective, changes, tokens, tmp_path):
     """fairseq's Trainer stepped by hand; autograd's gradients, float64, tensor by tensor."""
-    training = in_process(tmp_path, objective, tokens, dropout=0.0, clip_norm=clip_norm)
+    training = in_process(tmp_path, objective, tokens, dropout=0.0, **changes)
     trainer, task = training.trainer, training.task
     model, rows = trainer.get_model(), []
     names = [name for name, p in model.named_parameters() if p.requires_grad]
@@ -119,6 +126,9 @@ def test_the_cube_equals_a_slow_reference(objective, clip_norm, tokens, tmp_path
                     assert recorded == pytest.approx(value, rel=1e-3, abs=2e-6), (found, component)
                 found += 1
     assert found == UPDATES
+    ran = settings_as_run(trainer.cfg, model)
+    asked = SGD if changes == SGD else {"optimizer": "adam", "adam_betas": [0.9, 0.98]}
+    assert asked.items() <= ran.items()
 
 
 def fairseq_train(arguments):

@@ -9,7 +9,8 @@ Read in this order: `cube.format` and `cube.estimators` (what is recorded), `rec
 training), `recording.recorder` (what happens before and after an update), `recording.attachment`
 (how it follows an optimizer), `cube.writer`, `cube.parts` and `cube.assembly` (how a growing cube
 survives a crash), `analysis.streaming` and `analysis.summaries` (one pass over a cube),
-`analysis.profiles` and `plots`, `cube.run_status` and `command` (the state of a running training).
+`analysis.noise` (the three parts of the paper's estimator), `analysis.profiles` and `plots`,
+`cube.run_status` and `command` (the state of a running training).
 """
 
 from importlib import import_module
@@ -22,6 +23,7 @@ RECORDING_VERSION = 2
 _PLACES = {
     "AttachedRecorder": "recording.attachment",
     "CubeError": "cube.layout",
+    "NoiseError": "analysis.noise_pieces",
     "PartitionError": "recording.partition",
     "RecordingError": "errors",
     "Rule": "recording.partition",
@@ -32,11 +34,16 @@ _PLACES = {
     "check_heads": "schemas",
     "gpt2_schema": "schemas",
     "llama_schema": "schemas",
+    "noise_scale": "analysis.noise_scale",
     "open_cube": "cube.format",
+    "parts": "analysis.noise",
     "record_checkpoints": "checkpoints",
+    "resampled_parts": "analysis.noise_draws",
     "schema_for": "schemas",
     "summarise_cube": "analysis.summaries",
     "transformer_encoder_schema": "schemas",
+    "two_batch_noise_scale": "analysis.noise_scale",
+    "update_parts": "analysis.noise",
 }
 __all__ = ["RECORDING_VERSION", *_PLACES]
 

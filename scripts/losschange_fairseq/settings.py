@@ -57,8 +57,7 @@ def settings_as_run(cfg, model, passes: int | None = None) -> dict[str, object]:
         "micro_batches": (passes or optimization.update_freq[0])
         * cfg.distributed_training.distributed_world_size,
         "attention_kernel": _attention_kernel(stacks[0]),
-        "adam_betas": list(ast.literal_eval(str(cfg.optimizer.adam_betas))),
-        "adam_epsilon": cfg.optimizer.adam_eps,
+        **_optimizer_options(cfg.optimizer),
         "weight_decay": cfg.optimizer.weight_decay,
         "clip_norm": optimization.clip_norm,
         "max_tokens": cfg.dataset.max_tokens,
@@ -71,6 +70,16 @@ def settings_as_run(cfg, model, passes: int | None = None) -> dict[str, object]:
         settings["leave_unmasked_probability"] = task.leave_unmasked_prob
         settings["random_token_probability"] = task.random_token_prob
     return settings
+
+
+def _optimizer_options(options) -> dict[str, object]:
+    """Options that only one of fairseq's optimizers has."""
+    if options._name == "sgd":
+        return {"momentum": options.momentum}
+    return {
+        "adam_betas": list(ast.literal_eval(str(options.adam_betas))),
+        "adam_epsilon": options.adam_eps,
+    }
 
 
 def _attention_kernel(stack) -> str:

@@ -23,7 +23,8 @@ class Training(Section):
     norm: Literal["stock", "pre", "post"]
     embedding_layer: Literal["stock", "roberta"]
     initialisation: Literal["stock", "depth_scaled"]
-    optimizer: Literal["adam"]
+    optimizer: Literal["adam", "sgd"]
+    momentum: Share = 0.0
     adam_betas: Annotated[list[Share], Field(min_length=2, max_length=2)]
     adam_epsilon: Rate
     weight_decay: Annotated[float, Field(ge=0)]
@@ -66,6 +67,12 @@ class Training(Section):
             )
         if self.fast_cross_entropy and self.label_smoothing:
             problems.append("fast_cross_entropy knows no label_smoothing; set one of them off")
+        if self.optimizer == "sgd" and self.fast_optimizer:
+            problems.append("fast_optimizer is Adam; set it to false for optimizer sgd")
+        if self.optimizer == "adam" and self.momentum:
+            problems.append(
+                f"momentum {self.momentum} is that of sgd; Adam's is the first of adam_betas"
+            )
         if self.compile and not self.fast_layers:
             problems.append("compile needs fast_layers")
         if problems:

@@ -57,9 +57,7 @@ def fairseq_arguments(
         str(data),
         *("--user-dir", str(PLUGIN)),
         *("--seed", str(seed)),
-        *("--optimizer", "fused_adam" if training["fast_optimizer"] else training["optimizer"]),
-        *("--adam-betas", str(tuple(training["adam_betas"]))),
-        *("--adam-eps", str(training["adam_epsilon"])),
+        *_optimizer(training),
         *("--weight-decay", str(training["weight_decay"])),
         *("--clip-norm", str(training["clip_norm"])),
         *("--lr", str(training["learning_rate"])),
@@ -105,6 +103,17 @@ def fairseq_arguments(
     objective = OBJECTIVES[model.objective]
     languages = (model.source, model.target)
     return [*arguments, "--task", objective.task, *objective.arguments(training, languages)]
+
+
+def _optimizer(training: Mapping[str, object]) -> list[str]:
+    """The optimizer and its own options; each of fairseq's refuses those of the other."""
+    if training["optimizer"] == "sgd":
+        return ["--optimizer", "sgd", "--momentum", str(training["momentum"])]
+    return [
+        *("--optimizer", "fused_adam" if training["fast_optimizer"] else "adam"),
+        *("--adam-betas", str(tuple(training["adam_betas"]))),
+        *("--adam-eps", str(training["adam_epsilon"])),
+    ]
 
 
 def _recording(recording: Mapping[str, object], training: Mapping[str, object], seed: int) -> str:

@@ -72,7 +72,14 @@ class Evidence:
                 f"{model} has {len(bins.starts)} records of {estimator}, too few to resample"
             )
         random = np.random.default_rng([self.seed, zlib.crc32(model.encode()), place])
-        return Resample(bins), [Resample(bins, random) for _ in range(self.draws)]
+        drawn = [self.resample(bins, estimator, random) for _ in range(self.draws)]
+        return self.resample(bins, estimator), drawn
+
+    def resample(
+        self, bins: TimeBins, estimator: str, random: np.random.Generator | None = None
+    ) -> Resample:
+        """A training as recorded, or a resampling of it; subclasses may know less of it."""
+        return Resample(bins, random)
 
     def forget(self) -> None:
         """Free the memory of all resamplings; when needed, the same ones are drawn again."""

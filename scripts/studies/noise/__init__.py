@@ -1,0 +1,1 @@
+"""What the paper's estimator measures: the loss change, curvature, and gradient noise."""
