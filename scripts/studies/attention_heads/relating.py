@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -77,8 +77,7 @@ def _contributions(
 ) -> dict[tuple[str, str], Blocks]:
     """Minus LCA by estimator and component: all components together, of one estimator each alone."""
     found = {}
-    for variable in _variables(cube):
-        name = variable.removeprefix("lca").lstrip("_") or "batch"
+    for name, variable in _variables(cube).items():
         parts = {ALL: COMPONENTS} | (
             {component: (component,) for component in COMPONENTS} if name == estimator else {}
         )
@@ -90,11 +89,11 @@ def _contributions(
     return found
 
 
-def _variables(cube: xr.Dataset) -> Iterator[str]:
-    """Variables of a cube that hold the LCA of every head under one estimator."""
-    for name in cube.data_vars:
-        if {"component", "head", "layer"} <= set(cube[name].dims) and str(name).startswith("lca"):
-            yield str(name)
+def _variables(cube: xr.Dataset) -> dict[str, str]:
+    """Variables of a cube that hold the LCA of every head, by estimator."""
+    names = str(cube.attrs.get("estimators", "batch")).split(", ")
+    variables = {name: "lca" if name == "batch" else f"lca_{name}" for name in names}
+    return {name: variable for name, variable in variables.items() if variable in cube}
 
 
 def _family(
@@ -132,7 +131,7 @@ def _over_training(
     training: Training, cube: xr.Dataset, attention: str, estimator: str
 ) -> list[list[list[float]]] | None:
     """Minus LCA of every head between each two snapshots (intervals, layers, heads)."""
-    variable = next((v for v in _variables(cube) if v in ("lca", f"lca_{estimator}")), None)
+    variable = _variables(cube).get(estimator)
     updates = training.heads["snapshot"].values.tolist()
     if variable is None or len(updates) < 2:
         return None
