@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -24,7 +25,7 @@ MEASURES: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Training:
     """Everything that is known of the heads of one training.
 
@@ -39,6 +40,7 @@ class Training:
     name: str
     heads: xr.Dataset
     gates: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    _read: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
 
     @property
     def attentions(self) -> list[str]:
@@ -52,17 +54,24 @@ class Training:
 
     def by_sentence(self, variable: str, attention: str) -> np.ndarray:
         """A variable of one attention by sentence (sentences, layers, heads)."""
-        layers, heads = self.shape(attention)
-        return self.heads[variable].sel(attention=attention).values[:, :layers, :heads]
+        if (variable, attention) not in self._read:
+            layers, heads = self.shape(attention)
+            found = self.heads[variable].sel(attention=attention).values[:, :layers, :heads]
+            self._read[variable, attention] = found
+        values: np.ndarray = self._read[variable, attention]
+        return values
 
     def by_group(self, kind: str, attention: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Hits (groups, layers, heads, ...), chances and baseline (groups, ...) of a function."""
-        layers, heads = self.shape(attention)
-        hits, chances, baseline = (
-            self.heads[f"{kind}_{part}"].sel(attention=attention).values
-            for part in ("hits", "chances", "baseline")
-        )
-        return hits[:, :layers, :heads], chances, baseline
+        if (kind, attention) not in self._read:
+            layers, heads = self.shape(attention)
+            hits, chances, baseline = (
+                self.heads[f"{kind}_{part}"].sel(attention=attention).values
+                for part in ("hits", "chances", "baseline")
+            )
+            self._read[kind, attention] = hits[:, :layers, :heads], chances, baseline
+        found: tuple[np.ndarray, np.ndarray, np.ndarray] = self._read[kind, attention]
+        return found
 
     def shape(self, attention: str) -> tuple[int, int]:
         """Layers and heads of an attention type."""
