@@ -24,13 +24,18 @@ def build_parser() -> argparse.ArgumentParser:
         "--training-text", type=Path, nargs="+", required=True, help="one file per side"
     )
     parser.add_argument(
-        "--valid-text", type=Path, nargs="*", default=[],
+        "--valid-text",
+        type=Path,
+        nargs="*",
+        default=[],
         help="validation text of each side, where --relations hold its syntax",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--relations", type=json.loads, default=[],
+        "--relations",
+        type=json.loads,
+        default=[],
         help="CoNLL-U files of each side as JSON: [[source files], [target files]]; [] = none",
-    )  # fmt: skip
+    )
     parser.add_argument("--settings", type=json.loads, required=True, help="of the study, as JSON")
     parser.add_argument("--positions", type=int, required=True, help="longer sentences are cut")
     parser.add_argument("--seed", type=int, required=True)

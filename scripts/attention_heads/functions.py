@@ -86,9 +86,7 @@ def count_positions(
     for name in handle.attentions:
         chances = np.stack([each[name].queries for each in found]).astype(float)
         rates = np.stack([np.nan_to_num(each[name].rates) for each in found])
-        result[name] = Counts(
-            rates * chances[:, None, None], chances, np.zeros_like(chances)
-        )
+        result[name] = Counts(rates * chances[:, None, None], chances, np.zeros_like(chances))
     return result
 
 

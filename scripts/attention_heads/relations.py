@@ -123,9 +123,7 @@ def rank_agreements(
     of_y, random = split_half_reliability(y), np.random.default_rng(seed)
     firsts = np.stack([layer_ranks(x.value) for x in xs.values()])
     flat = np.nan_to_num(firsts).reshape(len(xs), -1).T
-    sums = permuted(
-        lambda z: z.reshape(len(z), -1) @ flat, np.nan_to_num(second), draws, random
-    )
+    sums = permuted(lambda z: z.reshape(len(z), -1) @ flat, np.nan_to_num(second), draws, random)
     found = {}
     for place, (name, x) in enumerate(xs.items()):
         usable = ~np.isnan((firsts[place] * second).sum(-1))

@@ -32,9 +32,7 @@ def make_series(
     last = found[-1]
     names = [name for name in VARIABLES if any(name in each.values for each in found)]
     variables = {
-        name: [
-            each.values.get(name) or _nothing(name, shapes, found) for each in found
-        ]
+        name: [each.values.get(name) or _nothing(name, shapes, found) for each in found]
         for name in names
     }
     dataset = make_heads_dataset(
@@ -75,7 +73,9 @@ def _by_group(
             baseline[: len(own), place] = each.baseline
     front = ("group", "attention")
     return {
-        f"{kind}_hits": xr.DataArray(hits.astype(np.float32), dims=(*front, "layer", "head", *axes)),
+        f"{kind}_hits": xr.DataArray(
+            hits.astype(np.float32), dims=(*front, "layer", "head", *axes)
+        ),
         f"{kind}_chances": xr.DataArray(chances.astype(np.float32), dims=(*front, *axes)),
         f"{kind}_baseline": xr.DataArray(baseline.astype(np.float32), dims=(*front, *axes)),
     }

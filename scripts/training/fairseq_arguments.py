@@ -91,7 +91,7 @@ def fairseq_arguments(
         if training[switch]:
             arguments.append(f"--{switch.replace('_', '-')}")
     if head_mask is not None:
-        arguments += ["--head-mask", _head_mask(head_mask)]
+        arguments += ["--head-mask", read_head_mask(head_mask)]
     if training["micro_batches"] != "stock":
         arguments += ["--micro-batches", str(training["micro_batches"])]
     if training["compile"]:
@@ -112,8 +112,14 @@ def fairseq_arguments(
     return [*arguments, "--task", objective.task, *objective.arguments(training, languages)]
 
 
-def _head_mask(path: Path) -> str:
-    """The mask in a file of prune_heads.py, as JSON of one line."""
+def read_head_mask(path: Path) -> str:
+    """The mask in a file of prune_heads.py, as JSON of one line.
+
+    Raises
+    ------
+    UserError
+        If the file holds no mask.
+    """
     try:
         return json.dumps(json.loads(path.read_text(encoding="utf-8"))["mask"])
     except (ValueError, KeyError, TypeError) as error:

@@ -68,9 +68,7 @@ def validation_texts(
     groups = min(groups, number)
 
     def read(chosen: Iterable[int], mask_seed: int | None = None) -> list[Any]:
-        return list(
-            handle.sentences("valid", settings["max_tokens"], positions, mask_seed, chosen)
-        )
+        return list(handle.sentences("valid", settings["max_tokens"], positions, mask_seed, chosen))
 
     order = [each for group in range(groups) for each in range(group, number, groups)]
     return Texts(

@@ -40,16 +40,31 @@ def draw_map(axes: Axes, values: np.ndarray, marked: np.ndarray | None = None, *
     axes.yaxis.set_ticks([1, heads])
     if marked is not None:
         at = np.argwhere(marked)
-        axes.plot(at[:, 0] + 1, at[:, 1] + 1, "o", color="white", markeredgecolor="black",
-                  markersize=3, markeredgewidth=0.6)  # fmt: skip
+        axes.plot(
+            at[:, 0] + 1,
+            at[:, 1] + 1,
+            "o",
+            color="white",
+            markeredgecolor="black",
+            markersize=3,
+            markeredgewidth=0.6,
+        )
     return image
 
 
 def say(axes: Axes, sentence: str) -> None:
     """An empty panel with a sentence in it."""
     axes.set_axis_off()
-    axes.text(0.5, 0.5, sentence, ha="center", va="center", size=SMALL, wrap=True,
-              transform=axes.transAxes)  # fmt: skip
+    axes.text(
+        0.5,
+        0.5,
+        sentence,
+        ha="center",
+        va="center",
+        size=SMALL,
+        wrap=True,
+        transform=axes.transAxes,
+    )
 
 
 def row_label(axes: Axes, panel: Any, label: str = "head") -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from scipy import stats
 
-from losschange.claims.judging import MissingData
+from attention_heads.ratios import ratio
 from running.models import parse_model
 
 from .evidence import Training, read_trainings
@@ -21,6 +22,7 @@ STACKS = {"encoder": "encoder", "decoder": "decoder", "cross": "cross-attention"
 # Kinds of functions, and the strength from which a head has one (Voita et al. 2019, section 5).
 KINDS = {"positional": POSITIONAL, "rare": RARE, "syntactic": SYNTACTIC}
 NULL_DRAWS = 2000
+INTERVAL_DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,7 @@ def strengths(panel: Panel, snapshot: int = -1) -> dict[str, np.ndarray]:
     }
     if "syntactic" in training.heads:
         _, chances, expected = training.by_group("syntactic", name)
-        total = chances.sum(0)
-        baseline = np.divide(expected.sum(0), total, out=np.full(total.shape, np.nan),
-                             where=total > 0)  # fmt: skip
+        baseline = ratio(expected.sum(0), chances.sum(0))
         gains = panel.values("syntactic", snapshot) - baseline
         found["syntactic"] = _largest(gains, 2)
     else:
@@ -103,12 +103,7 @@ def strengths(panel: Panel, snapshot: int = -1) -> dict[str, np.ndarray]:
 
 def functions_of(panel: Panel) -> dict[str, np.ndarray]:
     """Which heads have each function at the end (layers, heads)."""
-    found = {}
-    _, chance = HeadResample(panel.training).rates("rare", panel.attention)
-    for kind, values in strengths(panel).items():
-        least = max(KINDS[kind], np.nan_to_num(chance[1])) if kind == "rare" else KINDS[kind]
-        found[kind] = np.nan_to_num(values, nan=-1.0) >= least
-    return found
+    return HeadResample(panel.training).functions(panel.attention)
 
 
 def tests_of(relations: Mapping[str, Any], panel: Panel, **wanted: str) -> Iterator[dict[str, Any]]:
@@ -170,21 +165,27 @@ def timing(panel: Panel, contributions: np.ndarray, seed: int = 1) -> Timing:
 
 
 def interval_of_scores(
-    panel: Panel, scores: Any, measure: str, seed: int = 1, draws: int = 200
+    panel: Panel, scores: xr.Dataset, control: xr.Dataset, measure: str, seed: int = 1
 ) -> tuple[float, float, float]:
-    """BLEU or perplexity of a pruned model, with the ends of its 95 % interval over sentences."""
+    """BLEU or perplexity of a model, with the interval of its difference from the control arm.
+
+    Returns
+    -------
+    value, low, high : float
+        low and high are the value of the control arm plus the ends of the interval of the
+        difference (95 %, over sentences).
+    """
+
+    def values(resample: HeadResample) -> tuple[float, float]:
+        if measure == "BLEU":
+            return resample.bleu(scores), resample.bleu(control)
+        return float(np.exp(resample.loss(scores))), float(np.exp(resample.loss(control)))
+
     random = np.random.default_rng(seed)
-    found = []
-    for resample in [HeadResample(panel.training)] + [
-        HeadResample(panel.training, None, random) for _ in range(draws)
-    ]:
-        try:
-            value = resample.bleu(scores) if measure == "BLEU" else np.exp(resample.loss(scores))
-        except MissingData:
-            return np.nan, np.nan, np.nan
-        found.append(value)
-    low, high = np.percentile(found[1:], (2.5, 97.5))
-    return float(found[0]), float(low), float(high)
+    value, own = values(HeadResample(panel.training))
+    drawn = [values(HeadResample(panel.training, None, random)) for _ in range(INTERVAL_DRAWS)]
+    low, high = own + np.percentile([one - other for one, other in drawn], (2.5, 97.5))
+    return value, float(min(low, value)), float(max(high, value))
 
 
 def _largest(values: np.ndarray, axes: int) -> np.ndarray:

@@ -75,7 +75,7 @@ def relate(
 def _contributions(
     cube: xr.Dataset, attention: str, estimator: str, missing: dict[str, str]
 ) -> dict[tuple[str, str], Blocks]:
-    """Minus LCA by estimator and component: all components together, of one estimator each alone."""
+    """Minus LCA by estimator and component; of one estimator each component alone, too."""
     found = {}
     for name, variable in _variables(cube).items():
         parts = {ALL: COMPONENTS} | (
@@ -112,9 +112,7 @@ def _family(
         y = training.quantity(measure, attention, place)
         agreements = rank_agreements(named, y, seed, draws)
         for (name, part), agreement in zip(contributions, agreements.values()):
-            records.append(
-                _record(training, attention, snapshot, measure, agreement, name, part)
-            )
+            records.append(_record(training, attention, snapshot, measure, agreement, name, part))
     half = training.half()
     for (name, part), each in contributions.items():
         if half is not None and part == ALL and snapshot == "last":

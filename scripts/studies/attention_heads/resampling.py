@@ -8,6 +8,7 @@ import numpy as np
 import sacrebleu
 import xarray as xr
 
+from attention_heads.ratios import ratio
 from losschange.claims.judging import MissingData
 
 from .evidence import Training
@@ -74,7 +75,7 @@ class HeadResample:
         known = ~np.isnan(values)
         total = (weights * np.where(known, values, 0.0)).sum(0)
         mass = (weights * known).sum(0)
-        return np.divide(total, mass, out=np.full(total.shape, np.nan), where=mass > 0)
+        return ratio(total, mass)
 
     def rates(
         self, kind: str, attention: str, chosen: slice = slice(None)
@@ -99,19 +100,31 @@ class HeadResample:
         weights = self.counts(len(hits), 1)[chosen]
         number, expected = (np.tensordot(weights, each[chosen], 1) for each in (chances, baseline))
         found = np.tensordot(weights, hits[chosen], 1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return found / number, expected / number
+        return ratio(found, number), ratio(expected, number)
+
+    def functions(self, attention: str) -> dict[str, np.ndarray]:
+        """Heads that are positional, rare-token or syntactic (layers, heads).
+
+        A syntactic head must be above the best offset on both halves of the sentences, for the
+        same relation and direction: of many relations, heads are above some by chance.
+        """
+        places = np.nan_to_num(self.rates("positional", attention)[0]).max(-1)
+        rate, chance = self.rates("rare", attention)
+        least = np.maximum(RARE, np.nan_to_num(chance[1]))
+        found = {
+            "positional": places >= POSITIONAL,
+            "rare": np.nan_to_num(rate[..., 1], nan=-1.0) >= least,
+            "syntactic": np.zeros(places.shape, dtype=bool),
+        }
+        if "syntactic_hits" in self.training.heads:
+            halves = [self.rates("syntactic", attention, slice(half, None, 2)) for half in (0, 1)]
+            gains = [np.nan_to_num(own - offset, nan=-1.0) for own, offset in halves]
+            found["syntactic"] = (np.minimum(*gains) >= SYNTACTIC).any((-2, -1))
+        return found
 
     def has_function(self, attention: str) -> np.ndarray:
-        """Heads that are positional, rare-token or syntactic (layers, heads)."""
-        found = np.nan_to_num(self.rates("positional", attention)[0]).max(-1) >= POSITIONAL
-        rate, chance = self.rates("rare", attention)
-        found = found | (np.nan_to_num(rate[..., 1] - np.maximum(RARE, chance[1]), nan=-1) >= 0)
-        try:
-            rate, baseline = self.rates("syntactic", attention)
-        except MissingData:
-            return found
-        return found | (np.nan_to_num(rate - baseline, nan=-1).max((-2, -1)) >= SYNTACTIC)
+        """Heads with any of these functions (layers, heads)."""
+        return np.any(list(self.functions(attention).values()), axis=0)
 
     def loss(self, scores: xr.Dataset, variable: str = "sentence_loss") -> float:
         """Loss of a model on the validation sentences, nats per target token."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from attention_heads.syntactic import RELATIONS
 from losschange.claims.judging import MissingData
 from losschange.claims.verdicts import Condition
 
@@ -12,7 +13,8 @@ from ..resampling import check_worth
 from .registry import CLAIMS
 
 ALL_OBJECTIVES = ("clm", "mlm", "mt")
-RELATIONS = {"nsubj": "subject", "obj": "object"}
+# Of syntactic.RELATIONS, with their names in sentences.
+ENDS = {"nsubj": "subject", "obj": "object"}
 
 
 @CLAIMS.claim(
@@ -117,12 +119,11 @@ def encoder_has_positional_and_syntactic_heads(resample):
     places = np.nan_to_num(resample.rates("positional", "encoder")[0]).max(-1)
     sure = resample.mean("confidence_by_sentence", "encoder")
     positional = np.where(places >= resampling.POSITIONAL, sure, 0.0).max()
-    relations = [str(name) for name in resample.training.heads["relation"].values]
-    gains = [_cross_fitted_gain(resample, relations.index(name)) for name in RELATIONS]
+    gains = [_cross_fitted_gain(resample, name) for name in ENDS]
     return [float(positional), *gains]
 
 
-def _cross_fitted_gain(resample, relation: int) -> float:
+def _cross_fitted_gain(resample, relation: str) -> float:
     """Gain of the best head and direction over the best offset, on sentences it was not chosen on.
 
     Raises
@@ -133,13 +134,14 @@ def _cross_fitted_gain(resample, relation: int) -> float:
     halves = []
     for start in (0, 1):
         rates, baseline = resample.rates("syntactic", "encoder", slice(start, None, 2))
-        halves.append((rates - baseline)[:, :, relation])
+        halves.append((rates - baseline)[:, :, list(RELATIONS).index(relation)])
     found = []
     for chosen, judged in (halves, halves[::-1]):
         if np.isnan(chosen).all() or np.isnan(judged).all():
             if not resample.resampled:
-                name = list(RELATIONS.values())[relation % 2]
-                raise MissingData(f"the relation of the {name} occurs too rarely to be judged")
+                raise MissingData(
+                    f"the relation of the {ENDS[relation]} occurs too rarely to be judged"
+                )
             return np.nan
         best = np.unravel_index(np.nanargmax(chosen), chosen.shape)
         found.append(judged[best])

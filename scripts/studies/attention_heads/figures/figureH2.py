@@ -31,8 +31,7 @@ def draw(inputs, options):
                 continue
             limits = (-0.3, 0.3) if kind == "syntactic" else (0.0, 1.0)
             colours = "RdBu" if kind == "syntactic" else "viridis"
-            image = draw_map(axes, values, have[kind], vmin=limits[0], vmax=limits[1],
-                             cmap=colours)  # fmt: skip
+            image = draw_map(axes, values, have[kind], vmin=limits[0], vmax=limits[1], cmap=colours)
             figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02).outline.set_linewidth(0.5)
         _scatter(row[-1], panel, have)
         row_label(row[0], panel)
@@ -48,11 +47,17 @@ def draw(inputs, options):
 def _scatter(axes, panel, have):
     relevance, confidence = panel.values("relevance"), panel.values("confidence")
     none = ~np.any(list(have.values()), axis=0)
-    axes.plot(relevance[none], confidence[none], ".", color=NO_FUNCTION, markersize=3,
-              label="none")  # fmt: skip
+    axes.plot(relevance[none], confidence[none], ".", color=NO_FUNCTION, markersize=3, label="none")
     for kind, chosen in have.items():
-        axes.plot(relevance[chosen], confidence[chosen], "o", color=COLOURS[kind], markersize=3,
-                  markerfacecolor="none", label=f"{kind} ({int(chosen.sum())})")  # fmt: skip
+        axes.plot(
+            relevance[chosen],
+            confidence[chosen],
+            "o",
+            color=COLOURS[kind],
+            markersize=3,
+            markerfacecolor="none",
+            label=f"{kind} ({int(chosen.sum())})",
+        )
     axes.set_ylim(0, 1)
     axes.legend(fontsize=SMALL - 1, handletextpad=0.1, borderaxespad=0.1)
 

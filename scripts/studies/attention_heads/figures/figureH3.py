@@ -47,12 +47,21 @@ def _scatter(axes, panel, contribution, relations):
     axes.axhline(0, color="0.5", linewidth=0.5)
     axes.axvline(0, color="0.5", linewidth=0.5)
     test = next(
-        tests_of(relations, panel, estimator=relations["estimator"], component="all",
-                 snapshot="last", measure="ablation"), None
-    )  # fmt: skip
-    told = "cannot tell" if test is None or test["value"] is None else (
-        f"ρ {test['value']:.2f}, p (Holm) {test['p_holm']:.2g}"
-    )  # fmt: skip
+        tests_of(
+            relations,
+            panel,
+            estimator=relations["estimator"],
+            component="all",
+            snapshot="last",
+            measure="ablation",
+        ),
+        None,
+    )
+    told = (
+        "cannot tell"
+        if test is None or test["value"] is None
+        else (f"ρ {test['value']:.2f}, p (Holm) {test['p_holm']:.2g}")
+    )
     axes.set_title(f"{panel.title.replace(', ', chr(10))}\n{told}", size=SMALL)
     axes.set_xlabel("−ΣLCA (nats per token)", size=SMALL)
     axes.tick_params(labelsize=SMALL - 1)
@@ -66,27 +75,50 @@ def _forest(axes, panel, relations):
     for place, (estimator, colour) in enumerate(zip([own, *other], COLOURS)):
         for row, measure in enumerate(SHOWN):
             test = next(
-                tests_of(relations, panel, estimator=estimator, component="all", snapshot="last",
-                         measure=measure), None
-            )  # fmt: skip
+                tests_of(
+                    relations,
+                    panel,
+                    estimator=estimator,
+                    component="all",
+                    snapshot="last",
+                    measure=measure,
+                ),
+                None,
+            )
             at = -row - 0.25 * place
             if test is None or test["value"] is None:
-                axes.text(0, at, "cannot tell", size=SMALL - 1, color=colour, ha="center",
-                          va="center")  # fmt: skip
+                axes.text(
+                    0, at, "cannot tell", size=SMALL - 1, color=colour, ha="center", va="center"
+                )
                 continue
             scaled = [_scaled(number, measure) for number in (test["value"], *test["interval"])]
             low, high = (_scaled(number, measure) for number in test["null"])
-            axes.barh(at, high - low, 0.22, low, color="0.9", zorder=0,
-                      label="95 % of permutations" if row == place == 0 else None)  # fmt: skip
+            axes.barh(
+                at,
+                high - low,
+                0.22,
+                low,
+                color="0.9",
+                zorder=0,
+                label="95 % of permutations" if row == place == 0 else None,
+            )
             axes.plot(scaled[1:], [at, at], color=colour, linewidth=0.8)
             sure = test["p_holm"] is not None and test["p_holm"] < 0.05
-            axes.plot(scaled[0], at, "o", color=colour, markersize=3.5,
-                      markerfacecolor=colour if sure else "white",
-                      label=f"{estimator} (filled: p < 0.05 by Holm)" if row == 0 else None)  # fmt: skip
+            name = f"{estimator} (filled: p < 0.05 by Holm)" if row == 0 else None
+            filling = colour if sure else "white"
+            axes.plot(
+                scaled[0],
+                at,
+                "o",
+                color=colour,
+                markersize=3.5,
+                markerfacecolor=filling,
+                label=name,
+            )
     axes.axvline(0, color="0.5", linewidth=0.5)
     axes.set_xlim(-1, 1)
     axes.set_yticks(-np.arange(len(SHOWN)) - 0.1, [NAMES.get(name, name) for name in SHOWN])
-    axes.set_xlabel("rank correlation within layers", size=SMALL)
+    axes.set_xlabel("ρ within layers", size=SMALL)
 
 
 def _scaled(number, measure):

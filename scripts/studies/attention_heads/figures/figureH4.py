@@ -44,26 +44,41 @@ def _panel(axes, panel, encoder_only, scratch):
     training, colour = panel.training, look_of(panel.objective).colour
     measure = "BLEU" if "bleu" in training.prices(encoder_only)[0].attrs else "perplexity"
     control = training.control(encoder_only)
-    value, low, high = interval_of_scores(panel, control, measure)
-    axes.axhspan(low, high, color=CONTROL, alpha=0.15, linewidth=0)
+    value, _, _ = interval_of_scores(panel, control, control, measure)
     axes.axhline(value, color=CONTROL, label="control arm (price 0)")
     name = "unpruned_bleu" if measure == "BLEU" else "unpruned_perplexity"
     axes.axhline(control.attrs[name], color="0.4", linestyle=":", label="before pruning")
     total = control.attrs["gated_heads"]
-    for place, arm in enumerate(training.prices(encoder_only)):
-        value, low, high = interval_of_scores(panel, arm, measure)
+    for arm in training.prices(encoder_only):
+        value, low, high = interval_of_scores(panel, arm, control, measure)
         kept, hollow = arm.attrs["kept_heads"], bool(arm.attrs["not_converged"])
         axes.plot([kept, kept], [low, high], color=colour, linewidth=0.7)
-        axes.plot(kept, value, "o", color=colour, markersize=4,
-                  markerfacecolor="white" if hollow else colour,
-                  label=("pruned; gates not converged" if hollow else "pruned"))  # fmt: skip
+        axes.plot(
+            kept,
+            value,
+            "o",
+            color=colour,
+            markersize=4,
+            markerfacecolor="white" if hollow else colour,
+            label=("pruned; gates not converged" if hollow else "pruned"),
+        )
     half = training.half(encoder_only)
     if scratch is not None and half is not None:
-        value, low, high = interval_of_scores(panel, scratch, measure)
-        axes.errorbar(half.attrs["kept_heads"], value, [[value - low], [high - value]], fmt="*",
-                      color=SCRATCH, markersize=6, linewidth=0.7, label="from scratch")  # fmt: skip
+        value, low, high = interval_of_scores(panel, scratch, control, measure)
+        axes.errorbar(
+            half.attrs["kept_heads"],
+            value,
+            [[value - low], [high - value]],
+            fmt="*",
+            color=SCRATCH,
+            markersize=6,
+            linewidth=0.7,
+            label="from scratch",
+        )
     title = look_of(objective_of(training.name)).title
-    axes.set_title(f"{title} ({training.name})" + ("\nencoder's heads only" if encoder_only else ""))
+    axes.set_title(
+        f"{title} ({training.name})" + ("\nencoder's heads only" if encoder_only else "")
+    )
     axes.set_xlabel(f"heads kept of {total}")
     axes.set_ylabel(f"{measure} ({'test' if measure == 'BLEU' else 'valid'})")
     axes.set_xlim(0, np.ceil(total * 1.04))

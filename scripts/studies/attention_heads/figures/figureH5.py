@@ -30,8 +30,10 @@ def draw(inputs, options):
             f"{look_of(members[0].objective).title}: {members[0].training.name}\nshare kept",
             size=SMALL,
         )
-    for axes, title in zip(grid[0], ("by type, at every price", "by layer, about half kept",
-                                     "by function, about half kept")):  # fmt: skip
+    for axes, title in zip(
+        grid[0],
+        ("by type, at every price", "by layer, about half kept", "by function, about half kept"),
+    ):
         axes.set_title(title)
     grid[-1, 0].set_xlabel("share of all heads kept")
     grid[-1, 1].set_xlabel("layer")
@@ -42,8 +44,14 @@ def _types(axes, members):
     arms = sorted(members[0].training.prices(), key=kept_share)
     for panel in members:
         shares = [float(panel.training.kept(arm, panel.attention).mean()) for arm in arms]
-        axes.plot([kept_share(arm) for arm in arms], shares, "o-", markersize=3,
-                  color=TYPE_COLOURS[panel.attention], label=STACKS[panel.attention])  # fmt: skip
+        axes.plot(
+            [kept_share(arm) for arm in arms],
+            shares,
+            "o-",
+            markersize=3,
+            color=TYPE_COLOURS[panel.attention],
+            label=STACKS[panel.attention],
+        )
     axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=0.7)
     axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.05))
     axes.legend()
@@ -56,8 +64,13 @@ def _layers(axes, members):
         return
     for panel in members:
         shares = panel.training.kept(half, panel.attention).mean(-1)
-        axes.plot(np.arange(1, len(shares) + 1), shares, "o-", markersize=3,
-                  color=TYPE_COLOURS[panel.attention])  # fmt: skip
+        axes.plot(
+            np.arange(1, len(shares) + 1),
+            shares,
+            "o-",
+            markersize=3,
+            color=TYPE_COLOURS[panel.attention],
+        )
     axes.set_ylim(-0.02, 1.05)
 
 

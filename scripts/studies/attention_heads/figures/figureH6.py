@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 
 from losschange.plots.style import SMALL, count_text, draw_message, new_figure, value_format
@@ -27,18 +29,26 @@ def draw(inputs, options):
         contributions = np.array(over) / np.diff(updates)[:, None, None]
         _contributions(below, panel, updates, contributions)
         found = timing(panel, contributions)
-        told = f"cannot tell:\n{found.reason}" if found.reason else (
-            f"ρ of onset and peak {found.value:.2f}\nnull {found.null[0]:.2f} to {found.null[1]:.2f}"
-        )  # fmt: skip
+        reason = textwrap.fill(f"cannot tell: {found.reason}", 30)
+        told = (
+            reason
+            if found.reason
+            else (
+                f"ρ of onset, peak {found.value:.2f}\nnull {found.null[0]:.2f} to {found.null[1]:.2f}"
+            )
+        )
         below.set_title(told, size=SMALL)
     grid[0, 0].set_ylabel("best head")
     grid[1, 0].set_ylabel("−LCA per head and update\n(nats per token)")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     more = dict(zip(*grid[1, 0].get_legend_handles_labels()[::-1], strict=True))
     figure.legend(
-        [*handles, *more.values()], [*labels, *more], loc="outside lower center", ncols=4,
+        [*handles, *more.values()],
+        [*labels, *more],
+        loc="outside lower center",
+        ncols=4,
         fontsize=SMALL,
-    )  # fmt: skip
+    )
     return figure
 
 
@@ -66,8 +76,8 @@ def _contributions(axes, panel, updates, contributions):
             continue
         values = contributions[:, chosen]
         axes.plot(places, values.mean(1), "o-", markersize=2.5, color=colour, label=label)
-        axes.fill_between(places, *np.percentile(values, (10, 90), axis=1), color=colour, alpha=0.25,
-                          linewidth=0)  # fmt: skip
+        band = np.percentile(values, (10, 90), axis=1)
+        axes.fill_between(places, *band, color=colour, alpha=0.25, linewidth=0)
     axes.axhline(0, color="0.5", linewidth=0.5)
     axes.set_xlim(0, len(contributions))
     axes.set_xticks(range(len(updates)), [count_text(each) for each in updates])
