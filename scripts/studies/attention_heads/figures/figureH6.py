@@ -29,14 +29,10 @@ def draw(inputs, options):
         contributions = np.array(over) / np.diff(updates)[:, None, None]
         _contributions(below, panel, updates, contributions)
         found = timing(panel, contributions)
-        reason = textwrap.fill(f"cannot tell: {found.reason}", 30)
-        told = (
-            reason
-            if found.reason
-            else (
-                f"ρ of onset, peak {found.value:.2f}\nnull {found.null[0]:.2f} to {found.null[1]:.2f}"
-            )
-        )
+        told = textwrap.fill(f"cannot tell: {found.reason}", 30)
+        if found.reason is None:
+            low, high = found.null
+            told = f"ρ of onset, peak {found.value:.2f}\nnull {low:.2f} to {high:.2f}"
         below.set_title(told, size=SMALL)
     grid[0, 0].set_ylabel("best head")
     grid[1, 0].set_ylabel("−LCA per head and update\n(nats per token)")
