@@ -10,15 +10,26 @@ SYNTHETIC_STRIDE = 100_000_000
 
 def archive_of(source):
     """Path of a source's archive on a mirror, and below corpora/archives."""
-    return CONFIGURATION.sources[source].mirror_path()
+    return FETCHED[source].mirror_path()
 
 
+# Everything that this run may fetch: the archives of corpora, and treebanks of the main models.
+TREEBANKS = {
+    f"treebank-{language}": treebank
+    for name in RUN_FILES.main_models()
+    for language, treebank in CONFIGURATION.treebanks_of(MODELS[name]).items()
+    if any(study.treebanks for study in STUDIES)
+}
+LOCAL_TREEBANKS = [
+    treebank.mirror_path() for treebank in TREEBANKS.values() if treebank.url.startswith("file:")
+]
+FETCHED = {**CONFIGURATION.sources, **TREEBANKS}
 ARCHIVES = {
     archive_of(source): source
     for settings in CORPORA.values()
     for source in settings.sources
     if source in CONFIGURATION.sources
-}
+} | {treebank.mirror_path(): name for name, treebank in TREEBANKS.items()}
 SOURCES_LISTED = json.dumps(
     [
         {
@@ -28,7 +39,7 @@ SOURCES_LISTED = json.dumps(
             "licence": source.licence,
             "citation": source.citation,
         }
-        for name, source in CONFIGURATION.sources.items()
+        for name, source in FETCHED.items()
         if source.mirror_path() in ARCHIVES
     ]
 )
@@ -41,9 +52,9 @@ TIMEOUT = CONFIGURATION.download_timeout
 UNPACKED_LIMIT = CONFIGURATION.unpacked_limit
 INVALID_SHARE = CONFIGURATION.invalid_utf8_share
 DIGESTS = {
-    archive: CONFIGURATION.sources[source].sha256
+    archive: FETCHED[source].sha256
     for archive, source in ARCHIVES.items()
-    if CONFIGURATION.sources[source].sha256
+    if FETCHED[source].sha256
 }
 DIGESTS_JSON = json.dumps(DIGESTS)
 LOCK = CONFIGURATION.corpora_lock or ""
@@ -100,7 +111,8 @@ rule fetch_source:
     log:
         f"{RESULTS}/logs/fetch_source/{{archive}}.log",
     wildcard_constraints:
-        archive="|".join(map(re.escape, ARCHIVES)) or "none",
+        archive="|".join(re.escape(path) for path in ARCHIVES if path not in LOCAL_TREEBANKS)
+        or "none",
     priority: TEXT_FIRST
     localrule: True
     conda:
@@ -109,12 +121,33 @@ rule fetch_source:
         downloads=1,
     params:
         source=lambda wildcards: ARCHIVES[wildcards.archive],
-        url=lambda wildcards: CONFIGURATION.sources[ARCHIVES[wildcards.archive]].url,
+        url=lambda wildcards: FETCHED[ARCHIVES[wildcards.archive]].url,
     shell:
         "{PYTHON:q} {SCRIPTS:q}/fetch_source.py --source {params.source:q} --url {params.url:q}"
         " --path {wildcards.archive:q} --digests {DIGESTS_JSON:q} --mirror={MIRROR:q}"
         " --retries {TRIES} --timeout {TIMEOUT} --unpacked-limit {UNPACKED_LIMIT}"
         " --archive {output.archive:q} --record {output.record:q} --lock={LOCK:q} > {log:q}"
+
+
+# Without the mirror, which replaces only the addresses of publishers.
+rule fetch_local_treebank:
+    output:
+        archive=f"{RESULTS}/corpora/archives/{{archive}}",
+        record=f"{RESULTS}/corpora/archives/{{archive}}.json",
+    log:
+        f"{RESULTS}/logs/fetch_local_treebank/{{archive}}.log",
+    wildcard_constraints:
+        archive="|".join(map(re.escape, LOCAL_TREEBANKS)) or "none",
+    localrule: True
+    conda:
+        "../envs/corpora.yaml"
+    params:
+        source=lambda wildcards: ARCHIVES[wildcards.archive],
+        url=lambda wildcards: FETCHED[ARCHIVES[wildcards.archive]].url,
+    shell:
+        "{PYTHON:q} {SCRIPTS:q}/fetch_source.py --source {params.source:q} --url {params.url:q}"
+        " --path {wildcards.archive:q} --digests {DIGESTS_JSON:q} --archive {output.archive:q}"
+        " --record {output.record:q} --lock={LOCK:q} > {log:q}"
 
 
 rule generate_source:

@@ -44,7 +44,7 @@ def run(arguments, status=0, **options):
     return done.stderr
 
 
-def in_process(folder, objective, tokens, **changes):
+def in_process(folder, objective, tokens, head_mask=None, **changes):
     """The same training in this process, with `batch` alone, not yet run."""
     model = parse_model(NAMES[objective])
     changes, execution = split_changes(changes)
@@ -55,7 +55,13 @@ def in_process(folder, objective, tokens, **changes):
         execution["checkpoint_interval"],
     )
     arguments = fairseq_arguments(
-        model, training, tokens[objective], 1, "cpu", data_workers=execution["data_workers"]
+        model,
+        training,
+        tokens[objective],
+        1,
+        "cpu",
+        data_workers=execution["data_workers"],
+        head_mask=head_mask,
     )
     return ResumableTraining(arguments, folder, intervals)
 

@@ -7,7 +7,7 @@ heads would mistake differences between layers for agreement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +104,47 @@ def rank_agreement(
     interval = _interval(value, again, -1.0, fixed)
     p_value = _p_value(value, null, 0.0)
     return Agreement(value, _middle(null), p_value, interval, int(usable.sum()), reliability, None)
+
+
+def rank_agreements(
+    xs: Mapping[str, Quantity], y: Quantity, seed: int, draws: int = NULL_DRAWS
+) -> dict[str, Agreement]:
+    """`rank_agreement` of several quantities with one, under the same permutations of the one.
+
+    Parameters
+    ----------
+    xs : mapping of name to Quantity
+    y : Quantity
+    seed, draws
+        See rank_agreement.
+    """
+    _check_shapes(y.value, *(x.value for x in xs.values()))
+    second, second_again = layer_ranks(y.value), layer_ranks(y.resampled(INTERVAL_DRAWS, seed))
+    of_y, random = split_half_reliability(y), np.random.default_rng(seed)
+    firsts = np.stack([layer_ranks(x.value) for x in xs.values()])
+    flat = np.nan_to_num(firsts).reshape(len(xs), -1).T
+    sums = permuted(lambda z: z.reshape(len(z), -1) @ flat, np.nan_to_num(second), draws, random)
+    found = {}
+    for place, (name, x) in enumerate(xs.items()):
+        usable = ~np.isnan((firsts[place] * second).sum(-1))
+        reliability = split_half_reliability(x), of_y
+        reason = _reason(x.value, usable, False)
+        if reason:
+            found[name] = _nothing(reliability, reason)
+            continue
+        # Layers that do not count add 0 to the sums.
+        value, null = mean_correlation(firsts[place], second), sums[:, place] / usable.sum()
+        again = mean_correlation(layer_ranks(x.resampled(INTERVAL_DRAWS, seed)), second_again)
+        fixed = isinstance(x, Fixed) and isinstance(y, Fixed)
+        found[name] = Agreement(
+            float(value),
+            _middle(null),
+            _p_value(float(value), null, 0.0),
+            _interval(float(value), again, -1.0, fixed),
+            int(usable.sum()),
+            reliability,
+        )
+    return found
 
 
 def survival_agreement(

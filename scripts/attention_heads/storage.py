@@ -128,7 +128,10 @@ def open_heads(path: str | os.PathLike[str]) -> xr.Dataset:
 
 
 def write_gates(
-    path: str | os.PathLike[str], pruning: Pruning, attributes: Mapping[str, str | int | float]
+    path: str | os.PathLike[str],
+    pruning: Pruning,
+    attributes: Mapping[str, str | int | float],
+    scores: Mapping[str, tuple[str | tuple[str, ...], np.ndarray]] | None = None,
 ) -> None:
     """Write a pruning; the file appears when it is complete.
 
@@ -138,6 +141,8 @@ def write_gates(
     pruning : Pruning
     attributes : mapping
         Such as the losses of the full and of the pruned model.
+    scores : mapping of a further variable to its axes and values
+        Such as the loss of the pruned model on every sentence.
     """
     shapes = {name: each.shape for name, each in pruning.log_alpha.items()}
     sizes = np.array(list(shapes.values()))
@@ -153,6 +158,7 @@ def write_gates(
             "undecided": array(pruning.undecided, "1 where the gate is neither open nor closed"),
             "loss": ("update", pruning.losses, {"units": "nats"}),
             "open_heads": ("update", pruning.open_heads, {"units": "1"}),
+            **(scores or {}),
         },
         {
             "attention": list(shapes),

@@ -132,6 +132,13 @@ class SyntaxCounter:
         self._hits[key] += order.argmax(-1) == target
         self._offsets[key][target - source] += 1
 
+    def include(self, other: SyntaxCounter) -> None:
+        """Add the counts of another counter, of the same heads and relations."""
+        for key, hits in other._hits.items():
+            self._hits[key] = self._hits[key] + hits
+            self._offsets[key].update(other._offsets[key])
+        self._sentences += other._sentences
+
     def results(self) -> dict[tuple[str, str], Syntactic]:
         """What was found, for every relation and direction."""
         found = {}

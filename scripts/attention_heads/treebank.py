@@ -26,13 +26,15 @@ class Relation:
 
 @dataclass
 class Sentence:
-    """Words as written, and the dependencies between them.
+    """Words as written, the dependencies between them, and the sentence as running text.
 
-    A contraction such as German "im" is one word; dependencies inside it are left out.
+    A contraction such as German "im" is one word; dependencies inside it are left out. Without a
+    line `# text = ...` the text is the words with spaces between them.
     """
 
     words: list[str] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
+    text: str = ""
 
 
 def read_conllu(path: str | os.PathLike[str]) -> list[Sentence]:
@@ -49,16 +51,20 @@ def read_conllu(path: str | os.PathLike[str]) -> list[Sentence]:
         If a line is not CoNLL-U, a head does not exist, or there is no sentence.
     """
     path = Path(path)
-    sentences, rows = [], []
+    sentences, rows, running = [], [], ""
     text = path.read_text(encoding="utf-8")
-    for number, line in enumerate([*text.splitlines(), ""], 1):
+    # Unlike splitlines, this does not split at the rarer separators that a comment may contain.
+    for number, line in enumerate([*text.split("\n"), ""], 1):
+        line = line.rstrip("\r")
         if line.startswith("#"):
-            continue
-        if line.strip():
+            name, _, value = line[1:].partition("=")
+            running = value.strip() if name.strip() == "text" else running
+        elif line.strip():
             rows.append((number, _fields(path, number, line)))
         elif rows:
             sentences.append(_sentence(path, rows))
-            rows = []
+            sentences[-1].text = running or " ".join(sentences[-1].words)
+            rows, running = [], ""
     if not sentences:
         raise TreebankError(f"{path} holds no sentence: is it a CoNLL-U file?")
     return sentences

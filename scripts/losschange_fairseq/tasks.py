@@ -4,6 +4,7 @@ There is one task per objective: a stock fairseq task that calls the recorder be
 optimizer's step.
 """
 
+import json
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -20,6 +21,7 @@ from objectives import OBJECTIVES, Objective
 
 from .fast.micro_batches import join_samples, passes_for
 from .fast.stacks import use_fast_layers
+from .head_mask import close_heads
 from .initialisation import scale_initialisation
 from .master_weights import MasterWeights
 from .recording import RecordingSettings
@@ -52,12 +54,14 @@ class RecordingTask:
         return self.args if self.cfg is None else self.cfg
 
     def build_model(self, *arguments, **options):
-        """Build the stock model; apply the options for initialisation and fast layers."""
+        """Build the stock model; apply the options for initialisation, fast layers and heads."""
         model = super().build_model(*arguments, **options)
         if self.options.depth_scaled_initialisation:
             scale_initialisation(model)
         if self.options.fast_layers:
             use_fast_layers(model, self.options.compile_layers)
+        if self.options.head_mask:
+            close_heads(model, json.loads(self.options.head_mask))
         return model
 
     def load_dataset(self, split, *arguments, **options):
@@ -223,6 +227,10 @@ class RecordingConfig:
     )
     compile_layers: bool = field(
         default=False, metadata={"help": "put the fast layers through torch.compile"}
+    )
+    # The mask itself and not a file, so that the checkpoint holds it and every use of it sees it.
+    head_mask: Optional[str] = field(  # noqa: UP045
+        default=None, metadata={"help": "closed heads as JSON: {attention: [[0 or 1, ...], ...]}"}
     )
     autocast: Optional[str] = field(  # noqa: UP045
         default=None, metadata={"help": "cpu or cuda: products in bfloat16, the rest in float32"}

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, create_model
 from objectives import OBJECTIVES
 from studies import resume_points_of_study, settings_of_studies, study_names, variants_of_study
 
-from .configuration_corpora import CleaningSteps, Corpus, CorpusName, Source
+from .configuration_corpora import CleaningSteps, Corpus, CorpusName, Source, Treebank
 from .configuration_execution import Evaluation, Execution, Figures, Snapshots, Update
 from .configuration_fields import Count, Positive, Rate, RunName, Section, Seeds
 from .configuration_recording import Recording
@@ -72,6 +72,7 @@ class RunConfiguration(Section):
     invalid_utf8_share: Annotated[float, Field(ge=0, le=1)]
     sources: dict[str, Source]
     corpora: dict[CorpusName, Corpus]
+    treebanks: dict[str, Treebank | None] = {}
     cleaning: CleaningSteps
     lengths: dict[str, Literal["words", "characters"]] = {}
     vocabulary: Vocabulary
@@ -133,6 +134,17 @@ class RunConfiguration(Section):
         for name in names:  # grows while it is read
             names += [other for other in self.corpora[name].held_out_from if other not in names]
         return list(dict.fromkeys(names))
+
+    def is_generated(self, corpus: str) -> bool:
+        """Whether all text of a corpus is generated."""
+        return all(synthetic_pairs(source) for source in self.corpora[corpus].sources)
+
+    def treebanks_of(self, model: Model) -> dict[str, Treebank]:
+        """Treebanks of a model's languages; none if its text is generated with its syntax."""
+        if self.is_generated(model.corpus):
+            return {}
+        languages = (model.source, model.target)
+        return {name: found for name in languages if (found := self.treebanks.get(name))}
 
     def snapshots_of(self, model: Model) -> list[int]:
         """Updates after which the weights of a model are saved, ascending."""

@@ -73,6 +73,30 @@ class Source(Section):
         return self
 
 
+class Treebank(Section):
+    """A CoNLL-U file with the syntax of sentences of one language."""
+
+    url: str
+    path: str | None = None
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    licence: str = "not stated"
+    citation: str = "not stated"
+
+    def mirror_path(self) -> str:
+        """Path of the file on a mirror, and below corpora/archives."""
+        return self.path or urlsplit(self.url).path.lstrip("/")
+
+    @model_validator(mode="after")
+    def _can_be_found(self) -> "Treebank":
+        try:
+            locate(self.url, self.mirror_path(), None)
+        except DownloadError as error:
+            raise ValueError(str(error)) from None
+        if not self.mirror_path().endswith(".conllu"):
+            raise ValueError(f"{self.mirror_path()}: allowed are files whose name ends in .conllu")
+        return self
+
+
 # Names of corpora are also names of folders and rules.
 CorpusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]

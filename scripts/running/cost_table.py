@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
+from studies import cost_lines_of_study
 from text.corpus_costs import corpus_disk, tokens_disk
 
 from .configuration import Configuration
@@ -44,6 +45,11 @@ def cost_table(configuration: Configuration, time_limit: int | None = None) -> s
         table,
         "\n".join(_totals(configuration, costs, time_limit)),
         "\n".join(_sources(configuration)),
+        *(
+            "\n".join(lines)
+            for name in configuration.studies
+            if (lines := cost_lines_of_study(name, configuration))
+        ),
     ]
     return "\n\n".join(parts)
 

@@ -6,7 +6,9 @@ A study's folder may also have
   line for every mistake that the class alone cannot notice;
 - `variants.py`: `variants(configuration)`, the further trainings that it needs (running.variants),
   and optionally `resume_points(configuration)`, the updates whose whole state models must save, by
-  model.
+  model;
+- `cost.py`: `cost_lines(configuration)`, lines for the table of costs on what it computes beside
+  its trainings.
 """
 
 from __future__ import annotations
@@ -68,6 +70,12 @@ def resume_points_of_study(
     """Updates whose whole state a study needs, by the name of the model."""
     ask = getattr(_module(name, "variants"), "resume_points", None)
     return ask(configuration) if ask else {}
+
+
+def cost_lines_of_study(name: str, configuration: RunConfiguration) -> list[str]:
+    """What a study costs beside its trainings, in lines; none if it does not say."""
+    module = _module(name, "cost")
+    return list(module.cost_lines(configuration)) if module else []
 
 
 def _module(study: str, name: str) -> ModuleType | None:

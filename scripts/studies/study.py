@@ -63,6 +63,8 @@ class Study:
     section : str or None
         Module of its folder with `sections(context)`, which makes the study's sections of the
         report; with None, one section shows all its figures and tables.
+    treebanks : bool
+        Whether it needs the treebanks of the main models' languages.
     """
 
     name: str
@@ -71,3 +73,4 @@ class Study:
     tables: tuple[Illustration, ...] = ()
     order: int = 20
     section: str | None = None
+    treebanks: bool = False

@@ -22,6 +22,7 @@ def fairseq_arguments(
     recording: Mapping[str, object] | None = None,
     worker: tuple[int, int] = (0, 1),
     data_workers: int = 0,
+    head_mask: Path | None = None,
 ) -> list[str]:
     """Arguments of fairseq-train for a training with the paper's hyper-parameters (Table 2).
 
@@ -41,11 +42,13 @@ def fairseq_arguments(
         Number of this process, from 0, and how many processes share every update.
     data_workers : int
         Processes that load batches in advance; 0 = the training process loads them itself.
+    head_mask : path, optional
+        JSON file of the heads that are closed from the start; see losschange_fairseq.head_mask.
 
     Raises
     ------
     UserError
-        If the micro-batches of an update cannot be shared evenly.
+        If the micro-batches of an update cannot be shared evenly, or the mask cannot be read.
     """
     rank, workers = worker
     if training["update_frequency"] % workers:
@@ -85,6 +88,8 @@ def fairseq_arguments(
     for switch in ("fast_layers", "fast_masking"):
         if training[switch]:
             arguments.append(f"--{switch.replace('_', '-')}")
+    if head_mask is not None:
+        arguments += ["--head-mask", read_head_mask(head_mask)]
     if training["micro_batches"] != "stock":
         arguments += ["--micro-batches", str(training["micro_batches"])]
     if training["compile"]:
@@ -114,6 +119,20 @@ def _optimizer(training: Mapping[str, object]) -> list[str]:
         *("--adam-betas", str(tuple(training["adam_betas"]))),
         *("--adam-eps", str(training["adam_epsilon"])),
     ]
+
+
+def read_head_mask(path: Path) -> str:
+    """The mask in a file of prune_heads.py, as JSON of one line.
+
+    Raises
+    ------
+    UserError
+        If the file holds no mask.
+    """
+    try:
+        return json.dumps(json.loads(path.read_text(encoding="utf-8"))["mask"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no mask of heads ({error}); prune the model again") from error
 
 
 def _recording(recording: Mapping[str, object], training: Mapping[str, object], seed: int) -> str:

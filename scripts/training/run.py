@@ -109,6 +109,7 @@ def train_model(
         recording,
         (worker.rank, worker.count),
         execution["data_workers"],
+        (files or {}).get("head_mask"),
     )
     intervals = DutyIntervals(
         training["total_updates"],

@@ -71,7 +71,7 @@ class TrainedModelHandle(FairseqHandle):
     ):
         model, self.cfg, self.task, self.update = load_model(checkpoint, data, snapshot)
         super().__init__(model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-        self._data = data
+        self._data, self._translates = data, len(self.stacks) == 2
 
     @property
     def positions(self) -> tuple[int, int]:
@@ -139,19 +139,14 @@ class TrainedModelHandle(FairseqHandle):
         UserError
             If the folder of token ids has no such split, or the split no such sentence.
         """
-        if self._is_translation():
-            pairs = self._dataset(split)
-            sides: list[Any] = [pairs.src, pairs.tgt]
-        else:
-            stored = data_utils.load_indexed_dataset(
-                str(self._data / split), self.task.source_dictionary
-            )
-            if stored is None:
-                raise _no_split(split, self._data)
-            sides = [stored]
+        sides = self._sides(split)
         numbers = numbers_of(chosen, len(sides[0]), split)
         encoded = ((number, [without_end(side[number]) for side in sides]) for number in numbers)
         return self._batches(encoded, max_tokens, positions, mask_seed)
+
+    def numbers(self, split: str, most: int | None) -> range:
+        """Numbers of the first sentences of a split, at most `most` of them; None = all."""
+        return range(len(self._sides(split)[0]))[:most]
 
     def plain_sentences(
         self,
@@ -186,7 +181,7 @@ class TrainedModelHandle(FairseqHandle):
                 f"{vocabulary} is another vocabulary than that of the model's token ids in "
                 f"{self._data}: give the one that they were encoded with"
             )
-        if target is not None and not self._is_translation():
+        if target is not None and not self._translates:
             raise UserError("a language model reads one text: leave the translations out")
         if target is not None and len(target) != len(source):
             raise UserError(
@@ -243,8 +238,7 @@ class TrainedModelHandle(FairseqHandle):
             If the split is missing, or training would leave out all of its samples.
         """
         loss, tokens = 0.0, 0
-        for batch in self.text(split, max_tokens):
-            output = self.losses(batch)
+        for output in map(self.losses, self.text(split, max_tokens)):
             loss += float(output.losses.double().sum())
             tokens += int(output.predicted.sum())
         if not tokens:
@@ -254,8 +248,15 @@ class TrainedModelHandle(FairseqHandle):
             )
         return loss / tokens, tokens
 
-    def _is_translation(self) -> bool:
-        return len(self.stacks) == 2
+    def _sides(self, split: str) -> list[Any]:
+        if self._translates:
+            pairs = self._dataset(split)
+            return [pairs.src, pairs.tgt]
+        words = self.task.source_dictionary
+        stored = data_utils.load_indexed_dataset(str(self._data / split), words)
+        if stored is None:
+            raise _no_split(split, self._data)
+        return [stored]
 
     def _longest(self, max_tokens: int | None) -> Any:
         return utils.resolve_max_positions(
@@ -270,8 +271,7 @@ class TrainedModelHandle(FairseqHandle):
         return self.task.dataset(split)
 
     def _moved(self, batch: Batch) -> Batch:
-        moved: Batch = utils.move_to_cuda(batch) if self.device.type == "cuda" else batch
-        return moved
+        return dict(utils.move_to_cuda(batch)) if self.device.type == "cuda" else batch
 
     def _batches(
         self,
@@ -287,7 +287,7 @@ class TrainedModelHandle(FairseqHandle):
         def row(number: int, ids: list[list[int]]) -> Row:
             if masked:
                 return masked_row(number, ids[0], limits[0], masks)
-            if self._is_translation():
+            if self._translates:
                 return translation_row(number, ids[0], ids[1] if len(ids) > 1 else None, limits)
             return causal_row(number, ids[0], limits[0])
 

@@ -1,0 +1,123 @@
+"""Ablation of every head against the naive loop, and the memory that a description takes.
+
+Both run in a translation model of Hugging Face with random weights. The loop runs the whole model
+once for every head; `ablate` runs the layers from the head's own upwards, several heads at once.
+Memory is the peak of the process above what it holds with the model loaded.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Before numpy is imported: its libraries read the number of threads once.
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from limits import within_limits
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from transformers import MarianConfig, MarianMTModel  # noqa: E402
+
+from attention_heads.ablation import ablate, ablation_cost  # noqa: E402
+from attention_heads.huggingface import handle_of  # noqa: E402
+from attention_heads.importance import importance  # noqa: E402
+from attention_heads.passes import mean_loss, open_gates  # noqa: E402
+from attention_heads.relevance import relevance  # noqa: E402
+
+LEAST_SPEED_UP, MOST_MEMORY = 2.0, 2.0
+
+
+def make_model(width: int, layers: int, heads: int, words: int) -> MarianMTModel:
+    """A translation model with random weights, as the paper's where the width is 512."""
+    torch.manual_seed(0)
+    shape = {
+        f"{side}_{name}": value
+        for side in ("encoder", "decoder")
+        for name, value in (("layers", layers), ("attention_heads", heads), ("ffn_dim", 4 * width))
+    }
+    ids = {"pad_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 0}
+    config = MarianConfig(
+        vocab_size=words, d_model=width, max_position_embeddings=64, **shape, **ids
+    )
+    model = MarianMTModel(config)
+    model.set_attn_implementation("eager")
+    return model.eval()
+
+
+def make_batch(sentences: int, length: int, words: int) -> dict[str, torch.Tensor]:
+    """Random sentence pairs without padding."""
+    ids = torch.randint(3, words, (2, sentences, length))
+    return {"input_ids": ids[0], "attention_mask": torch.ones_like(ids[0]), "labels": ids[1]}
+
+
+def naive(handle, batch) -> None:
+    """Close one head after the other in whole passes."""
+    mean_loss(handle, [batch])
+    for name, about in handle.attentions.items():
+        for layer in range(about.layers):
+            for head in range(about.heads):
+                gates = open_gates(handle)
+                gates[name][layer, head] = 0.0
+                mean_loss(handle, [batch], gates)
+
+
+def seconds_of(run: Callable[[], object]) -> float:
+    """Processor time of one run."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+def peak() -> float:
+    """Largest memory of the process so far, MiB; ru_maxrss is in KiB on Linux."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> int:
+    """Measure, print, and return 0 if all limits are kept."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--layers", type=int, default=6, help="of encoder and of decoder")
+    parser.add_argument("--heads", type=int, default=8)
+    parser.add_argument("--words", type=int, default=32_000)
+    parser.add_argument("--sentences", type=int, default=2)
+    parser.add_argument("--length", type=int, default=16)
+    parser.add_argument("--copies", type=int, default=8, help="heads closed in one pass")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    model = make_model(options.width, options.layers, options.heads, options.words)
+    handle = handle_of(model)
+    size = sum(each.numel() * each.element_size() for each in model.parameters()) / 2**20
+    batch = make_batch(options.sentences, options.length, options.words)
+    loaded = peak()
+    with torch.no_grad():
+        model(**batch)
+    one = peak() - loaded
+    importance(handle, [batch])
+    relevance(handle, [batch], seed=1)
+    fast = seconds_of(lambda: ablate(handle, [batch], options.copies))
+    extra = peak() - loaded
+    slow = seconds_of(lambda: naive(handle, batch))
+    cost = ablation_cost(handle)
+    print(f"{cost.heads} heads: {slow:.1f} s in whole passes, {fast:.1f} s resumed")
+    print(f"layers run: {cost.naive:,} and {cost.resumed:,}, {cost.naive / cost.resumed:.2f} times")
+    print(f"model {size:.0f} MiB; a forward pass {one:.0f} MiB more, all measures {extra:.0f}")
+    limits = [
+        ("ablation over the naive loop", LEAST_SPEED_UP / (slow / fast), 1.0, "of the limit"),
+        ("memory over the model's", (size + extra) / size, MOST_MEMORY, "models"),
+    ]
+    print(f"speed-up {slow / fast:.2f} (limit {LEAST_SPEED_UP})")
+    return 0 if within_limits(limits) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""Translation trained from scratch with the heads that pruning kept (section 6 of the paper)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from running.models import parse_model
+from running.variants import Variant
+
+NAME = "pruned"
+
+
+def variants(configuration: Any) -> list[Variant]:
+    """The main translation model with closed heads, if `from_scratch` asks for it."""
+    if not configuration.attention_heads.from_scratch:
+        return []
+    trained = {model.name for model in configuration.trained_models()}
+    return [
+        Variant(
+            parent=name,
+            name=NAME,
+            files={"head_mask": f"results/{configuration.run}/gates/{name}{{seed}}.mask.json"},
+        )
+        for name in configuration.main_models.values()
+        if name in trained and parse_model(name).translates
+    ]
