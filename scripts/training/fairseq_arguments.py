@@ -22,6 +22,7 @@ def fairseq_arguments(
     recording: Mapping[str, object] | None = None,
     worker: tuple[int, int] = (0, 1),
     data_workers: int = 0,
+    frozen_cells: Path | None = None,
 ) -> list[str]:
     """Arguments of fairseq-train for a training with the paper's hyper-parameters (Table 2).
 
@@ -41,6 +42,8 @@ def fairseq_arguments(
         Number of this process, from 0, and how many processes share every update.
     data_workers : int
         Processes that load batches in advance; 0 = the training process loads them itself.
+    frozen_cells : path, optional
+        File of the cells that do not learn (losschange.recording.freezing.FrozenCells).
 
     Raises
     ------
@@ -84,6 +87,8 @@ def fairseq_arguments(
         arguments.append("--depth-scaled-initialisation")
     if recording:
         arguments += ["--lca-recording", _recording(recording, training, seed)]
+    if frozen_cells is not None:
+        arguments += ["--frozen-cells", str(frozen_cells)]
     for switch in ("fast_layers", "fast_masking"):
         if training[switch]:
             arguments.append(f"--{switch.replace('_', '-')}")
