@@ -5,7 +5,8 @@ import torch
 
 from losschange.cube.layout import Cell
 from losschange.errors import RecordingError
-from losschange.recording.freezing import CellValues, FrozenCells
+from losschange.cube.frozen_cells import FrozenCells
+from losschange.recording.freezing import CellValues
 from losschange.recording.partition import Rule, Schema, partition_parameters
 
 HEADS, WIDTH = 2, 6

@@ -6,7 +6,7 @@ import torch
 
 from losschange.cube.format import layout_of, open_cube
 from losschange.cube.layout import Cell
-from losschange.recording.freezing import FrozenCells
+from losschange.cube.frozen_cells import FrozenCells
 from running.models import parse_model
 from tiny_trainings import EXECUTION, RECORDING, tiny_training
 from training.run import train_model

@@ -13,7 +13,8 @@ from fairseq.tasks import TASK_DATACLASS_REGISTRY, TASK_REGISTRY, register_task
 from torch.distributed import get_rank, is_initialized
 
 from losschange.cube.parts import PartStore
-from losschange.recording.freezing import CellValues, FrozenCells
+from losschange.cube.frozen_cells import FrozenCells
+from losschange.recording.freezing import CellValues
 from losschange.recording.parameters import trainable_parameters
 from losschange.recording.partition import partition_parameters
 from losschange.recording.recorder import Recorder

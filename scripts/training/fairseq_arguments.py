@@ -43,7 +43,7 @@ def fairseq_arguments(
     data_workers : int
         Processes that load batches in advance; 0 = the training process loads them itself.
     frozen_cells : path, optional
-        File of the cells that do not learn (losschange.recording.freezing.FrozenCells).
+        File of the cells that do not learn (losschange.cube.frozen_cells.FrozenCells).
 
     Raises
     ------

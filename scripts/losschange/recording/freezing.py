@@ -7,12 +7,8 @@ momentum, weight decay), and no other parameter notices: its step does not depen
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,45 +21,6 @@ from .partition import Partition
 
 # A tensor per parameter, in the order of a partition's names.
 Vector = Sequence[Tensor]
-
-
-@dataclass(frozen=True)
-class FrozenCells:
-    """Cells that do not learn after a number of updates.
-
-    Attributes
-    ----------
-    from_update : int
-        Updates made before the cells freeze; 0 = they never learn.
-    cells : tuple of Cell
-    """
-
-    from_update: int
-    cells: tuple[Cell, ...]
-
-    @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> FrozenCells:
-        """Read what `text` gave.
-
-        Raises
-        ------
-        RecordingError
-            If the file is missing or holds something else.
-        """
-        try:
-            found = json.loads(Path(path).read_text(encoding="utf-8"))
-            cells = tuple(Cell(int(layer), str(name), head) for layer, name, head in found["cells"])
-            return cls(int(found["from_update"]), cells)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RecordingError(
-                f"{path} is no list of frozen cells ({error!r}); make it again"
-            ) from error
-
-    def text(self) -> str:
-        """As JSON: from_update, and [layer, component, head] of every cell."""
-        rows = (json.dumps([cell.layer, cell.component, cell.head]) for cell in self.cells)
-        lines = ",\n".join(f"  {row}" for row in rows)
-        return f'{{"from_update": {self.from_update}, "cells": [\n{lines}\n]}}\n'
 
 
 class CellValues:
