@@ -1,4 +1,4 @@
-"""Choose the cells that every intervention on a model freezes. -> interventions/<model>.<name>.json"""
+"""Choose the cells that every intervention on a model freezes; one file each."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from losschange.cube.frozen_cells import FrozenCells
 from losschange.cube.layout import Cell
 from losschange.errors import RecordingError
-from losschange.cube.frozen_cells import FrozenCells
 from losschange.recording.freezing import CellValues
 from losschange.recording.partition import Rule, Schema, partition_parameters
 

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from losschange.cube.format import layout_of, open_cube
-from losschange.cube.layout import Cell
 from losschange.cube.frozen_cells import FrozenCells
+from losschange.cube.layout import Cell
 from running.models import parse_model
+from studies.interventions.cells import cells_of_model
 from tiny_trainings import EXECUTION, RECORDING, tiny_training
+from training.probe_losses import ProbedModel
 from training.run import train_model
 from training.state import Outputs
 from training_runs import NAMES, check_same_model, state_of
@@ -130,6 +132,45 @@ def test_frozen_cells_have_no_lca_and_their_parameters_do_not_move(family):
             assert (start[name] != end[name]).any(), name
 
 
+def test_the_cells_that_the_configuration_may_name_are_those_of_the_cube(family):
+    with open_cube(family[0] / "cube") as cube:
+        named = cells_of_model("clm", tiny_training(parse_model("clm-en")))
+        assert set(layout_of(cube).cells) == set(named)
+
+
+def test_losses_on_the_probes_are_the_recorded_ones_and_rewinding_is_undone(family, tokens):
+    parent, late, _ = family
+    probed = ProbedModel(parent / "checkpoint", tokens["clm"], 1, 128, 256)
+    samples = {"probe": probed.probe("train"), "probe_valid": probed.probe("valid")}
+
+    def loss(name="probe"):
+        losses, counts = probed.row_losses(samples[name])
+        return losses.sum() / counts.sum()
+
+    with open_cube(parent / "cube") as cube:
+        end = float(cube["probe_loss"][-1])
+        assert loss() == pytest.approx(end, rel=1e-4)
+        assert loss("probe_valid") == pytest.approx(float(cube["probe_valid_loss"][-1]), rel=1e-4)
+        wanted = {(cell.layer, cell.component) for cell in layout_of(cube).cells}
+    final = {name: tensor.clone() for name, tensor in probed.handle.module.state_dict().items()}
+    first = torch.load(parent / "snapshots/0.pt")["weights"]
+    name, seen = "decoder.layers.1.fc1.weight", set()
+    for layer, component, _ in probed.rewound(parent / "snapshots/0.pt"):
+        seen.add((layer, component))
+        own = probed.handle.module.state_dict()
+        back = first if (layer, component) == (2, "W1") else final
+        assert torch.equal(own[name], back[name])
+        moved = [key for key, tensor in own.items() if not torch.equal(tensor, final[key])]
+        assert moved and loss() != pytest.approx(end, abs=1e-7)
+        if component == "W1":
+            assert moved == [f"decoder.layers.{layer - 1}.fc1.weight"]
+    assert seen == wanted
+    assert loss() == pytest.approx(end, rel=1e-4)
+    probed.take_weights(late / "checkpoint")
+    with open_cube(late / "cube") as cube:
+        assert loss() == pytest.approx(float(cube["probe_loss"][-1]), rel=1e-4)
+
+
 def test_with_everything_frozen_the_loss_stays_where_it_was(tokens, tmp_path, family):
     parent, _, _ = family
     with open_cube(parent / "cube") as cube:
@@ -145,7 +186,7 @@ def test_with_everything_frozen_the_loss_stays_where_it_was(tokens, tmp_path, fa
 
 @pytest.mark.parametrize("objective", ["mlm", "mt"])
 def test_fairseqs_own_adam_freezes_as_the_fused_one(objective, tokens, tmp_path):
-    """Rounding aside, both optimizers give the same model; the frozen cells are the initial ones."""
+    """Rounding aside, both give the same model, and its frozen cells are the initial ones."""
     cells = (Cell(1, "key", 0), Cell(1, "W2"), Cell(2, "value", 1))
     files = {"frozen_cells": frozen_file(tmp_path / "frozen.json", 0, cells)}
     recording = {**LESS, "estimators": {}}
@@ -156,6 +197,9 @@ def test_fairseqs_own_adam_freezes_as_the_fused_one(objective, tokens, tmp_path)
     stock = train(tmp_path / "stock", objective, tokens, recording, kept, files, **short, **own)
     start = torch.load(stock / "snapshots/0.pt")["weights"]
     first = {"mlm": "encoder.sentence_encoder.layers.0", "mt": "encoder.layers.0"}[objective]
+    with open_cube(stock / "cube") as cube:
+        settings = tiny_training(parse_model(NAMES[objective]))
+        assert set(layout_of(cube).cells) == set(cells_of_model(objective, settings))
     ends = [state_of(folder / "checkpoint") for folder in (fused, stock)]
     for end in ends:
         assert torch.equal(end[f"{first}.fc2.weight"], start[f"{first}.fc2.weight"])

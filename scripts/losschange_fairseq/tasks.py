@@ -12,8 +12,8 @@ from fairseq.logging import metrics
 from fairseq.tasks import TASK_DATACLASS_REGISTRY, TASK_REGISTRY, register_task
 from torch.distributed import get_rank, is_initialized
 
-from losschange.cube.parts import PartStore
 from losschange.cube.frozen_cells import FrozenCells
+from losschange.cube.parts import PartStore
 from losschange.recording.freezing import CellValues
 from losschange.recording.parameters import trainable_parameters
 from losschange.recording.partition import partition_parameters

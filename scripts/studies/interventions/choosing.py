@@ -30,8 +30,8 @@ def chosen_cells(
     ----------
     rule : {"hurting", "least", "most", "random"}
         "hurting": all whose LCA is positive. The others freeze `share` of the parameters: cells are
-        taken in the order of their contribution (−LCA) per parameter, or in a random order; one that
-        would exceed the share is skipped. So all three freeze nearly the same number of parameters.
+        taken in the order of their contribution (−LCA) per parameter, or in a random order, and one
+        that would exceed the share is skipped. So all three freeze nearly equally many parameters.
     layout : CubeLayout
     lca : float array (cells,)
         Summed over the updates of interest, nats per token; "random" does not look at it.

@@ -41,7 +41,7 @@ def _mean_cost(points: Sequence[Point], model: str, kind: str, text: str) -> flo
     layers=False,
 )
 def least_random_most(points: Sequence[Point]):
-    """Mean over the models with all three kinds, by the loss on the text of the rule's estimator."""
+    """Mean over the models with all three kinds; loss on the text of the rule's estimator."""
     differences = []
     for model in dict.fromkeys(point.model for point in points):
         own = {point.kind: point.estimator for point in points if point.model == model}

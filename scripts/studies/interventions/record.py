@@ -43,14 +43,7 @@ def make_record(families: Sequence[Mapping[str, Any]], seed: int) -> dict:
         "claims": [_claim_record(claim, judge(claim, points, seed)) for claim in CLAIMS.values()],
         "points": [_point_record(point) for point in points],
         "spread": [_spread_record(points, model) for model in models],
-        "rankings": [
-            {"estimator": name, "of": of, "text": cost_text(name)}
-            | _ranking_record(
-                rank_points([p for p in points if of in ("all", p.model)], name, seed)
-            )
-            for of in ["all", *models]
-            for name in _estimators(points)
-        ],
+        "rankings": _rankings(points, models, seed),
         "rewound": [_rewound_record(one) for one in rewound],
         "rewound_rankings": _rewound_rankings(rewound, seed),
     }
@@ -86,6 +79,17 @@ def _spread_record(points: Sequence[Point], model: str) -> dict:
     return {"model": model, "spread": spread}
 
 
+def _rankings(points: Sequence[Point], models: Sequence[str], seed: int) -> list[dict]:
+    """Per estimator, of all interventions together and of those on each model."""
+    found = []
+    for of in ["all", *models]:
+        own = [point for point in points if of in ("all", point.model)]
+        for name in _estimators(points):
+            about = {"estimator": name, "of": of, "text": cost_text(name)}
+            found.append(about | _ranking_record(rank_points(own, name, seed)))
+    return found
+
+
 def _ranking_record(ranking: Ranking) -> dict:
     return {
         "points": ranking.number,
@@ -104,7 +108,7 @@ def _rewound_record(one: Rewound) -> dict:
 
 
 def _rewound_rankings(rewound: Sequence[Rewound], seed: int) -> list[dict]:
-    """Per training and estimator: the path's sum against what the whole move is worth at the end."""
+    """Per training and estimator: the sum along the path against the worth of the move."""
     found = []
     for training in dict.fromkeys(one.training for one in rewound):
         own = [one for one in rewound if one.training == training]

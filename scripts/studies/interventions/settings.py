@@ -33,6 +33,9 @@ def _kind(value: object) -> str:
     return "rule" if isinstance(value, str) else "cells"
 
 
+Groups = Annotated[list[CellGroup], Field(min_length=1), Tag("cells")]
+
+
 class Intervention(Section):
     """Which cells of a model freeze, and from which update on.
 
@@ -55,11 +58,7 @@ class Intervention(Section):
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    freeze: Annotated[
-        Annotated[list[CellGroup], Field(min_length=1), Tag("cells")]
-        | Annotated[Rule, Tag("rule")],
-        Discriminator(_kind),
-    ]
+    freeze: Annotated[Groups | Annotated[Rule, Tag("rule")], Discriminator(_kind)]
     from_update: Count | None = None
     from_share: float | None = Field(default=None, alias="from")
     estimator: str = "batch"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def children(configuration: RunConfiguration) -> Iterator[tuple[str, str, Intervention, int]]:
-    """(parent, child's name, intervention, updates before it) of every training with frozen cells."""
+    """(parent, child's name, intervention, updates before it) of every child."""
     for parent, interventions in configuration.interventions.root.items():
         updates = configuration.training_of(parse_model(parent)).total_updates
         for name, one in interventions.items():
