@@ -73,7 +73,7 @@ def test_rules_choose_by_contribution_per_parameter():
     assert chosen_cells("hurting", LAYOUT, lca) == [CELLS[2], CELLS[5]]
     # Half of 104 parameters. Per parameter: 0.1, 0.3, -0.05, 0.005, 0.1, -0.025.
     least = chosen_cells("least", LAYOUT, lca, 0.5)
-    assert least == [CELLS[2], CELLS[3], CELLS[5]]
+    assert least == [CELLS[1], CELLS[2], CELLS[3], CELLS[5]]
     most = chosen_cells("most", LAYOUT, lca, 0.5)
     assert most == [CELLS[0], CELLS[1]]
     draws = [
@@ -88,6 +88,16 @@ def test_rules_choose_by_contribution_per_parameter():
     same = chosen_cells("random", LAYOUT, lca, 0.5, np.random.default_rng(3))
     assert same == draws[3]
     assert chosen_cells("hurting", LAYOUT, -np.ones(6)) == []
+
+
+def test_small_cells_of_the_other_end_do_not_fill_the_last_rest():
+    sizes = (*[100] * 10, 1)
+    cells = tuple(Cell(layer, "W1") for layer in range(1, 12))
+    layout = CubeLayout(("embedding", *["decoder"] * 11, "output"), 1, cells, sizes)
+    lca = -np.arange(1.0, 12.0)
+    assert chosen_cells("least", layout, lca, 0.4) == list(cells[:4])
+    # Where nothing else fits, they do.
+    assert chosen_cells("least", layout, lca, 0.002) == [cells[-1]]
 
 
 def test_listed_cells_are_those_of_components_layers_and_heads():
@@ -230,7 +240,7 @@ def test_predictions_and_costs_are_held_against_each_other(family, tmp_path):
     assert rewound[1, "key"]["contribution"]["batch"] == 50
     assert rewound[1, "key"]["worth"]["train"][0] == 2
     (ranking,) = (r for r in record["rewound_rankings"] if r["estimator"] == "batch")
-    assert ranking["spearman"][0] == 0.5
+    assert ranking["spearman"][0] == 1 and ranking["below"] == 1
     assert {claim["number"] for claim in record["claims"]} == {"I1", "I2", "I3"}
     table = as_markdown(interventions_table(record))
     assert "| clm-en" in table and "12.5 [12.5, 12.5]" in table

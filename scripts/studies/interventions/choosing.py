@@ -10,6 +10,9 @@ from losschange.cube.layout import Cell, CubeLayout
 
 from .cells import CellGroup, cells_of_group
 
+# Of the parameters to freeze. Small cells at the other end of the order would fill the rest.
+MISSED = 0.02
+
 
 def listed_cells(layout: CubeLayout, groups: Sequence[CellGroup]) -> list[Cell]:
     """The cells of a cube that the groups name, in the cube's order, each once."""
@@ -30,8 +33,9 @@ def chosen_cells(
     ----------
     rule : {"hurting", "least", "most", "random"}
         "hurting": all whose LCA is positive. The others freeze `share` of the parameters: cells are
-        taken in the order of their contribution (−LCA) per parameter, or in a random order, and one
-        that would exceed the share is skipped. So all three freeze nearly equally many parameters.
+        taken in the order of their contribution (−LCA) per parameter, or in a random order, until
+        all but MISSED of the share are reached; one that would exceed it is skipped. So all three
+        freeze nearly equally many parameters.
     layout : CubeLayout
     lca : float array (cells,)
         Summed over the updates of interest, nats per token; "random" does not look at it.
@@ -52,6 +56,8 @@ def chosen_cells(
     room = share * sizes.sum()
     chosen = set()
     for place in order.tolist():
+        if room <= MISSED * share * sizes.sum():
+            break
         if sizes[place] <= room:
             chosen.add(place)
             room -= sizes[place]

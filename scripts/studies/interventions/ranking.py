@@ -9,7 +9,7 @@ from itertools import permutations
 import numpy as np
 
 from losschange.claims.judging import INTERVAL, MOST_UNDEFINED
-from losschange.claims.statistics import kendall, spearman
+from losschange.claims.statistics import kendall, ranks, spearman
 
 from .points import Measured, Point, cost_text
 
@@ -81,7 +81,7 @@ def rank(predicted: np.ndarray, measured: Sequence[Measured], seed: int) -> Rank
             if len(set(places.tolist())) >= FEWEST
         ]
         found[name] = (correlate(predicted, values), *interval(np.array(resampled)))
-    chance = _chance(predicted, values, found["spearman"][0], seed)
+    chance = _chance(predicted, values, seed)
     return Ranking(number, found["spearman"], found["kendall"], chance, below)
 
 
@@ -93,16 +93,17 @@ def rank_points(points: Sequence[Point], estimator: str, seed: int) -> Ranking:
     return rank(predicted, [point.costs[text] for point in known if text], seed)
 
 
-def _chance(predicted: np.ndarray, values: np.ndarray, rho: float, seed: int) -> float:
-    """Share of the pairings that give at least ρ; the one that was found is among them."""
+def _chance(predicted: np.ndarray, values: np.ndarray, seed: int) -> float:
+    """Share of the pairings whose ρ is at least as high; the one that was found is among them."""
     number = len(values)
-    if np.isnan(rho):
+    one, other = (ranks(found) - (number + 1) / 2 for found in (predicted, values))
+    if not one.any() or not other.any():
         return np.nan
     if number <= MOST_TRIED:
-        orders = [np.array(order) for order in permutations(range(number))]
+        orders = np.array(list(permutations(range(number))))
     else:
         random = np.random.default_rng([seed, number, 1])
-        orders = [np.arange(number), *(random.permutation(number) for _ in range(PERMUTATIONS))]
-    # Rounding must not make an equal pairing a lower one.
-    reached = [spearman(predicted[order], values) >= rho - 1e-9 for order in orders]
-    return float(np.mean(reached))
+        found = [random.permutation(number) for _ in range(PERMUTATIONS)]
+        orders = np.array([np.arange(number), *found])
+    # ρ grows with the product of the ranks; rounding must not make an equal pairing a lower one.
+    return float((one[orders] @ other >= one @ other - 1e-9).mean())

@@ -75,7 +75,5 @@ def draw(inputs, options):
     """All interventions of the run."""
     record = read_record(inputs["record"][0], RECORD_KEYS)
     if not record["points"]:
-        return draw_message(
-            "Figure I has nothing to show: `interventions` names no cells to freeze."
-        )
+        return draw_message("Figure I has nothing to show: `interventions` freezes no cells.")
     return draw_interventions(freezing_panels(record), rewinding_panels(record))
