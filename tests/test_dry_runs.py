@@ -22,8 +22,12 @@ def test_each_preset_plans_all_fifteen_models(preset, tmp_path):
     assert done.returncode == 0, done.stdout
     jobs = planned_jobs(done.stdout)
     # Beside the paper's models, the small runs train the main ones in one shared architecture.
-    models = 18 if preset in ("presets/demo.yaml", "presets/sample.yaml") else 15
-    assert jobs["train_model"] == jobs["evaluate_model"] == jobs["summarise_cube"] == models
+    small = preset in ("presets/demo.yaml", "presets/sample.yaml")
+    models = 18 if small else 15
+    assert jobs["evaluate_model"] == jobs["summarise_cube"] == models
+    # And six trainings with frozen cells, of two parents.
+    assert jobs["train_model"] == models + 6 * small
+    assert jobs["choose_frozen_cells"] == jobs["measure_interventions"] == 2 * small
     assert [jobs[f"plot_figure{number}"] for number in range(1, 7)] == [1] * 6
     assert [jobs[f"plot_figure{letter}"] for letter in "CDE"] == [1, 1, 1]
     assert [jobs[f"make_table{number}"] for number in (1, 2, 3)] == [1] * 3

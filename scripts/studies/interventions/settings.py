@@ -97,7 +97,7 @@ def mistakes(configuration: RunConfiguration) -> Iterator[str]:
         if parent not in trained:
             yield (
                 f"{key}: this run does not train that model; allowed are {', '.join(trained)}, or "
-                "add it to models"
+                "add it to models, or take interventions out of studies"
             )
             continue
         yield from _same_names(key, interventions)
