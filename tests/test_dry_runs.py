@@ -27,7 +27,7 @@ def test_each_preset_plans_all_fifteen_models(preset, tmp_path):
     assert jobs["evaluate_model"] == jobs["summarise_cube"] == models
     # And six trainings with frozen cells, of two parents.
     assert jobs["train_model"] == models + 6 * small
-    assert jobs["choose_frozen_cells"] == jobs["measure_interventions"] == 2 * small
+    assert ("measure_interventions_mt_en_de" in jobs) == small
     assert [jobs[f"plot_figure{number}"] for number in range(1, 7)] == [1] * 6
     assert [jobs[f"plot_figure{letter}"] for letter in "CDE"] == [1, 1, 1]
     assert [jobs[f"make_table{number}"] for number in (1, 2, 3)] == [1] * 3
