@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
         for path, asked in options.interventions.items():
             one, start = Intervention.model_validate(asked["intervention"]), asked["from_update"]
             if one.rule is None:
-                cells = listed_cells(layout, one.freeze)
+                cells = listed_cells(layout, one.groups)
             else:
                 lca = lca_after(cube, one.estimator, start)
                 # The name of the file holds the number of the draw.

@@ -11,7 +11,10 @@ from losschange.cube.format import open_cube
 from losschange.cube.frozen_cells import FrozenCells
 from losschange.cube.layout import Cell, CubeLayout
 from losschange.cube.writer import CubeWriter
+from report.inputs import read_run
+from report.page import render_report
 from report.table_files import as_markdown
+from studies import load_studies
 from studies.interventions.cells import CellGroup
 from studies.interventions.choosing import chosen_cells, listed_cells
 from studies.interventions.claims import CLAIMS, judge
@@ -21,6 +24,7 @@ from studies.interventions.ranking import rank
 from studies.interventions.record import make_record
 from studies.interventions.tables.tableI import interventions_table
 from studies.interventions.tables.tableIE import rankings_table
+from tiny_reports import CAPTIONS, configuration
 
 CELLS = (
     Cell(0, "embedding"),
@@ -249,6 +253,23 @@ def test_predictions_and_costs_are_held_against_each_other(family, tmp_path):
     path.write_text(json.dumps(record))
     figure = draw({"record": [path]}, {})
     assert len([axes for axes in figure.axes if axes.get_visible()]) == 4
+
+
+def page_of(record, folder):
+    """The report of a run that has nothing but this study."""
+    (folder / "configuration.json").write_text(json.dumps(configuration()))
+    run = read_run(folder / "configuration.json")
+    claims = {"interventions": record}
+    return render_report(
+        run, CAPTIONS, load_studies(["vazquez2022", "interventions"]), claims=claims
+    )
+
+
+def test_the_report_shows_the_claims_with_their_verdicts(family, tmp_path):
+    page = page_of(make_record([family], seed=1), tmp_path)
+    assert 'id="interventions"' in page and 'id="claimI3"' in page
+    assert "no intervention freezes what hurts" in page and "cannot tell" in page
+    assert "freezes nothing" in page_of(make_record([], seed=1), tmp_path)
 
 
 def test_a_run_without_interventions_says_so(tmp_path):

@@ -77,7 +77,7 @@ def draw_interventions(freezing: Sequence[Panel], rewinding: Sequence[Panel]) ->
     return figure
 
 
-def _handle(marker: str, colour: object) -> Line2D:
+def _handle(marker: str, colour: str) -> Line2D:
     return Line2D([], [], marker=marker, color=colour, linestyle="", markersize=4)
 
 

@@ -20,7 +20,7 @@ from running.variants import NAME, RESERVED
 from .cells import CellGroup, Rule, cells_of_group, cells_of_model
 
 if TYPE_CHECKING:
-    from running.configuration import RunConfiguration
+    from running.configuration import Configuration
     from running.models import Model
 
 KEY = "interventions"
@@ -70,6 +70,11 @@ class Intervention(Section):
         """Name of the rule; None where the cells are listed."""
         return self.freeze if isinstance(self.freeze, str) else None
 
+    @property
+    def groups(self) -> list[CellGroup]:
+        """The listed cells; empty where a rule chooses them."""
+        return [] if isinstance(self.freeze, str) else self.freeze
+
     def first_frozen(self, updates: int) -> int:
         """Updates made before the cells freeze, of a training of so many updates."""
         if self.from_share is not None:
@@ -89,7 +94,7 @@ class Settings(RootModel[dict[str, dict[str, Intervention]]]):
     root: dict[str, dict[str, Intervention]] = Field(default_factory=dict)
 
 
-def mistakes(configuration: RunConfiguration) -> Iterator[str]:
+def mistakes(configuration: Configuration) -> Iterator[str]:
     """A line for every mistake: the key, the value found, and what is needed."""
     trained = {model.name: model for model in configuration.trained_models()}
     for parent, interventions in configuration.interventions.root.items():
@@ -131,7 +136,7 @@ def _same_names(key: str, interventions: dict[str, Intervention]) -> Iterator[st
 
 
 def _of_time(
-    key: str, one: Intervention, configuration: RunConfiguration, model: Model
+    key: str, one: Intervention, configuration: Configuration, model: Model
 ) -> Iterator[str]:
     if (one.from_update is None) == (one.from_share is None):
         yield f"{key}: it needs one of from (a share of the training) and from_update"
@@ -150,7 +155,7 @@ def _of_time(
 
 
 def _of_rule(
-    key: str, one: Intervention, configuration: RunConfiguration, model: Model
+    key: str, one: Intervention, configuration: Configuration, model: Model
 ) -> Iterator[str]:
     found = one.rule or "a list of cells"
     if one.share is None and one.rule in WITH_SHARE:
@@ -170,14 +175,14 @@ def _of_rule(
 
 
 def _of_cells(
-    key: str, one: Intervention, configuration: RunConfiguration, model: Model
+    key: str, one: Intervention, configuration: Configuration, model: Model
 ) -> Iterator[str]:
     """Components, layers and heads that the model does not have."""
     training = configuration.training_of(model)
     cells = cells_of_model(model.objective, training.model_dump())
     present = [name for name in COMPONENTS if any(cell.component == name for cell in cells)]
     depth = training.layers + 1
-    for place, group in enumerate(one.freeze):
+    for place, group in enumerate(one.groups):
         here, right = f"{key}.freeze.{place}", True
         for name in group.components:
             if name not in present:

@@ -13,10 +13,10 @@ from running.variants import Variant
 from .settings import Intervention
 
 if TYPE_CHECKING:
-    from running.configuration import RunConfiguration
+    from running.configuration import Configuration
 
 
-def children(configuration: RunConfiguration) -> Iterator[tuple[str, str, Intervention, int]]:
+def children(configuration: Configuration) -> Iterator[tuple[str, str, Intervention, int]]:
     """(parent, child's name, intervention, updates before it) of every child."""
     for parent, interventions in configuration.interventions.root.items():
         updates = configuration.training_of(parse_model(parent)).total_updates
@@ -25,7 +25,7 @@ def children(configuration: RunConfiguration) -> Iterator[tuple[str, str, Interv
                 yield parent, child, one, one.first_frozen(updates)
 
 
-def variants(configuration: RunConfiguration) -> list[Variant]:
+def variants(configuration: Configuration) -> list[Variant]:
     """One per intervention, and per draw of a random one.
 
     Each records what is measured on fixed training and validation text, nothing else: with less to
@@ -49,7 +49,7 @@ def variants(configuration: RunConfiguration) -> list[Variant]:
     return found
 
 
-def resume_points(configuration: RunConfiguration) -> dict[str, list[int]]:
+def resume_points(configuration: Configuration) -> dict[str, list[int]]:
     """The updates from which children start, by parent."""
     found: dict[str, list[int]] = {}
     for parent, _, one, start in children(configuration):
@@ -58,7 +58,7 @@ def resume_points(configuration: RunConfiguration) -> dict[str, list[int]]:
     return found
 
 
-def _is_kept(configuration: RunConfiguration, parent: str, update: int) -> bool:
+def _is_kept(configuration: Configuration, parent: str, update: int) -> bool:
     """Whether the parent's trainings have kept their state after an update, or are still to.
 
     A training that ended without keeping it is not repeated for its children: they train from the
@@ -73,7 +73,7 @@ def _is_kept(configuration: RunConfiguration, parent: str, update: int) -> bool:
     )
 
 
-def _estimators(configuration: RunConfiguration, parent: str) -> dict[str, int]:
+def _estimators(configuration: Configuration, parent: str) -> dict[str, int]:
     recorded = configuration.recording_of(parse_model(parent)).estimators
     return {
         name: stride
