@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from running.configuration import NEWS_TEST, synthetic_pairs
 from running.configuration_check import ConfigurationError, load_configuration
-from running.typed_text import typed_text
+from running.typed_text import keys_given_twice, typed_text
 from text.corpus_costs import text_minutes, vocabulary_memory
 from running.costs import evaluation_minutes, training_cost
 from studies import load_studies
@@ -25,7 +25,11 @@ config["run"] = typed_text(
     workflow.config_settings.config_args or [],
 )
 try:
-    CONFIGURATION = load_configuration(config, places=workflow.is_main_process)
+    CONFIGURATION = load_configuration(
+        config,
+        places=workflow.is_main_process,
+        found_before=keys_given_twice(workflow.config_settings.configfiles),
+    )
 except ConfigurationError as error:
     raise WorkflowError(str(error))
 

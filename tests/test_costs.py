@@ -194,6 +194,7 @@ def test_the_table_tells_what_a_preset_will_cost_and_starts_nothing(tmp_path):
             "--config",
             "seeds=[1,2]",
             "models=[clm-en,mt-en-de]",
+            "studies=[vazquez2022]",
             "matched_architecture=false",
         ),
     )

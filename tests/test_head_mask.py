@@ -32,7 +32,11 @@ def masked(request, tokens, tmp_path_factory):
     mask = folder / "mask.json"
     mask.write_text(json.dumps({"mask": MASK}))
     run = in_process(
-        folder / "state", "mt", tokens, **{**SIZE, "fast_layers": request.param}, head_mask=mask
+        folder / "state",
+        "mt",
+        tokens,
+        **{**SIZE, "fast_layers": request.param},
+        files={"head_mask": mask},
     )
     run.run(lambda update, numbers: None, lambda: False)
     run.save_model(folder / "checkpoint.pt")

@@ -11,8 +11,10 @@ from fairseq.optim.fp16_optimizer import FP16Optimizer
 from omegaconf import OmegaConf
 
 from losschange.cube.format import open_cube
+from losschange.cube.layout import Cell
 from losschange.cube.parts import PartStore
 from losschange.errors import RecordingError
+from losschange.recording.freezing import CellValues
 from losschange.recording.partition import Rule, Schema, partition_parameters
 from losschange.recording.recorder import Recorder
 from losschange_fairseq.fast.optimizer import FairseqFusedAdam
@@ -232,3 +234,32 @@ def test_automatic_mixed_precision_is_refused():
     optimizer = AMPOptimizer(CFG, list(model.parameters()), inner)
     with pytest.raises(RecordingError, match="AMPOptimizer skips .* --fp16"):
         MasterWeights(optimizer, list(model.named_parameters()))
+
+
+@pytest.mark.parametrize(
+    "kind", ["fp32", "fp32 fused", "unflat", "flat", "flat fused"], ids=lambda kind: kind
+)
+def test_frozen_cells_stay_whatever_the_optimizer_keeps(kind):
+    """Parameters, float32 copies and moments of frozen cells; those of the others move."""
+    model = make_model(half=not kind.startswith("fp32"))
+    optimizer = make_optimizer(kind, model)
+    named = list(model.named_parameters())
+    partition = partition_parameters(((name, p.shape) for name, p in named), SCHEMA)
+    weights = MasterWeights(optimizer, named)
+    values = CellValues(partition, [Cell(0, "W1"), Cell(0, "bias")], "cpu")
+    before = [parameter.detach().clone() for _, parameter in named]
+    for update in range(3):
+        optimizer.zero_grad()
+        loss = model(torch.ones(4, 6, dtype=named[0][1].dtype) * (update + 1)).float().pow(2).sum()
+        optimizer.backward(loss)
+        values.keep(weights.moved_by_step())
+        optimizer.step()
+        values.put_back(weights.moved_by_step())
+    moved = weights.moved_by_step()
+    assert len(moved) == (3 if kind.startswith("fp32") else 4)
+    for (_, parameter), start in zip(named, before, strict=True):
+        assert torch.equal(parameter, start) == (parameter is not named[2][1])
+    for vector in moved[-2:]:
+        assert not vector[0].any() and not vector[1].any() and vector[2].any()
+    for copy, start in zip(moved[0][:2], before, strict=False):
+        assert torch.equal(copy, start.float())

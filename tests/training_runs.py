@@ -44,7 +44,7 @@ def run(arguments, status=0, **options):
     return done.stderr
 
 
-def in_process(folder, objective, tokens, head_mask=None, **changes):
+def in_process(folder, objective, tokens, files=None, **changes):
     """The same training in this process, with `batch` alone, not yet run."""
     model = parse_model(NAMES[objective])
     changes, execution = split_changes(changes)
@@ -61,7 +61,7 @@ def in_process(folder, objective, tokens, head_mask=None, **changes):
         1,
         "cpu",
         data_workers=execution["data_workers"],
-        head_mask=head_mask,
+        files=files,
     )
     return ResumableTraining(arguments, folder, intervals)
 

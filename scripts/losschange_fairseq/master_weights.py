@@ -71,6 +71,29 @@ class MasterWeights:
             return self._model_parameters
         return self._pick(lambda tensor: tensor)
 
+    def moved_by_step(self) -> list[Sequence[Tensor]]:
+        """Everything that a step of the optimizer changes, each as a tensor per parameter.
+
+        The float32 parameters, the model's half-precision ones if it has such, and the optimizer's
+        moments of every parameter once it has made a step.
+        """
+        found: list[Sequence[Tensor]] = [self.parameters()]
+        if self._copies is not None:
+            found.append(self._model_parameters)
+        state, flat = self.optimizer.optimizer.state, getattr(self.optimizer, "flat", None)
+        held = next(iter(state), None)
+        if held is None:
+            return found
+        # A moment has the shape of its parameter; a counter of updates has not.
+        moments = [n for n, t in state[held].items() if getattr(t, "shape", None) == held.shape]
+        for name in moments:
+            if flat is None:
+                found.append(self._pick(lambda tensor, of=name: state[tensor][of]))
+            else:
+                views = FlatViews(state[flat][name], [parameter.shape for parameter in self._held])
+                found.append([views[position] for position in self._order])
+        return found
+
     def gradients(self) -> list[Tensor | None]:
         """The gradients that the optimizer holds; multiply them by `scale()`."""
         if self._pieces is not None:

@@ -13,7 +13,9 @@ from fairseq.logging import metrics
 from fairseq.tasks import TASK_DATACLASS_REGISTRY, TASK_REGISTRY, register_task
 from torch.distributed import get_rank, is_initialized
 
+from losschange.cube.frozen_cells import FrozenCells
 from losschange.cube.parts import PartStore
+from losschange.recording.freezing import CellValues
 from losschange.recording.parameters import trainable_parameters
 from losschange.recording.partition import partition_parameters
 from losschange.recording.recorder import Recorder
@@ -46,6 +48,8 @@ class RecordingTask:
     passes = None
     _started = False
     _master_weights = None
+    _frozen = None
+    _frozen_values = None
     _describing = False
 
     @property
@@ -108,16 +112,25 @@ class RecordingTask:
     def optimizer_step(self, optimizer, model, update_num):
         """Let the optimizer step, and allocate the loss change of that step."""
         if self.recorder is None:
-            super().optimizer_step(optimizer, model, update_num)
+            self._step(optimizer, model, update_num)
             return
         weights = self._master_weights
         self._lr = optimizer.get_lr()
         scaler = getattr(optimizer, "scaler", None)
         self._loss_scale = 1.0 if scaler is None else scaler.loss_scale
         self.recorder.before_update(weights.parameters())
-        super().optimizer_step(optimizer, model, update_num)
+        self._step(optimizer, model, update_num)
         self.recorder.after_update(weights.parameters(), weights.gradients(), weights.scale())
         self._describing = True
+
+    def _step(self, optimizer, model, update_num) -> None:
+        """One step of the optimizer, which leaves frozen cells alone."""
+        frozen = self._frozen is not None and update_num >= self._frozen.from_update
+        if frozen:
+            self._frozen_values.keep(self._master_weights.moved_by_step())
+        super().optimizer_step(optimizer, model, update_num)
+        if frozen:
+            self._frozen_values.put_back(self._master_weights.moved_by_step())
 
     def start_recording(self, optimizer, model, update_num, criterion, state=None) -> None:
         """Attach the recorder to the parameters that the optimizer moves.
@@ -139,7 +152,9 @@ class RecordingTask:
             before.
         """
         self._started = True
-        if is_initialized() and get_rank() != 0:
+        # Every process freezes cells, only the first one records.
+        records = not is_initialized() or get_rank() == 0
+        if not records and not self.options.frozen_cells:
             return
         while hasattr(model, "module"):
             model = model.module
@@ -147,8 +162,14 @@ class RecordingTask:
         partition = partition_parameters(
             ((name, p.shape) for name, p in named), self.objective.schema(model)
         )
-        store = PartStore(self.options.lca_parts)
         self._master_weights = MasterWeights(optimizer, named)
+        if self.options.frozen_cells:
+            self._frozen = FrozenCells.read(self.options.frozen_cells)
+            device = named[0][1].device
+            self._frozen_values = CellValues(partition, self._frozen.cells, device)
+        if not records:
+            return
+        store = PartStore(self.options.lca_parts)
         settings = RecordingSettings.parse(self.options.lca_recording)
         self.recorder = Recorder(
             partition,
@@ -202,6 +223,9 @@ class RecordingConfig:
     lca_recording: Optional[str] = field(  # noqa: UP045
         default=None,
         metadata={"help": "estimators beside batch, as JSON: RecordingSettings of this plug-in"},
+    )
+    frozen_cells: Optional[str] = field(  # noqa: UP045
+        default=None, metadata={"help": "file of cells that do not learn, and from which update"}
     )
     depth_scaled_initialisation: bool = field(
         default=False,

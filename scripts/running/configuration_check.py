@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from studies import mistakes_of_study
 
@@ -29,7 +29,9 @@ class ConfigurationError(ValueError):
     """Everything that is wrong with a configuration, one line per mistake."""
 
 
-def load_configuration(values: Mapping[str, Any], places: bool = True) -> Configuration:
+def load_configuration(
+    values: Mapping[str, Any], places: bool = True, found_before: Iterable[str] = ()
+) -> Configuration:
     """Check a configuration completely.
 
     Parameters
@@ -38,6 +40,8 @@ def load_configuration(values: Mapping[str, Any], places: bool = True) -> Config
         The values from YAML and the command line.
     places : bool
         Whether the folders in it must exist on this machine; False on the nodes of a cluster.
+    found_before : iterable of str
+        Mistakes that only the files show, such as a key that is there twice.
 
     Raises
     ------
@@ -72,7 +76,8 @@ def load_configuration(values: Mapping[str, Any], places: bool = True) -> Config
         ]
         # These checks follow references, so all references must be valid.
         if not list(_broken_references(values)):
-            problems += broken_plans(configuration, places)
+            problems += broken_plans(configuration, models, places)
+    problems = [*found_before, *problems]
     if problems:
         problems = list(dict.fromkeys(problems))
         count = f"{len(problems)} mistake{'s' if len(problems) > 1 else ''}"
@@ -116,12 +121,18 @@ def _known_keys(path: list[str | int]) -> list[str]:
         annotation = getattr(section, "model_fields", {}).get(part)
         if annotation is None:
             continue
-        candidates = [annotation.annotation, *getattr(annotation.annotation, "__args__", ())]
-        section = next(
-            (kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)),
-            section,
-        )
-    return sorted(section.model_fields)
+        section = next(_sections_in(annotation.annotation), section)
+    return sorted(info.alias or name for name, info in section.model_fields.items())
+
+
+def _sections_in(kind: Any) -> Iterator[type[BaseModel]]:
+    """Sections that a type is made of; a section without own keys maps names to others."""
+    if isinstance(kind, type) and issubclass(kind, RootModel):
+        kind = kind.model_fields["root"].annotation
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield kind
+    for inner in getattr(kind, "__args__", ()):
+        yield from _sections_in(inner)
 
 
 def _broken_references(values: Mapping[str, Any]) -> Iterator[str]:

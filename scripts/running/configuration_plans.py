@@ -5,7 +5,7 @@ Every function yields one line per mistake: the key, the value found, and what i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -25,20 +25,24 @@ ARTIFICIAL_LANGUAGES = ("en", "de", "fi", "et")
 SYMBOLS_OF_ONE_SENTENCE, SYMBOLS_EXPONENT, MOST_SYMBOLS = 150, 0.4, 2000
 
 
-def broken_plans(configuration: Configuration, places: bool = True) -> Iterator[str]:
+def broken_plans(
+    configuration: Configuration, models: Sequence[Model], places: bool = True
+) -> Iterator[str]:
     """All mistakes found by the functions of this module.
 
     Parameters
     ----------
     configuration
         A configuration that passed the other checks.
+    models
+        What it trains: variants too, unless the section of a study that asks for them is wrong.
     places
         Whether the folders in it must exist on this machine.
     """
     yield from _corpora(configuration)
     yield from _texts_of_models(configuration)
-    yield from _strides(configuration)
-    yield from _hyper_parameters(configuration)
+    yield from _strides(configuration, models)
+    yield from _hyper_parameters(configuration, models)
     yield from _main_models(configuration)
     yield from _vocabularies(configuration)
     if places:
@@ -121,29 +125,29 @@ def _texts_of_models(configuration: Configuration) -> Iterator[str]:
             yield f"{key}.test: found 0; {model.name} has no other text to translate"
 
 
-def _strides(configuration: Configuration) -> Iterator[str]:
+def _strides(configuration: Configuration, models: Sequence[Model]) -> Iterator[str]:
     shorter: dict[tuple[str, int, int], list[str]] = {}
-    for model, updates in _updates(configuration):
+    for model, updates in _updates(configuration, models):
         for name, stride in configuration.recording_of(model).estimators.items():
             if stride > updates:
                 shorter.setdefault((name, stride, updates), []).append(model.name)
-    for (name, stride, updates), models in shorter.items():
+    for (name, stride, updates), trained in shorter.items():
         yield (
             f"recording.estimators.{name}: found {stride}, but total_updates of "
-            f"{', '.join(models)} is {updates}; take at most that, or 0 to turn it off"
+            f"{', '.join(trained)} is {updates}; take at most that, or 0 to turn it off"
         )
 
 
-def _updates(configuration: Configuration) -> Iterator[tuple[Model, int]]:
-    for model in configuration.models_and_variants():
+def _updates(configuration: Configuration, models: Sequence[Model]) -> Iterator[tuple[Model, int]]:
+    for model in models:
         try:
             yield model, configuration.training_of(model).total_updates
         except ValidationError:
             continue  # told by another check
 
 
-def _hyper_parameters(configuration: Configuration) -> Iterator[str]:
-    for model in configuration.models_and_variants():
+def _hyper_parameters(configuration: Configuration, models: Sequence[Model]) -> Iterator[str]:
+    for model in models:
         try:
             training = configuration.training_of(model)
         except ValidationError:

@@ -49,6 +49,7 @@ class TrainingCost:
     Attributes
     ----------
     updates : int
+        Those that it makes itself: a variant may take over the first ones from its parent.
     tokens_per_update : float
         Target tokens.
     parameters : int
@@ -131,17 +132,16 @@ def training_cost(configuration: Configuration, model: Model) -> TrainingCost:
         )
     host, device = _memory(hardware, training, recording, size)
     running, kept = _disk(hardware, training, recording, size)
+    taken_over = configuration.variants()[model.name].updates_made if model.variant else 0
+    made = training.total_updates - taken_over
     kept += snapshots_disk(configuration, model, size)
     return TrainingCost(
-        updates=training.total_updates,
+        updates=made,
         tokens_per_update=training.update_frequency * batch_tokens,
         parameters=size.parameters,
-        operations=training.total_updates
-        * training.update_frequency
-        * batch_tokens
-        * size.operations,
-        seconds_plain=training.total_updates * update,
-        seconds=training.total_updates * recorded,
+        operations=made * training.update_frequency * batch_tokens * size.operations,
+        seconds_plain=made * update,
+        seconds=made * recorded,
         host_memory=host * execution.processes,
         device_memory=device,
         cube_numbers=training.total_updates * records_per_update(recording, size),
@@ -155,7 +155,7 @@ def snapshots_disk(configuration: Configuration, model: Model, size: ModelSize) 
     weight = 2 if configuration.snapshots.precision == "float16" else 4
     weights = weight * len(configuration.snapshots_of(model))
     # Weights and the optimizer's two moments in float32.
-    states = 12 * len(configuration.resume_points)
+    states = 12 * len(configuration.resume_points_of(model))
     return math.ceil(size.parameters * (weights + states) / 1e6)
 
 

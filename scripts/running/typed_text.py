@@ -1,8 +1,8 @@
-"""Values of the configuration as the user typed them, before YAML converts them to numbers."""
+"""What only the files of a configuration show, before YAML converts their text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +41,36 @@ def typed_text(
         if equals and name == key:
             found = text.strip("'\"")
     return found
+
+
+def keys_given_twice(files: Iterable[Path]) -> Iterator[str]:
+    """A line for every key that is twice in one mapping of a file: YAML keeps only the last.
+
+    Parameters
+    ----------
+    files
+        Configuration files.
+    """
+    for file in files:
+        try:
+            root = yaml.compose(Path(file).read_text(encoding="utf-8"), yaml.BaseLoader)
+        except (OSError, yaml.YAMLError):
+            continue  # told where the file is read
+        waiting: list[tuple[str, Any]] = [("", root)]
+        while waiting:
+            path, node = waiting.pop(0)
+            if isinstance(node, yaml.SequenceNode):
+                waiting += [(path, inner) for inner in node.value]
+            if not isinstance(node, yaml.MappingNode):
+                continue
+            lines: dict[str, int] = {}
+            for key, inner in node.value:
+                name = f"{path}{key.value}"
+                line = key.start_mark.line + 1
+                if name in lines:
+                    yield (
+                        f"{name}: it is twice in {Path(file).name}, in lines {lines[name]} and "
+                        f"{line}; give one of them another name, or take one out"
+                    )
+                lines[name] = line
+                waiting.append((f"{name}.", inner))

@@ -34,6 +34,8 @@ class Variant:
         suffix of the training: "" for the first seed, such as ".seed2" for another.
     snapshots : tuple of int or None
         Updates after which its weights are saved; None means only the last.
+    updates_made : int
+        Updates that it takes over from its parent, so that they cost nothing.
 
     Raises
     ------
@@ -47,6 +49,7 @@ class Variant:
     recording: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     snapshots: tuple[int, ...] | None = None
+    updates_made: int = 0
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name) or RESERVED.fullmatch(self.name):

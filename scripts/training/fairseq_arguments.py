@@ -22,7 +22,7 @@ def fairseq_arguments(
     recording: Mapping[str, object] | None = None,
     worker: tuple[int, int] = (0, 1),
     data_workers: int = 0,
-    head_mask: Path | None = None,
+    files: Mapping[str, Path] | None = None,
 ) -> list[str]:
     """Arguments of fairseq-train for a training with the paper's hyper-parameters (Table 2).
 
@@ -42,14 +42,17 @@ def fairseq_arguments(
         Number of this process, from 0, and how many processes share every update.
     data_workers : int
         Processes that load batches in advance; 0 = the training process loads them itself.
-    head_mask : path, optional
-        JSON file of the heads that are closed from the start; see losschange_fairseq.head_mask.
+    files : mapping of str to path, optional
+        Files of a variant. "head_mask": the heads that are closed from the start
+        (losschange_fairseq.head_mask). "frozen_cells": the cells that do not learn
+        (losschange.cube.frozen_cells.FrozenCells).
 
     Raises
     ------
     UserError
         If the micro-batches of an update cannot be shared evenly, or the mask cannot be read.
     """
+    files = files or {}
     rank, workers = worker
     if training["update_frequency"] % workers:
         raise UserError(
@@ -88,8 +91,10 @@ def fairseq_arguments(
     for switch in ("fast_layers", "fast_masking"):
         if training[switch]:
             arguments.append(f"--{switch.replace('_', '-')}")
-    if head_mask is not None:
-        arguments += ["--head-mask", read_head_mask(head_mask)]
+    if "head_mask" in files:
+        arguments += ["--head-mask", read_head_mask(files["head_mask"])]
+    if "frozen_cells" in files:
+        arguments += ["--frozen-cells", str(files["frozen_cells"])]
     if training["micro_batches"] != "stock":
         arguments += ["--micro-batches", str(training["micro_batches"])]
     if training["compile"]:

@@ -31,6 +31,7 @@ from .fairseq_arguments import fairseq_arguments
 from .fingerprint import fingerprint_of
 from .progress import ProgressLine
 from .snapshots import Snapshots
+from .start import start_from_parent
 from .state import Outputs, TrainingState
 from .workers import Worker
 
@@ -109,7 +110,7 @@ def train_model(
         recording,
         (worker.rank, worker.count),
         execution["data_workers"],
-        (files or {}).get("head_mask"),
+        files,
     )
     intervals = DutyIntervals(
         training["total_updates"],
@@ -126,6 +127,7 @@ def train_model(
     fingerprint = fingerprint_of(model, seed, training, recording, data, files or {})
     snapshots = Snapshots(state_folder, **(kept or {}))
     with TrainingState(state_folder, fingerprint) as state, _expected_errors(model):
+        start_from_parent(state_folder, files or {}, recording)
         worker.join(device)
         run = ResumableTraining(
             arguments,

@@ -121,7 +121,7 @@ class Result:
 
     Parameters
     ----------
-    number : int
+    number : int or str
     estimator : str
     verdict : {"holds", "does not hold", "cannot tell"}
     reason : str
@@ -134,7 +134,7 @@ class Result:
         Trainings of each model used.
     """
 
-    number: int
+    number: int | str
     estimator: str
     verdict: str
     reason: str

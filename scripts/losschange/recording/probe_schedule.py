@@ -110,8 +110,10 @@ class ProbeSchedule:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Resume an interval that another process began, if it has the same probes."""
-        if self._theta_before is None or state["tracks"].keys() != set(map(_key, self.integrators)):
+        """Resume an interval that another process began, if that had all of these probes."""
+        if self._theta_before is None or not state["tracks"].keys() >= set(
+            map(_key, self.integrators)
+        ):
             return
         self.start = int(state["start"])
         self._theta_before.flat.copy_(state["parameters"])

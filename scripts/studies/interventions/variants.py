@@ -1,0 +1,84 @@
+"""The trainings with frozen cells, and the states of their parents that they start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from losschange.cube.estimators import INTERVAL_RULES, TRAIN, VALID, parse_estimator
+from running.models import parse_model
+from running.variants import Variant
+
+from .settings import Intervention
+
+if TYPE_CHECKING:
+    from running.configuration import Configuration
+
+
+def children(configuration: Configuration) -> Iterator[tuple[str, str, Intervention, int]]:
+    """(parent, child's name, intervention, updates before it) of every child."""
+    for parent, interventions in configuration.interventions.root.items():
+        updates = configuration.training_of(parse_model(parent)).total_updates
+        for name, one in interventions.items():
+            for child in one.children(name):
+                yield parent, child, one, one.first_frozen(updates)
+
+
+def variants(configuration: Configuration) -> list[Variant]:
+    """One per intervention, and per draw of a random one.
+
+    Each records what is measured on fixed training and validation text, nothing else: with less to
+    record it takes less time, and its parameters stay the same.
+    """
+    folder = f"results/{configuration.run}"
+    found = []
+    for parent, child, _, start in children(configuration):
+        files = {"frozen_cells": f"{folder}/interventions/{parent}.{child}{{seed}}.json"}
+        starts = bool(start) and _is_kept(configuration, parent, start)
+        if starts:
+            model = f"{folder}/models/{parent}{{seed}}"
+            files |= {
+                "resume_point": f"{model}/resume_points/{start}.pt",
+                "parent_cube": f"{folder}/cubes/{parent}{{seed}}.nc",
+                "parent_history": f"{model}/training.csv",
+            }
+        recording = {"estimators": _estimators(configuration, parent), "texts": {}, "details": {}}
+        made = start if starts else 0
+        found.append(Variant(parent, child, {}, recording, files, None, made))
+    return found
+
+
+def resume_points(configuration: Configuration) -> dict[str, list[int]]:
+    """The updates from which children start, by parent."""
+    found: dict[str, list[int]] = {}
+    for parent, _, one, start in children(configuration):
+        if start and (one.from_share or 0) < 1 and _is_kept(configuration, parent, start):
+            found.setdefault(parent, []).append(start)
+    return found
+
+
+def _is_kept(configuration: Configuration, parent: str, update: int) -> bool:
+    """Whether the parent's trainings have kept their state after an update, or are still to.
+
+    A training that ended without keeping it is not repeated for its children: they train from the
+    start, to the same bits.
+    """
+    seeds = list(dict.fromkeys(configuration.seeds))
+    suffixes = ["", *(f".seed{seed}" for seed in seeds[1:])]
+    models = [Path(f"results/{configuration.run}/models/{parent}{suffix}") for suffix in suffixes]
+    return all(
+        (model / f"resume_points/{update}.pt").exists() or not (model / "checkpoint.pt").exists()
+        for model in models
+    )
+
+
+def _estimators(configuration: Configuration, parent: str) -> dict[str, int]:
+    recorded = configuration.recording_of(parse_model(parent)).estimators
+    return {
+        name: stride
+        for name, stride in recorded.items()
+        if stride
+        and (estimator := parse_estimator(name)).rule in INTERVAL_RULES
+        and estimator.text in (TRAIN, VALID)
+    }
