@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings(
 
 
 MADE = [(o, v) for v in ("stock-post", "fast-pre") for o in ("clm", "mlm", "mt")]
-MADE += [("clm", "matched")]
+MADE += [("clm", "matched"), ("plm", "fast-pre"), ("dae", "stock-post")]
 
 
 @pytest.fixture(scope="module", params=MADE, ids="-".join)

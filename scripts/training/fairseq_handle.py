@@ -22,6 +22,7 @@ from .fairseq_stacks import (
     PAD,
     attentions_of,
     embed,
+    hiding_keys,
     open_heads,
     prepare_stack,
     present_tokens,
@@ -41,7 +42,8 @@ class FairseqHandle:
 
     Batches are fairseq samples. Padding may be on either side of a source, on the right of a
     target. The state holds "source" and "target" (sentences, length, width), each with "..._seen"
-    (False at padding), and "targets" (sentences, length), negative where nothing is predicted.
+    (False at padding), and "targets" (sentences, length), negative where nothing is predicted. For
+    a prefix language model it holds "prefix" (sentences,), the number of tokens of each prefix.
     Where the encoder ends with a layer norm, its last stage applies it.
 
     Parameters
@@ -113,6 +115,9 @@ class FairseqHandle:
             stack = self.stacks["encoder" if side == "source" else "decoder"]
             state[side] = embed(stack, tokens, positions)
             state[f"{side}_seen"] = tokens.present
+        if "prefix_lengths" in batch["net_input"]:
+            lengths = batch["net_input"]["prefix_lengths"]
+            state["prefix"] = torch.tensor(lengths, device=batch["target"].device)
         targets = batch["target"]
         state["targets"] = targets.masked_fill(targets == PAD, -1)
         return state
@@ -257,13 +262,16 @@ class FairseqHandle:
         if side == "source":
             x = layer(x, encoder_padding_mask=hidden["encoder"])
         else:
-            x = layer(
-                x,
-                state["source"].transpose(0, 1) if "cross" in hidden else None,
-                hidden.get("cross"),
-                self_attn_mask=self.stacks["decoder"].buffered_future_mask(x),
-                self_attn_padding_mask=hidden["decoder"],
-            )[0]
+            prefix = state.get("prefix")
+            shared = self.stacks["decoder"].buffered_future_mask(x) if prefix is None else None
+            with hiding_keys(layer.self_attn, prefix, len(x)):
+                x = layer(
+                    x,
+                    state["source"].transpose(0, 1) if "cross" in hidden else None,
+                    hidden.get("cross"),
+                    self_attn_mask=shared,
+                    self_attn_padding_mask=hidden["decoder"],
+                )[0]
         return {**state, side: x.transpose(0, 1)}
 
     def _modules(self, attention: str, layer: int) -> AttentionModules:

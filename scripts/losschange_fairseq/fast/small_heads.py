@@ -41,8 +41,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool, seen: Tensor
     ----------
     query, key, value : Tensor (batch x heads, width of a head, length)
     causal : bool
-    seen : bool Tensor (batch, 1, 1, key length) or None
-        False at keys that no query may attend to.
+    seen : bool Tensor (1 or batch, 1, 1 or length, key length) or None
+        False at keys that a query may not attend to.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def attend_to_itself(
         Matrices (width, width) of query, key and value, then their biases (width,).
     heads : int
     causal : bool
-    seen : bool Tensor (batch, 1, 1, length) or None
+    seen : bool Tensor (1 or batch, 1, 1 or length, length) or None
 
     Returns
     -------
