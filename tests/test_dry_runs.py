@@ -22,7 +22,7 @@ def test_each_preset_plans_all_fifteen_models(preset, tmp_path):
     assert done.returncode == 0, done.stdout
     jobs = planned_jobs(done.stdout)
     # Beside the paper's models, the small runs train the main ones in one shared architecture.
-    models = 18 if preset in ("presets/demo.yaml", "presets/sample.yaml") else 15
+    models = 20 if preset in ("presets/demo.yaml", "presets/sample.yaml") else 15
     assert jobs["train_model"] == jobs["evaluate_model"] == jobs["summarise_cube"] == models
     assert [jobs[f"plot_figure{number}"] for number in range(1, 7)] == [1] * 6
     assert [jobs[f"plot_figure{letter}"] for letter in "CDE"] == [1, 1, 1]

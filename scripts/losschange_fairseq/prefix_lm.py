@@ -87,6 +87,12 @@ class PrefixLanguageModelingConfig(LanguageModelingConfig):
 class PrefixLanguageModelingTask(LanguageModelingTask):
     """fairseq's language modelling with a prefix in every sample."""
 
+    def __init__(self, args, *arguments, **options):
+        super().__init__(args, *arguments, **options)
+        # fairseq's older tasks leave this empty. Its option reuse_dataloader would then count as
+        # on, and reading processes would repeat the prefixes of the first epoch.
+        self.cfg = args
+
     def load_dataset(self, split, *arguments, **options):
         """Load a split; see PrefixDataset."""
         super().load_dataset(split, *arguments, **options)
