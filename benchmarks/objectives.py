@@ -66,6 +66,7 @@ def ratio(objective: str, configuration, options: argparse.Namespace, folder: Pa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--preset", default="demo", help="demo, sample or paper: whose models")
+    parser.add_argument("--objectives", nargs="+", default=list(PAIRS), choices=PAIRS)
     parser.add_argument("--recording", default="batch", help="off or batch")
     parser.add_argument("--sentences", type=int, default=20000, help="of drawn tokens")
     parser.add_argument("--tokens-per-sample", type=int, help="default: the preset's")
@@ -82,7 +83,8 @@ def main() -> None:
     MODELS.update(plm="plm-en", dae="dae-en")
     configuration = preset_configuration(options.preset)
     with tempfile.TemporaryDirectory() as name:
-        for objective, (other, most, per_token) in PAIRS.items():
+        for objective in options.objectives:
+            other, most, per_token = PAIRS[objective]
             folder = Path(name) / objective
             folder.mkdir()
             found = ratio(objective, configuration, options, folder)

@@ -74,8 +74,8 @@ def test_without_spans_only_whole_sentences_change_places(tokens):
     dataset, moved = task.dataset("train"), 0
 
     def sentences(words):
-        text = " ".join(map(str, words[1:-1]))
-        return [part.strip() for part in text.split(f" {EOS}")]
+        text = " ".join("." if word == EOS else str(word) for word in words[1:-1])
+        return [part.strip() for part in text.split(".")]
 
     for index in range(20):
         item = dataset[index]

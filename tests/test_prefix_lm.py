@@ -53,6 +53,7 @@ def test_sentences_share_a_mask_if_their_prefixes_are_equally_long():
     for place, length in enumerate((2, 0, 4)):
         assert torch.equal(own[place], prefix_mask([length], 5, CPU)[0])
     added = additive_mask(own, heads=2)
+    assert additive_mask(prefix_mask([2] * 7, 5, CPU), heads=2).shape == (1, 5, 5)
     assert added.shape == (6, 5, 5) and torch.equal(added[2], added[3])
     assert torch.equal(added[4] == 0, own[2, 0])
 

@@ -8,6 +8,7 @@ import pytest
 from losschange.claims import FAILS, HOLDS, UNKNOWN, Evidence, judge_claim, main_models
 from losschange.claims.two_factors import explained_beyond, permanova_beyond
 from running.configuration_check import ConfigurationError, load_configuration
+from running.models import parse_model
 from studies import load_studies
 from studies.objectives.claims import CLAIMS
 from studies.objectives.factors import FUTURE, STACKS, factor_rows
@@ -203,6 +204,18 @@ def test_further_objectives_change_nothing_in_the_papers_own_figures_and_tables(
     for one in (*paper.figures, *paper.tables):
         assert one.inputs(without) == one.inputs(among), one.number
         assert one.options(without) == one.options(among), one.number
+
+
+def test_their_settings_are_not_in_the_papers_table():
+    from studies.vazquez2022.tables.table2 import settings_table
+    from tiny_trainings import tiny_training
+
+    configured = tiny_training(parse_model("clm-en"))
+    assert {"prefix_share", "infilling_share", "mask_probability"} <= set(configured)
+    record = {"model": "clm-en", "objective": "clm", "configured": configured, "as_run": {}}
+    rows = {row[0] for row in settings_table([record]).rows}
+    assert "mask probability" in rows
+    assert not rows & {"prefix share", "infilling share", "infilling span", "permuted sentences"}
 
 
 def test_every_objective_has_its_row_in_the_order_of_the_question():

@@ -5,10 +5,11 @@ attends to the prefix and to the tokens before it. The loss is that of the token
 With an empty prefix this is fairseq's causal language model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 import torch
@@ -125,10 +126,12 @@ class SeesPrefix:
             self.seen_keys = None
 
     def buffered_future_mask(self, tensor):
-        """Additive mask for fairseq's attention, (length, length) or one for every head."""
+        """Additive mask (length, length) of all sentences; None if each has its own."""
         if self.seen_keys is None:
             return super().buffered_future_mask(tensor)
-        return additive_mask(self.seen_keys, self.layers[0].self_attn.num_heads).to(tensor)
+        if len(self.seen_keys) > 1:
+            return None  # see hiding_keys
+        return additive_mask(self.seen_keys, 1)[0].to(tensor)
 
 
 class PrefixDecoder(SeesPrefix, TransformerDecoder):
@@ -136,6 +139,12 @@ class PrefixDecoder(SeesPrefix, TransformerDecoder):
 
     def __init__(self, stock: TransformerDecoder):
         self.__dict__.update(stock.__dict__)
+
+    def extract_features_scriptable(self, *arguments, **options):
+        """The stock decoder's features (batch, length, width)."""
+        own = self.seen_keys if self.seen_keys is not None and len(self.seen_keys) > 1 else None
+        with hiding_keys([layer.self_attn for layer in self.layers], own):
+            return super().extract_features_scriptable(*arguments, **options)
 
 
 class PrefixLanguageModel(TransformerLanguageModel):
@@ -178,10 +187,40 @@ def additive_mask(seen: Tensor, heads: int) -> Tensor:
 
     Returns
     -------
-    Tensor (length, length) for one mask, else (sentences x heads, length, length)
+    Tensor (1 or sentences x heads, length, length)
     """
     mask = torch.zeros(seen.shape, device=seen.device).masked_fill(~seen, float("-inf"))
-    return mask[0, 0] if len(mask) == 1 else mask.repeat_interleave(heads, dim=1).flatten(0, 1)
+    return mask[0] if len(mask) == 1 else mask.repeat_interleave(heads, dim=1).flatten(0, 1)
+
+
+@contextmanager
+def hiding_keys(attentions: Sequence[Any], seen: Tensor | None) -> Iterator[None]:
+    """Within the context, fairseq's attention hides other keys for every sentence.
+
+    fairseq's layers take one mask for all sentences. Masks of single sentences are added to the
+    scores in the step before, which is there for sparse attention, and which only fairseq's own
+    code for attention has.
+
+    Parameters
+    ----------
+    attentions : sequence of fairseq.modules.MultiheadAttention
+    seen : bool Tensor (1 or sentences, 1, length, length) or None
+        True at keys that a query may attend to; with None nothing is changed.
+    """
+    if seen is None:
+        yield
+        return
+    mask = additive_mask(seen, attentions[0].num_heads)
+    before = [attention.skip_embed_dim_check for attention in attentions]
+    for attention in attentions:
+        attention.skip_embed_dim_check = True
+        attention.apply_sparse_mask = lambda scores, *sizes: scores + mask.to(scores)
+    try:
+        yield
+    finally:
+        for attention, skipped in zip(attentions, before, strict=True):
+            attention.skip_embed_dim_check = skipped
+            del attention.apply_sparse_mask
 
 
 @lru_cache(maxsize=64)

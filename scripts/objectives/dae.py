@@ -69,7 +69,9 @@ OBJECTIVE = Objective(
         "exp(loss) of the original text, token by token, each given the corrupted text and the "
         "original before it",
     ),
+    filled=0.9,  # 0.94 measured in trainings of the preset demo
     sees_future=True,
+    own_settings=("infilling_share", "infilling_span", "permuted_sentences"),
     mistakes=mistakes,
     register=register,
 )

@@ -84,6 +84,12 @@ OBJECTIVE = Objective(
         beats_copying=True,
     ),
     sees_future=True,
+    own_settings=(
+        "mask_probability",
+        "leave_unmasked_probability",
+        "random_token_probability",
+        "fast_masking",
+    ),
     prepare_dataset=draw_masks_once,
     mistakes=mistakes,
 )

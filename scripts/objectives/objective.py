@@ -103,6 +103,8 @@ class Objective:
         Tokens that attend to each other in a sample.
     prepare_dataset : callable (dataset, options), optional
         Called with every dataset that the recorded task has loaded, and the task's options.
+    own_settings : tuple of str
+        Keys of `training` that no other objective uses.
     mistakes : callable (training) -> iterable of str
         What is wrong with hyper-parameters for this objective alone, a sentence each.
     register : callable (), optional
@@ -122,6 +124,7 @@ class Objective:
     sees_future: bool = False
     sample_tokens: Callable[[Training], int] = lambda training: int(training["tokens_per_sample"])
     prepare_dataset: Callable[[Any, Any], None] | None = None
+    own_settings: tuple[str, ...] = ()
     mistakes: Callable[[Training], Iterable[str]] = lambda training: ()
     register: Callable[[], None] | None = None
 

@@ -51,5 +51,6 @@ OBJECTIVE = Objective(
         "exp(loss) of the text after the prefix, token by token, each given the prefix and the "
         "tokens before it",
     ),
+    own_settings=("prefix_share",),
     register=register,
 )

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from attention_heads.alpha_beta import LayerParts
 from attention_heads.handle import Attention, OutProjection, Output, State, Tokens, cross_entropy
 from attention_heads.taps import AttentionModules, frozen_modules, tapped
+from losschange_fairseq.prefix_lm import hiding_keys, prefix_mask
 
 from .fairseq_stacks import (
     PAD,
     attentions_of,
     embed,
-    hiding_keys,
     open_heads,
     prepare_stack,
     present_tokens,
@@ -262,9 +262,12 @@ class FairseqHandle:
         if side == "source":
             x = layer(x, encoder_padding_mask=hidden["encoder"])
         else:
-            prefix = state.get("prefix")
-            shared = self.stacks["decoder"].buffered_future_mask(x) if prefix is None else None
-            with hiding_keys(layer.self_attn, prefix, len(x)):
+            prefix, own, shared = state.get("prefix"), None, None
+            if prefix is None:
+                shared = self.stacks["decoder"].buffered_future_mask(x)
+            else:
+                own = prefix_mask(prefix.tolist(), len(x), x.device)
+            with hiding_keys([layer.self_attn], own):
                 x = layer(
                     x,
                     state["source"].transpose(0, 1) if "cross" in hidden else None,

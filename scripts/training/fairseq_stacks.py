@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from attention_heads.handle import Attention, Tokens, gate_heads
 from attention_heads.taps import AttentionModules
-from losschange_fairseq.prefix_lm import additive_mask, prefix_mask
 from running.files import UserError
 from text.vocabulary import SPECIAL_IDS
 
@@ -159,35 +158,6 @@ def open_heads(
             for hook in hooks:
                 stack.callback(hook.remove)
         yield
-
-
-@contextmanager
-def hiding_keys(attention: Any, prefix: Tensor | None, length: int) -> Iterator[None]:
-    """Within the context, self-attention has a mask of its own for every prefix.
-
-    fairseq's code that returns attention weights adds one mask to the scores of all sentences, so
-    the masks are added in the step before, which is there for sparse attention.
-
-    Parameters
-    ----------
-    attention : fairseq.modules.MultiheadAttention
-    prefix : int Tensor (sentences,) or None
-        Tokens of each prefix; without it nothing is changed.
-    length : int
-        Length of the sentences.
-    """
-    if prefix is None:
-        yield
-        return
-    seen = prefix_mask(prefix.tolist(), length, prefix.device)
-    # (sentences x heads, length, length)
-    heads = attention.num_heads
-    mask = additive_mask(seen, heads).expand(len(prefix) * heads, length, length)
-    attention.apply_sparse_mask = lambda scores, *sizes: scores + mask
-    try:
-        yield
-    finally:
-        del attention.apply_sparse_mask
 
 
 def _closing(gates: Tensor) -> Callable[..., tuple[Tensor]]:
