@@ -107,6 +107,42 @@ def batches(task, trainer, epochs=2):
     return found
 
 
+def stock_noise(task, number):
+    """(hidden tokens, masks, length of the source) of samples with fairseq's own noise."""
+    from fairseq.data import DenoisingDataset
+
+    dataset, cfg, found = task.dataset("train"), task.cfg, []
+    stock = DenoisingDataset(
+        dataset.dataset, dataset.sizes, task.dictionary, task.mask_idx, None, shuffle=False, seed=1,
+        mask=cfg.mask, mask_random=0.0, insert=0.0, rotate=0.0, permute_sentences=0.0, bpe=None,
+        replace_length=1, mask_length="span-poisson", poisson_lambda=cfg.poisson_lambda,
+    )  # fmt: skip
+    for index in range(number):
+        found.append(stock[index])
+    return found
+
+
+def test_the_noise_is_that_of_fairseq_in_all_but_its_draws(tokens):
+    task, _ = task_of(tokens, permuted_sentences=False)
+    dataset = task.dataset("train")
+    number = len(dataset)
+
+    def measures(items):
+        masks = [int((item["source"] == task.mask_idx).sum()) for item in items]
+        lengths = [len(item["source"]) for item in items]
+        kept = [length - count for length, count in zip(lengths, masks, strict=True)]
+        return np.array([masks, lengths, kept], float)
+
+    torch.manual_seed(1)
+    theirs = measures(stock_noise(task, number))
+    ours = []
+    for epoch in (1, 2, 3):
+        dataset.set_epoch(epoch)
+        ours.append(measures([dataset[index] for index in range(number)]))
+    error = theirs.std(axis=1) / np.sqrt(number)
+    assert (abs(np.mean(ours, axis=(0, 2)) - theirs.mean(axis=1)) < 4 * error).all()
+
+
 @pytest.mark.slow
 def test_reading_processes_give_the_same_noise(tokens):
     one, two = (batches(*task_of(tokens, data_workers=number)) for number in (0, 2))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import sentencepiece
 import torch
 from fairseq.data import MaskTokensDataset
@@ -124,7 +125,10 @@ def denoising_row(
         Seed of the noise; with None the source is the sentence itself.
     """
     tokens = torch.tensor([BOS, *ids[: positions - 2], EOS])
-    source = tokens if seed is None else task.noisy(tokens, number, seed)[:positions]
+    source = tokens
+    if seed is not None:
+        noisy = task.noise(tokens.numpy(), np.random.default_rng([seed, number]))
+        source = torch.from_numpy(noisy)[:positions]
     return Row(number, source, tokens, torch.cat([tokens[-1:], tokens[:-1]]))
 
 

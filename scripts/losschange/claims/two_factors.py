@@ -45,7 +45,8 @@ def explained_beyond(
 ) -> float:
     """Share of the squared distances that a factor explains beyond another; see `Effect`.
 
-    NaN if all distances are 0, or the factor does not vary where the other one is constant.
+    NaN if all distances are 0, if the factor does not vary where the other one is constant, or if
+    there are too few models: as many as the two factors need to explain everything.
     """
     return _ratios(_inner_products(distances), _groups(factor), _groups(other))[1]
 
@@ -73,15 +74,12 @@ def permanova_beyond(
     Returns
     -------
     Effect
-        NaN where it is not defined: the factors are confounded, or nothing remains to compare with.
+        NaN where it is not defined; see `explained_beyond`.
     """
     inner, groups, fixed = _inner_products(distances), _groups(factor), _groups(other)
     found, explained = _ratios(inner, groups, fixed)
     if np.isnan(explained):
         return UNDEFINED
-    floor = 1 / _arrangements(groups, fixed)
-    if np.isnan(found):
-        return Effect(np.nan, explained, np.nan, floor)
     random = np.random.default_rng(seed)
     higher = 0
     for _ in range(permutations):
@@ -91,7 +89,8 @@ def permanova_beyond(
             shuffled[members] = groups[random.permutation(members)]
         # The tolerance lets the same grouping count as equal despite rounding.
         higher += _ratios(inner, shuffled, fixed)[0] >= found * (1 - 1e-9)
-    return Effect(found, explained, (higher + 1) / (permutations + 1), floor)
+    p = (higher + 1) / (permutations + 1)
+    return Effect(found, explained, p, 1 / _arrangements(groups, fixed))
 
 
 def _ratios(inner: np.ndarray, groups: np.ndarray, fixed: np.ndarray) -> tuple[float, float]:
@@ -99,13 +98,11 @@ def _ratios(inner: np.ndarray, groups: np.ndarray, fixed: np.ndarray) -> tuple[f
     alone, rank_alone = _projection(fixed)
     both, rank = _projection(fixed, groups)
     total = np.trace(inner)
-    if total <= 0 or rank == rank_alone:
+    if total <= 0 or rank == rank_alone or rank >= len(inner):
         return np.nan, np.nan
     between = np.trace((both - alone) @ inner)
     remainder = total - np.trace(both @ inner)
     explained = float(between / total)
-    if rank >= len(inner):
-        return np.nan, explained
     if remainder <= NOTHING * total:
         return np.inf, explained
     ratio = between / (rank - rank_alone) / (remainder / (len(inner) - rank))

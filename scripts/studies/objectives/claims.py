@@ -145,7 +145,8 @@ def architecture_explains_more(resamples: Mapping[str, Resample]):
     ]
     if np.isnan(shares).any():
         raise MissingData(
-            "the models that learned do not cross the number of stacks with what is seen"
+            "the models that learned do not cross the number of stacks with what is seen, or are "
+            "too few: four at least, of both factors' levels"
         )
     return [shares[0] - shares[1]]
 

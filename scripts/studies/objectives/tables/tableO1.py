@@ -20,9 +20,10 @@ def fill(inputs, options) -> Table:
     rows = []
     for estimator in in_order(recorded):
         found = model_distances(grouped, estimator)
-        if found is None:
+        both = factor_rows(grouped, estimator, seed)
+        if found is None or not both:
             continue
-        for row in factor_rows(grouped, estimator, seed):
+        for row in both:
             numbers = [row.effect.F, row.effect.explained]
             interval = f"[{value_text(row.low)}, {value_text(row.high)}]"
             chances = map(value_text, (row.effect.p, row.effect.floor))
