@@ -1,8 +1,9 @@
-"""Judge the paper's claims under every estimator: claims.json, .csv, .md and .html."""
+"""Judge the claims of a study under every estimator: claims.json, .csv, .md and .html."""
 
 from __future__ import annotations
 
 import argparse
+from importlib import import_module
 from pathlib import Path
 
 from losschange.analysis.summaries import SummaryError, open_summary
@@ -17,6 +18,10 @@ WRITERS = {"json": as_json, "csv": claims_csv, "md": claims_markdown, "html": ma
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--study", default="vazquez2022", help="whose claims (default: the paper's)"
+    )
+    parser.add_argument("--formats", nargs="+", default=list(WRITERS), choices=WRITERS)
     parser.add_argument(
         "--summaries", type=Path, nargs="+", required=True, help="summaries/<model>.nc, in order"
     )
@@ -37,11 +42,12 @@ def main(arguments: list[str] | None = None) -> None:
     except (SummaryError, FileNotFoundError) as error:
         raise UserError(f"cannot judge the claims: {error}") from error
     learned = read_verdicts(options.qualities)
-    record = judge_run(summaries, options.main, learned, options.seed)
-    for suffix, write in WRITERS.items():
+    claims = import_module(f"studies.{options.study}.claims").CLAIMS
+    record = judge_run(summaries, options.main, learned, options.seed, claims)
+    for suffix in options.formats:
         path = options.output_stem.with_name(f"{options.output_stem.name}.{suffix}")
         with replace_when_complete(path) as temporary:
-            temporary.write_text(write(record), encoding="utf-8", newline="\n")
+            temporary.write_text(WRITERS[suffix](record), encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

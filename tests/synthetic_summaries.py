@@ -125,7 +125,8 @@ def make_summary(training: Training, seed: int = 0, scale: float = 1.0) -> xr.Da
     attributes = model_attributes(training.model)
     half = LAYERS // 2
     inner = {"clm": ["decoder"] * LAYERS, "mlm": ["encoder"] * LAYERS}
-    inner["mt"] = ["encoder"] * half + ["decoder"] * half
+    inner["plm"] = inner["clm"]
+    inner["mt"] = inner["dae"] = ["encoder"] * half + ["decoder"] * half
     stacks = ["embedding", *inner[attributes["objective"]], "output"]
     random = np.random.default_rng([seed, *training.model.encode()])
     total = np.full((BINS, LAYERS + 2, len(COMPONENTS)), np.nan)

@@ -52,7 +52,7 @@ def cost(name="clm-en", **changes):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "plm-en", "dae-en"])
 def test_parameters_and_cells_are_those_of_the_model_that_fairseq_builds(name, tokens, tmp_path):
     from losschange.recording.partition import partition_parameters
     from losschange_fairseq.building import build_trainer

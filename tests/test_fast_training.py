@@ -14,7 +14,7 @@ from losschange_fairseq.training import DutyIntervals, ResumableTraining
 from running.models import parse_model
 from tiny_trainings import tiny_training
 from training.fairseq_arguments import fairseq_arguments
-from training_runs import NAMES, SWITCHES, in_process
+from training_runs import ALL_NAMES, NAMES, SWITCHES, in_process
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,7 +28,7 @@ RATE = 2e-3
 
 def train(folder, objective, tokens, fast, arguments=(), **changes):
     """(cube, losses per update, settings as run) of a training with some switches on."""
-    model = parse_model(NAMES[objective])
+    model = parse_model(ALL_NAMES[objective])
     switches = {name: name in fast for name in SWITCHES}
     changes = {"dropout": 0.0, "learning_rate": RATE, "total_updates": UPDATES, **changes}
     training = tiny_training(model, **switches, **changes)
@@ -71,6 +71,16 @@ def test_fifty_updates_are_those_of_stock_fairseq(stock, fast, tokens, tmp_path)
     np.testing.assert_allclose(found_losses, losses, atol=2e-3)
     np.testing.assert_allclose(found["loss"].values, cube["loss"].values, rtol=1e-4)
     np.testing.assert_allclose(found["grad_norm"].values, cube["grad_norm"].values, rtol=5e-3)
+    assert difference(found, cube) < 1e-3
+
+
+@pytest.mark.parametrize("objective", ["plm", "dae"])
+def test_all_faster_ways_together_make_the_updates_of_the_stock_layers(objective, tokens, tmp_path):
+    cube, losses, _ = train(tmp_path / "stock", objective, tokens, ())
+    found, found_losses, settings = train(tmp_path / "fast", objective, tokens, SWITCHES)
+    assert all(settings[name] for name in SWITCHES)
+    assert losses[-5:].mean() < losses[:5].mean() - 0.2
+    np.testing.assert_allclose(found_losses, losses, atol=2e-3)
     assert difference(found, cube) < 1e-3
 
 
@@ -208,7 +218,7 @@ def test_it_goes_on_from_its_state():
 
 def batches(objective, tokens, folder, number, updates=6):
     """What the first updates are made of, in so many passes."""
-    model = parse_model(NAMES[objective])
+    model = parse_model(ALL_NAMES[objective])
     changes = {"update_frequency": 8, "max_tokens": 96, "micro_batches": number}
     training = tiny_training(model, **changes)
     arguments = fairseq_arguments(model, training, tokens[objective], 1, "cpu")
@@ -294,12 +304,14 @@ def test_padding_decides_how_few_passes_are_worth_it(tokens, tmp_path):
         assert number == 1 or places_of(samples) * 0.75 > fewest
 
 
-@pytest.mark.parametrize("objective", ["mlm", "mt"])
+@pytest.mark.parametrize("objective", ["mlm", "mt", "plm", "dae"])
 def test_a_resumed_training_is_the_straight_one_to_the_bit(objective, tokens, tmp_path):
     """With all of the faster ways, joined passes and batches read ahead by another process."""
     changes = {"update_frequency": 4, "max_tokens": 192, "micro_batches": 2, "dropout": 0.1}
+    if objective == "plm":
+        changes["prefix_share"] = None
     straight, _, _ = train(tmp_path / "straight", objective, tokens, SWITCHES, **changes)
-    model = parse_model(NAMES[objective])
+    model = parse_model(ALL_NAMES[objective])
     switches = dict.fromkeys(SWITCHES, True)
     training = tiny_training(
         model, learning_rate=RATE, total_updates=UPDATES, **switches, **changes

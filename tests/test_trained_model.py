@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings(
 
 
 MADE = [(o, v) for v in ("stock-post", "fast-pre") for o in ("clm", "mlm", "mt")]
-MADE += [("clm", "matched")]
+MADE += [("clm", "matched"), ("plm", "fast-pre"), ("dae", "stock-post")]
 
 
 @pytest.fixture(scope="module", params=MADE, ids="-".join)
@@ -212,7 +212,7 @@ def test_states_are_those_between_fairseqs_layers_and_the_norm_stands_apart(hand
         features, extra = (
             model.extract_features(**inputs)
             if len(handle.stacks) == 2
-            else (model.decoder.extract_features(inputs["src_tokens"], None))
+            else model(**inputs, features_only=True)
         )
         expected["target"] = extra["inner_states"], features.transpose(0, 1)
     assert set(found) == set(expected)

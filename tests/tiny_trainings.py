@@ -109,4 +109,5 @@ def write_tokens(
 
 def token_folders(folder: Path) -> dict[str, Path]:
     """Objective to the data folder that `write_tokens` made in a folder."""
-    return {"clm": folder / "en", "mlm": folder / "en", "mt": folder / "en-de"}
+    one_language = dict.fromkeys(("clm", "mlm", "plm", "dae"), folder / "en")
+    return {**one_language, "mt": folder / "en-de"}

@@ -16,7 +16,13 @@ from tiny_trainings import RECORDING, ROOT, split_changes, tiny_training
 from training.fairseq_arguments import fairseq_arguments
 
 SCRIPT = ROOT / "scripts" / "train_model.py"
-NAMES = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}
+NAMES = {
+    "clm": "clm-en",
+    "mlm": "mlm-en",
+    "mt": "mt-en-de",
+}
+# Models of all objectives, those of the paper first.
+ALL_NAMES = NAMES | {"plm": "plm-en", "dae": "dae-en"}
 UPDATES = 30
 # Of the faster ways.
 SWITCHES = ("fast_layers", "fast_cross_entropy", "fast_optimizer", "fast_masking")
@@ -25,7 +31,7 @@ OUTPUTS = ("cube", "checkpoint", "history", "settings")
 
 def command(folder, objective, tokens, **changes):
     """The call of train_model.py that trains a tiny model into a folder."""
-    model = parse_model(NAMES[objective])
+    model = parse_model(ALL_NAMES[objective])
     changes, execution = split_changes(changes)
     training = json.dumps(tiny_training(model, **changes))
     outputs = [part for name in OUTPUTS for part in (f"--{name}", str(folder / name))]
@@ -46,7 +52,7 @@ def run(arguments, status=0, **options):
 
 def in_process(folder, objective, tokens, files=None, **changes):
     """The same training in this process, with `batch` alone, not yet run."""
-    model = parse_model(NAMES[objective])
+    model = parse_model(ALL_NAMES[objective])
     changes, execution = split_changes(changes)
     training = tiny_training(model, **changes)
     intervals = DutyIntervals(

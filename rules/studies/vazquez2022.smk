@@ -1,6 +1,9 @@
 """Every claim of the paper with a number, an interval and a verdict. -> claims/"""
 
+from studies.vazquez2022.study import of_paper
+
 CLAIMS = f"{RESULTS}/claims"
+PAPER_MODELS = of_paper(RUN_FILES, MODELS)
 CLAIM_NUMBERS = range(1, 33)
 CLAIM_RECORDS["vazquez2022"] = f"{CLAIMS}/claims.json"
 CLAIM_TEMPLATES = ("report/claims/matrix.html.j2", "report/claims/claims.css")
@@ -8,10 +11,10 @@ CLAIM_TEMPLATES = ("report/claims/matrix.html.j2", "report/claims/claims.css")
 
 rule judge_claims:
     input:
-        summaries=RUN_FILES.summaries(MODELS),
+        summaries=RUN_FILES.summaries(PAPER_MODELS),
         # In the same order as the summaries. If a model did not learn with one seed, its trainings
         # with other seeds still count.
-        qualities=RUN_FILES.of_models("quality.json", MODELS),
+        qualities=RUN_FILES.of_models("quality.json", PAPER_MODELS),
         code=uses(
             "judge_claims",
             "report/claims/claims.html.j2",
@@ -34,7 +37,7 @@ rule judge_claims:
         mem_mb=1500,
     params:
         stem=f"{CLAIMS}/claims",
-        main=RUN_FILES.main_models(),
+        main=of_paper(RUN_FILES, RUN_FILES.main_models()),
         seed=CONFIGURATION.seed,
     shell:
         "{PYTHON:q} {input.code[0]:q} --summaries {input.summaries} --qualities {input.qualities}"

@@ -10,6 +10,18 @@ from fairseq.modules import LearnedPositionalEmbedding
 from .fast.small_heads import LONGEST, WIDEST
 from .fast.stacks import FastDecoder, FastEncoder
 
+# Settings of single tasks: their names in the configuration, and fairseq's.
+OF_TASKS = {
+    "tokens_per_sample": "tokens_per_sample",
+    "mask_probability": "mask_prob",
+    "leave_unmasked_probability": "leave_unmasked_prob",
+    "random_token_probability": "random_token_prob",
+    "prefix_share": "prefix_share",
+    "infilling_share": "mask",
+    "infilling_span": "poisson_lambda",
+    "permuted_sentences": "permute_sentences",
+}
+
 
 def settings_as_run(cfg, model, passes: int | None = None) -> dict[str, object]:
     """Settings of a training under the names of the paper's Table 2.
@@ -63,13 +75,7 @@ def settings_as_run(cfg, model, passes: int | None = None) -> dict[str, object]:
         "max_tokens": cfg.dataset.max_tokens,
         "label_smoothing": getattr(cfg.criterion, "label_smoothing", 0.0),
     }
-    if hasattr(task, "tokens_per_sample"):
-        settings["tokens_per_sample"] = task.tokens_per_sample
-    if hasattr(task, "mask_prob"):
-        settings["mask_probability"] = task.mask_prob
-        settings["leave_unmasked_probability"] = task.leave_unmasked_prob
-        settings["random_token_probability"] = task.random_token_prob
-    return settings
+    return settings | {name: getattr(task, n) for name, n in OF_TASKS.items() if hasattr(task, n)}
 
 
 def _optimizer_options(options) -> dict[str, object]:

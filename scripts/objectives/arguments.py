@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from .objective import Training
+from collections.abc import Iterator
 
+from .objective import Architecture, Training
+
+# Tokens of the longest source or target that fairseq's two-stack tasks take.
+LONGEST_SAMPLE = 1024
 # What fairseq's roberta always does with its token vectors.
 ROBERTA_EMBEDDINGS = ("--layernorm-embedding", "--no-scale-embedding")
 
@@ -16,6 +20,64 @@ def stack_arguments(side: str, layers: int, training: Training) -> list[str]:
         *(f"--{side}-embed-dim", str(training["embedding_dimension"])),
         *(f"--{side}-ffn-embed-dim", str(training["feed_forward_dimension"])),
     ]
+
+
+def decoder_arguments(arch: str, training: Training) -> list[str]:
+    """A language model that is one decoder stack; `arch` is fairseq's name of its architecture."""
+    found = [
+        *("--arch", arch),
+        *cross_entropy_arguments(training),
+        *("--tokens-per-sample", str(training["tokens_per_sample"])),
+        *stack_arguments("decoder", training["layers"], training),
+        *("--decoder-input-dim", str(training["embedding_dimension"])),
+        *("--decoder-output-dim", str(training["embedding_dimension"])),
+    ]
+    if training["tied_embeddings"]:
+        found.append("--share-decoder-input-output-embed")
+    if training["embedding_layer"] == "roberta":
+        found += ["--decoder-learned-pos", *ROBERTA_EMBEDDINGS]
+    # fairseq does not apply its pre-norm defaults for language models to the plain transformer_lm.
+    if training["norm"] == "pre":
+        found.append("--decoder-normalize-before")
+    return found
+
+
+def encoder_decoder_arguments(training: Training) -> list[str]:
+    """fairseq's `transformer`, half of the layers in the encoder, half in the decoder."""
+    half = training["layers"] // 2
+    found = [
+        *("--arch", "transformer"),
+        *cross_entropy_arguments(training),
+        *stack_arguments("encoder", half, training),
+        *stack_arguments("decoder", half, training),
+    ]
+    if training["tied_embeddings"]:
+        found.append("--share-all-embeddings")
+    if training["embedding_layer"] == "roberta":
+        found += ["--encoder-learned-pos", "--decoder-learned-pos", *ROBERTA_EMBEDDINGS]
+    if training["norm"] == "pre":
+        found += ["--encoder-normalize-before", "--decoder-normalize-before"]
+    return found
+
+
+def encoder_decoder(training: Training) -> Architecture:
+    """Two stacks; source, target and output share one matrix where embeddings are tied."""
+    learned = training["embedding_layer"] == "roberta"
+    return Architecture(
+        encoder_layers=training["layers"] // 2,
+        decoder_layers=training["layers"] // 2,
+        embedding_matrices=1 if training["tied_embeddings"] else 3,
+        positions=(LONGEST_SAMPLE, LONGEST_SAMPLE) if learned else (),
+    )
+
+
+def halves(training: Training) -> Iterator[str]:
+    """What is wrong with a number of layers that two stacks are to share."""
+    if training["layers"] % 2:
+        yield (
+            f"layers {training['layers']} is odd; a model with an encoder and a decoder has half "
+            "of them in each"
+        )
 
 
 def cross_entropy_arguments(training: Training) -> list[str]:

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 from losschange.plots.looks import Look
 
-from .arguments import ROBERTA_EMBEDDINGS, cross_entropy_arguments, stack_arguments
+from .arguments import decoder_arguments
 from .objective import Architecture, Languages, Objective, Quality, Training
 
 
 def arguments(training: Training, languages: Languages) -> list[str]:
     """fairseq's `transformer_lm`."""
-    found = [
-        *("--arch", "transformer_lm"),
-        *cross_entropy_arguments(training),
-        *("--tokens-per-sample", str(training["tokens_per_sample"])),
-        *stack_arguments("decoder", training["layers"], training),
-        *("--decoder-input-dim", str(training["embedding_dimension"])),
-        *("--decoder-output-dim", str(training["embedding_dimension"])),
-    ]
-    if training["tied_embeddings"]:
-        found.append("--share-decoder-input-output-embed")
-    if training["embedding_layer"] == "roberta":
-        found += ["--decoder-learned-pos", *ROBERTA_EMBEDDINGS]
-    # fairseq does not apply its pre-norm defaults for language models to the plain transformer_lm.
-    if training["norm"] == "pre":
-        found.append("--decoder-normalize-before")
-    return found
+    return decoder_arguments("transformer_lm", training)
 
 
 def schema(model):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from losschange.plots.looks import Look
 
 from .arguments import stack_arguments
@@ -47,6 +49,17 @@ def architecture(training: Training) -> Architecture:
     )
 
 
+def mistakes(training: Training) -> Iterator[str]:
+    """Shares of the masked tokens that add up to more than all of them."""
+    left = training["leave_unmasked_probability"]
+    random = training["random_token_probability"]
+    if left + random > 1:
+        yield (
+            f"leave_unmasked_probability {left:g} and random_token_probability {random:g} are "
+            "shares of the same tokens, but their sum is above 1"
+        )
+
+
 def draw_masks_once(dataset, options) -> None:
     """fairseq draws the masks of a sample twice; with fast masking they are drawn once."""
     from losschange_fairseq.fast import masking
@@ -70,5 +83,13 @@ OBJECTIVE = Objective(
         is_perplexity=False,
         beats_copying=True,
     ),
+    sees_future=True,
+    own_settings=(
+        "mask_probability",
+        "leave_unmasked_probability",
+        "random_token_probability",
+        "fast_masking",
+    ),
     prepare_dataset=draw_masks_once,
+    mistakes=mistakes,
 )

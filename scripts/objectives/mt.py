@@ -4,33 +4,17 @@ from __future__ import annotations
 
 from losschange.plots.looks import Look
 
-from .arguments import ROBERTA_EMBEDDINGS, cross_entropy_arguments, stack_arguments
-from .objective import Architecture, Languages, Objective, Quality, Training
+from .arguments import encoder_decoder, encoder_decoder_arguments, halves
+from .objective import Languages, Objective, Quality, Training
 
-# Longest sentence of fairseq's translation task, where positions are learned.
-LONGEST_SENTENCE = 1024
 # Tokens of a sentence on average; estimates of cost hardly depend on it.
 SENTENCE_TOKENS = 32
 
 
 def arguments(training: Training, languages: Languages) -> list[str]:
-    """fairseq's `transformer`, half of the layers on each side."""
+    """fairseq's `transformer` and the languages."""
     source, target = languages
-    half = training["layers"] // 2
-    found = [
-        *("--arch", "transformer"),
-        *("--source-lang", source, "--target-lang", target),
-        *cross_entropy_arguments(training),
-        *stack_arguments("encoder", half, training),
-        *stack_arguments("decoder", half, training),
-    ]
-    if training["tied_embeddings"]:
-        found.append("--share-all-embeddings")
-    if training["embedding_layer"] == "roberta":
-        found += ["--encoder-learned-pos", "--decoder-learned-pos", *ROBERTA_EMBEDDINGS]
-    if training["norm"] == "pre":
-        found += ["--encoder-normalize-before", "--decoder-normalize-before"]
-    return found
+    return ["--source-lang", source, "--target-lang", target, *encoder_decoder_arguments(training)]
 
 
 def schema(model):
@@ -41,17 +25,6 @@ def schema(model):
     return translation_schema(len(encoder), len(decoder), encoder[0].self_attn.num_heads)
 
 
-def architecture(training: Training) -> Architecture:
-    """Two stacks; source, target and output share one matrix where embeddings are tied."""
-    learned = training["embedding_layer"] == "roberta"
-    return Architecture(
-        encoder_layers=training["layers"] // 2,
-        decoder_layers=training["layers"] // 2,
-        embedding_matrices=1 if training["tied_embeddings"] else 3,
-        positions=(LONGEST_SENTENCE, LONGEST_SENTENCE) if learned else (),
-    )
-
-
 OBJECTIVE = Objective(
     name="mt",
     description="machine translation",
@@ -59,7 +32,7 @@ OBJECTIVE = Objective(
     fairseq_task="translation",
     arguments=arguments,
     schema=schema,
-    architecture=architecture,
+    architecture=encoder_decoder,
     quality=Quality(
         "perplexity of the reference",
         "exp(loss) of the reference translation, token by token, each given the source and the "
@@ -67,5 +40,6 @@ OBJECTIVE = Objective(
     ),
     filled=0.72,  # measured in trainings of the presets demo (0.72) and sample (0.71)
     translates=True,
+    mistakes=halves,
     sample_tokens=lambda training: SENTENCE_TOKENS,
 )

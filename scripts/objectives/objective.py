@@ -6,7 +6,7 @@ every job, so these modules import fairseq and torch only inside of functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -97,10 +97,16 @@ class Objective:
         Share of max_tokens that target tokens fill in a micro-batch; the rest is padding.
     translates : bool
         Whether a model has a source and a target language.
+    sees_future : bool
+        Whether the model sees text that comes after the token that it predicts.
     sample_tokens : callable (training) -> int
         Tokens that attend to each other in a sample.
     prepare_dataset : callable (dataset, options), optional
         Called with every dataset that the recorded task has loaded, and the task's options.
+    own_settings : tuple of str
+        Keys of `training` that no other objective uses.
+    mistakes : callable (training) -> iterable of str
+        What is wrong with hyper-parameters for this objective alone, a sentence each.
     register : callable (), optional
         Registers `fairseq_task` with fairseq, where fairseq itself does not have it.
     """
@@ -115,8 +121,11 @@ class Objective:
     quality: Quality
     filled: float = 1.0
     translates: bool = False
+    sees_future: bool = False
     sample_tokens: Callable[[Training], int] = lambda training: int(training["tokens_per_sample"])
     prepare_dataset: Callable[[Any, Any], None] | None = None
+    own_settings: tuple[str, ...] = ()
+    mistakes: Callable[[Training], Iterable[str]] = lambda training: ()
     register: Callable[[], None] | None = None
 
     @property

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
+from objectives import OBJECTIVES
 from text.addresses import locate
 
 from .configuration import Configuration, synthetic_pairs
@@ -152,19 +153,8 @@ def _hyper_parameters(configuration: Configuration, models: Sequence[Model]) -> 
             training = configuration.training_of(model)
         except ValidationError:
             continue
-        shares = training.leave_unmasked_probability + training.random_token_probability
-        if model.objective == "mlm" and shares > 1:
-            yield (
-                f"training of {model.name}: leave_unmasked_probability "
-                f"{training.leave_unmasked_probability:g} and random_token_probability "
-                f"{training.random_token_probability:g} are shares of the same tokens, but their "
-                "sum is above 1"
-            )
-        if model.translates and training.layers % 2:
-            yield (
-                f"training of {model.name}: layers {training.layers} is odd; a translation model "
-                "has half of them in its encoder, half in its decoder"
-            )
+        for mistake in OBJECTIVES[model.objective].mistakes(training.model_dump()):
+            yield f"training of {model.name}: {mistake}"
 
 
 def _main_models(configuration: Configuration) -> Iterator[str]:

@@ -40,6 +40,10 @@ class Training(Section):
     mask_probability: Annotated[float, Field(gt=0, lt=1)]
     leave_unmasked_probability: Share
     random_token_probability: Share
+    prefix_share: Share | None
+    infilling_share: Annotated[float, Field(gt=0, lt=1)]
+    infilling_span: Rate
+    permuted_sentences: bool
     precision: Literal["fp16", "bf16", "fp32"]
     fast_layers: bool
     fast_cross_entropy: bool

@@ -34,6 +34,7 @@ SAME = {
     "norm": "stock",
     "embedding_layer": "stock",
     "mask_probability": 0.15,
+    "prefix_share": 0.5,
 }
 
 

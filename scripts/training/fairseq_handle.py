@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from attention_heads.alpha_beta import LayerParts
 from attention_heads.handle import Attention, OutProjection, Output, State, Tokens, cross_entropy
 from attention_heads.taps import AttentionModules, frozen_modules, tapped
+from losschange_fairseq.prefix_lm import hiding_keys, prefix_mask
 
 from .fairseq_stacks import (
     PAD,
@@ -41,7 +42,8 @@ class FairseqHandle:
 
     Batches are fairseq samples. Padding may be on either side of a source, on the right of a
     target. The state holds "source" and "target" (sentences, length, width), each with "..._seen"
-    (False at padding), and "targets" (sentences, length), negative where nothing is predicted.
+    (False at padding), and "targets" (sentences, length), negative where nothing is predicted. For
+    a prefix language model it holds "prefix" (sentences,), the number of tokens of each prefix.
     Where the encoder ends with a layer norm, its last stage applies it.
 
     Parameters
@@ -113,6 +115,9 @@ class FairseqHandle:
             stack = self.stacks["encoder" if side == "source" else "decoder"]
             state[side] = embed(stack, tokens, positions)
             state[f"{side}_seen"] = tokens.present
+        if "prefix_lengths" in batch["net_input"]:
+            lengths = batch["net_input"]["prefix_lengths"]
+            state["prefix"] = torch.tensor(lengths, device=batch["target"].device)
         targets = batch["target"]
         state["targets"] = targets.masked_fill(targets == PAD, -1)
         return state
@@ -257,13 +262,19 @@ class FairseqHandle:
         if side == "source":
             x = layer(x, encoder_padding_mask=hidden["encoder"])
         else:
-            x = layer(
-                x,
-                state["source"].transpose(0, 1) if "cross" in hidden else None,
-                hidden.get("cross"),
-                self_attn_mask=self.stacks["decoder"].buffered_future_mask(x),
-                self_attn_padding_mask=hidden["decoder"],
-            )[0]
+            prefix, own, shared = state.get("prefix"), None, None
+            if prefix is None:
+                shared = self.stacks["decoder"].buffered_future_mask(x)
+            else:
+                own = prefix_mask(prefix.tolist(), len(x), x.device)
+            with hiding_keys([layer.self_attn], own):
+                x = layer(
+                    x,
+                    state["source"].transpose(0, 1) if "cross" in hidden else None,
+                    hidden.get("cross"),
+                    self_attn_mask=shared,
+                    self_attn_padding_mask=hidden["decoder"],
+                )[0]
         return {**state, side: x.transpose(0, 1)}
 
     def _modules(self, attention: str, layer: int) -> AttentionModules:

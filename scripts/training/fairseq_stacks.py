@@ -58,7 +58,9 @@ def attentions_of(stacks: Mapping[str, Any]) -> dict[str, Attention]:
         layers, first = len(stack.layers), stack.layers[0]
         own = "source" if side == "encoder" else "target"
         heads = first.self_attn.num_heads
-        found[side] = Attention(side, layers, heads, own, own, causal=side == "decoder")
+        # The heads of a prefix language model also see later tokens, those of the prefix.
+        causal = side == "decoder" and not getattr(stack, "sees_prefix", False)
+        found[side] = Attention(side, layers, heads, own, own, causal=causal)
         across = getattr(first, "encoder_attn", None)
         if across is not None:
             found["cross"] = Attention("cross", layers, across.num_heads, "target", "source")

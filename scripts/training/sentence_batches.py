@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import sentencepiece
 import torch
 from fairseq.data import MaskTokensDataset
@@ -33,13 +34,46 @@ class Row:
     target : int Tensor (target length,)
         The ids to predict; padding where nothing is predicted.
     previous : int Tensor (target length,), optional
-        prev_output_tokens of fairseq, for translation.
+        prev_output_tokens of fairseq, for models with two stacks.
+    prefix : int, optional
+        Tokens of the prefix, for a prefix language model.
     """
 
     number: int
     source: Tensor
     target: Tensor
     previous: Tensor | None = None
+    prefix: int | None = None
+
+
+def row_maker(
+    task: Any, stacks: Sequence[str], limits: tuple[int, int], seed: int | None
+) -> Callable[[int, list[list[int]]], Row]:
+    """The function that makes a row from a sentence's number and its ids, for a model.
+
+    Parameters
+    ----------
+    task : fairseq task
+    stacks : sequence of str
+        "encoder", "decoder", or both.
+    limits : (int, int)
+        Of `limits_of`.
+    seed : int or None
+        Of masks, noise and prefixes; see TrainedModelHandle.sentences.
+    """
+    if "decoder" not in stacks:
+        masks = None if seed is None else MaskSettings(task, seed)
+        return lambda number, ids: masked_row(number, ids[0], limits[0], masks)
+    if task.objective.translates:
+        return lambda number, ids: translation_row(
+            number, ids[0], ids[1] if len(ids) > 1 else None, limits
+        )
+    if "encoder" in stacks:
+        return lambda number, ids: denoising_row(number, ids[0], min(limits), task, seed)
+    if hasattr(task, "with_prefixes"):
+        drawn = task.with_prefixes((), seed)
+        return lambda number, ids: prefix_row(number, ids[0], limits[0], drawn.prefix_of)
+    return lambda number, ids: causal_row(number, ids[0], limits[0])
 
 
 def causal_row(number: int, ids: Sequence[int], positions: int) -> Row:
@@ -56,6 +90,46 @@ def causal_row(number: int, ids: Sequence[int], positions: int) -> Row:
     """
     words = torch.tensor([*ids, EOS][:positions])
     return Row(number, torch.cat([torch.tensor([EOS]), words[:-1]]), words)
+
+
+def prefix_row(
+    number: int, ids: Sequence[int], positions: int, prefix_of: Callable[[int, int], int]
+) -> Row:
+    """A sentence for a prefix language model: as for a causal one, without targets in the prefix.
+
+    Parameters
+    ----------
+    number, ids, positions
+        See causal_row.
+    prefix_of : callable (number, length) -> int
+        Tokens of the prefix.
+    """
+    row = causal_row(number, ids, positions)
+    prefix = prefix_of(number, len(row.source))
+    target = row.target.clone()
+    target[:prefix] = PAD
+    return Row(number, row.source, target, prefix=prefix)
+
+
+def denoising_row(
+    number: int, ids: Sequence[int], positions: int, task: Any, seed: int | None
+) -> Row:
+    """A sentence for a denoising model: <s>, the tokens, </s>, on both sides.
+
+    Parameters
+    ----------
+    number, ids, positions
+        See causal_row.
+    task : losschange_fairseq.denoising.SeededDenoisingTask
+    seed : int or None
+        Seed of the noise; with None the source is the sentence itself.
+    """
+    tokens = torch.tensor([BOS, *ids[: positions - 2], EOS])
+    source = tokens
+    if seed is not None:
+        noisy = task.noise(tokens.numpy(), np.random.default_rng([seed, number]))
+        source = torch.from_numpy(noisy)[:positions]
+    return Row(number, source, tokens, torch.cat([tokens[-1:], tokens[:-1]]))
 
 
 def masked_row(number: int, ids: Sequence[int], positions: int, masks: MaskSettings | None) -> Row:
@@ -148,13 +222,16 @@ def batches_of(rows: Iterable[Row], max_tokens: int) -> Iterator[Batch]:
 
 def sample_of(rows: Sequence[Row]) -> Batch:
     """A fairseq sample of some rows, padded on the right."""
-    inputs = {
+    inputs: dict[str, Any] = {
         "src_tokens": _padded([row.source for row in rows]),
         "src_lengths": torch.tensor([len(row.source) for row in rows]),
     }
     previous = [row.previous for row in rows if row.previous is not None]
     if previous:
         inputs["prev_output_tokens"] = _padded(previous)
+    prefixes = [row.prefix for row in rows if row.prefix is not None]
+    if prefixes:
+        inputs["prefix_lengths"] = prefixes
     target = _padded([row.target for row in rows])
     return {
         "id": torch.tensor([row.number for row in rows]),
@@ -204,7 +281,7 @@ def without_end(row: Tensor) -> list[int]:
 def is_encoded_with(dictionary: Any, processor: sentencepiece.SentencePieceProcessor) -> bool:
     """Whether a fairseq dictionary and a vocabulary have the same symbols in the same order.
 
-    The dictionary of a masked language model has one more symbol, the mask.
+    The dictionary of a masked language model, or of a denoising one, has the mask as well.
     """
     first, size = len(SPECIAL_IDS), processor.get_piece_size()
     pieces = [processor.id_to_piece(number) for number in range(first, size)]

@@ -26,15 +26,11 @@ from text.vocabulary import load_vocabulary
 from .fairseq_handle import Batch, FairseqHandle
 from .loading import load_model
 from .sentence_batches import (
-    MaskSettings,
-    Row,
     batches_of,
-    causal_row,
     is_encoded_with,
     limits_of,
-    masked_row,
     numbers_of,
-    translation_row,
+    row_maker,
     without_end,
 )
 
@@ -71,7 +67,7 @@ class TrainedModelHandle(FairseqHandle):
     ):
         model, self.cfg, self.task, self.update = load_model(checkpoint, data, snapshot)
         super().__init__(model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-        self._data, self._translates = data, len(self.stacks) == 2
+        self._data, self._translates = data, bool(self.task.objective.translates)
 
     @property
     def positions(self) -> tuple[int, int]:
@@ -129,8 +125,9 @@ class TrainedModelHandle(FairseqHandle):
         positions : int, optional
             Longer sentences are cut to this number of tokens, and always to the model's limit.
         mask_seed : int, optional
-            Seed of the masks of a masked language model; without it nothing is masked and nothing
-            is predicted. The other objectives have no masks.
+            Seed of the masks of a masked language model, without which nothing is masked and
+            nothing is predicted; of the noise of a denoising model, without which it reads the
+            sentence itself; of prefixes whose length is drawn. Other objectives draw nothing.
         chosen : iterable of int, optional
             Numbers of sentences, from 0; by default all.
 
@@ -281,16 +278,7 @@ class TrainedModelHandle(FairseqHandle):
         mask_seed: int | None,
     ) -> Iterator[Batch]:
         limits = limits_of(self.positions, positions)
-        masked = "decoder" not in self.stacks
-        masks = MaskSettings(self.task, mask_seed) if masked and mask_seed is not None else None
-
-        def row(number: int, ids: list[list[int]]) -> Row:
-            if masked:
-                return masked_row(number, ids[0], limits[0], masks)
-            if self._translates:
-                return translation_row(number, ids[0], ids[1] if len(ids) > 1 else None, limits)
-            return causal_row(number, ids[0], limits[0])
-
+        row = row_maker(self.task, tuple(self.stacks), limits, mask_seed)
         rows = (row(number, ids) for number, ids in encoded)
         return (self._moved(batch) for batch in batches_of(rows, max_tokens))
 

@@ -101,7 +101,10 @@ def _finish_panel(axes: Axes, profiles: Sequence[ModelProfile], name: str) -> No
             np.mean([i for i, p in enumerate(profiles) if p.objective == objective])
             for objective in objectives
         ]
-        axes.set_xticks(middles, [look_of(objective).title for objective in objectives])
+        # Titles of more than three objectives would overlap.
+        turned = 45 if len(objectives) > 3 else 0
+        titles = [look_of(objective).title for objective in objectives]
+        axes.set_xticks(middles, titles, rotation=turned)
         axes.margins(x=0.1)
         return
     layers = max(profile.layers for profile in profiles)

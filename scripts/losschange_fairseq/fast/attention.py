@@ -46,8 +46,8 @@ def self_attention(block, x: Tensor, causal: bool, seen: Tensor | None) -> Tenso
     x : Tensor (batch, length, width)
     causal : bool
         Whether a position attends only to itself and to the positions before it.
-    seen : bool Tensor (batch, 1, 1, length) or None
-        False at keys that no query may attend to (padding); None if there are no such keys.
+    seen : bool Tensor (1 or batch, 1, 1 or length, length) or None
+        False at keys that a query may not attend to; None if there are no such keys.
     """
     projections = (block.q_proj, block.k_proj, block.v_proj)
     if _narrow(block, x, x):

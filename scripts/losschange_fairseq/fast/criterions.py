@@ -39,7 +39,10 @@ class ChunkedCrossEntropy(CrossEntropyCriterion):
     def forward(self, model, sample, reduce=True):
         """Loss (nats, summed over target words), sample size, and what fairseq logs."""
         features = model(**sample["net_input"], features_only=True)[0]
-        target, layer = sample["target"], _unwrapped(model).decoder.output_projection
+        # Nothing is predicted in the prefixes of a prefix language model.
+        first = min(sample["net_input"].get("prefix_lengths", (0,)))
+        features, target = features[:, first:], sample["target"][:, first:]
+        layer = _unwrapped(model).decoder.output_projection
         rows, words = features.flatten(0, -2), target.flatten()
         loss = linear_cross_entropy(
             rows, layer.weight, layer.bias, words, self.padding_idx, self._compiled

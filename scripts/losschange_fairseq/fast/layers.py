@@ -25,7 +25,9 @@ def encoder_layer(layer, x: Tensor, seen: Tensor | None) -> Tensor:
     return _feed_forward(layer, x)
 
 
-def decoder_layer(layer, x: Tensor, source: Tensor | None, seen: Tensor | None) -> Tensor:
+def decoder_layer(
+    layer, x: Tensor, source: Tensor | None, seen: Tensor | None, mask: Tensor | None = None
+) -> Tensor:
     """Output of a decoder layer.
 
     The padding of a target is at its end. The causal mask already keeps all words before the
@@ -39,10 +41,12 @@ def decoder_layer(layer, x: Tensor, source: Tensor | None, seen: Tensor | None) 
         The encoder's output; None in a language model.
     seen : bool Tensor (batch, 1, 1, source length) or None
         False at the source's padding; None if there is no padding.
+    mask : bool Tensor (1 or batch, 1, length, length), optional
+        False at keys that a query may not attend to; causal without it.
     """
     residual = x
     x = _before(layer, layer.self_attn_layer_norm, x)
-    x = self_attention(layer.self_attn, x, True, None)
+    x = self_attention(layer.self_attn, x, mask is None, mask)
     x = _after(layer, layer.self_attn_layer_norm, x, residual)
     if source is not None:
         residual = x

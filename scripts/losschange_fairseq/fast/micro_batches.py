@@ -145,6 +145,8 @@ def _join(samples: Sequence[Mapping], padding: int, left: bool, name: str = "") 
     first = samples[0]
     if isinstance(first, Mapping):
         return {key: _join([s[key] for s in samples], padding, left, key) for key in first}
+    if isinstance(first, list):
+        return [number for one in samples for number in one]
     if not isinstance(first, Tensor) or first.dim() == 0:
         # The numbers of sentences and of tokens.
         return sum(samples)

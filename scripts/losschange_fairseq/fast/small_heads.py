@@ -41,8 +41,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool, seen: Tensor
     ----------
     query, key, value : Tensor (batch x heads, width of a head, length)
     causal : bool
-    seen : bool Tensor (batch, 1, 1, key length) or None
-        False at keys that no query may attend to.
+    seen : bool Tensor (1 or batch, 1, 1 or length, key length) or None
+        False at keys that a query may not attend to.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def attend_to_itself(
         Matrices (width, width) of query, key and value, then their biases (width,).
     heads : int
     causal : bool
-    seen : bool Tensor (batch, 1, 1, length) or None
+    seen : bool Tensor (1 or batch, 1, 1 or length, length) or None
 
     Returns
     -------
@@ -126,7 +126,12 @@ def _weights(query: Tensor, key: Tensor, causal: bool, seen: Tensor | None) -> T
         weights += _future(query.shape[2], key.shape[2])
     if seen is not None:
         per_sentence = weights.view(seen.shape[0], -1, *weights.shape[1:])
-        per_sentence.masked_fill_(seen.logical_not(), float("-inf"))
+        hidden = seen.logical_not()
+        if seen.shape[2] == 1:
+            per_sentence.masked_fill_(hidden, float("-inf"))
+        else:
+            # One mask for all heads: adding it is faster than filling.
+            per_sentence += torch.zeros(seen.shape).masked_fill_(hidden, float("-inf"))
     return torch.softmax(weights, dim=2, out=weights)
 
 

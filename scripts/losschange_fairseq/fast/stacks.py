@@ -6,6 +6,7 @@ import torch
 from fairseq.models import FairseqEncoderDecoderModel
 from fairseq.models.transformer import TransformerDecoderBase, TransformerEncoderBase
 
+from ..prefix_lm import PrefixDecoder, SeesPrefix
 from . import layers
 from .attention import without_plans
 
@@ -16,7 +17,7 @@ def use_fast_layers(model, compiled: bool = False) -> None:
     Parameters
     ----------
     model : fairseq model
-        A `transformer`, `transformer_lm` or `roberta` model; changed in place.
+        A `transformer`, `transformer_lm`, `prefix_lm` or `roberta` model; changed in place.
     compiled : bool
         Whether the layers are compiled with torch.compile.
 
@@ -27,6 +28,7 @@ def use_fast_layers(model, compiled: bool = False) -> None:
     """
     kinds = (
         (TransformerEncoderBase, FastEncoder, layers.encoder_layer),
+        (PrefixDecoder, FastPrefixDecoder, layers.decoder_layer),
         (TransformerDecoderBase, FastDecoder, layers.decoder_layer),
     )
     # The samples of language models are blocks of one length.
@@ -38,6 +40,7 @@ def use_fast_layers(model, compiled: bool = False) -> None:
                     _refuse_unknown(module)
                     stack = fast(module, _compile(run_layer, compiled), lengths_change)
                     setattr(parent, name, stack)
+                    break
 
 
 class _FastStack:
@@ -127,6 +130,14 @@ class FastDecoder(_FastStack, TransformerDecoderBase):
         if self.project_out_dim is not None:
             x = self.project_out_dim(x)
         return x, {"attn": [None], "inner_states": []}
+
+
+class FastPrefixDecoder(SeesPrefix, FastDecoder):
+    """A fast decoder of a prefix language model; without prefixes it is causal."""
+
+    def run_layers(self, x, source, seen):
+        """Output of the layers for x (batch, length, width)."""
+        return super().run_layers(x, source, seen, self.seen_keys)
 
 
 def _compile(function, compiled: bool):

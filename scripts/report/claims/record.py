@@ -60,6 +60,7 @@ def judge_run(
     main: Sequence[str],
     learned: Mapping[str, Sequence[str]],
     seed: int,
+    claims: Mapping[int | str, Claim] = CLAIMS,
 ) -> dict:
     """The record of all claims under all estimators of a run.
 
@@ -72,6 +73,8 @@ def judge_run(
     learned : mapping of model to verdicts
     seed : int
         Seed of the resampling.
+    claims : mapping of number to Claim
+        The claims of a study; by default those of the paper itself.
     """
     record = {
         "columns": [],
@@ -82,17 +85,19 @@ def judge_run(
         "agreement": [],
         "positive_shares": {},
         "grouping": [],
-        "claims": [claim_record(CLAIMS[number]) for number in sorted(CLAIMS)],
+        "claims": [claim_record(claims[number]) for number in sorted(claims)],
     }
     for architecture, members in group_by_architecture(summaries).items():
         grouped = group_by_model(members)
         chosen = main_models(grouped) | main_models({m: grouped[m] for m in main if m in grouped})
         evidence = Evidence(grouped, chosen, learned, seed=seed)
-        _judge_architecture(record, evidence, architecture)
+        _judge_architecture(record, evidence, architecture, claims)
     return record
 
 
-def _judge_architecture(record: dict, evidence: Evidence, architecture: str) -> None:
+def _judge_architecture(
+    record: dict, evidence: Evidence, architecture: str, claims: Mapping[int | str, Claim]
+) -> None:
     """Add a column per estimator to the record, and the numbers of single models."""
     grouped, chosen = evidence.summaries, evidence.main
     recorded = {
@@ -108,7 +113,7 @@ def _judge_architecture(record: dict, evidence: Evidence, architecture: str) -> 
             {"name": column, "estimator": estimator, "architecture": architecture}
         )
         for claim in record["claims"]:
-            result = judge_claim(CLAIMS[claim["number"]], evidence, estimator)
+            result = judge_claim(claims[claim["number"]], evidence, estimator)
             claim["results"][column] = result_record(result)
         record["grouping"].append(_grouping_record(grouped, column, estimator, record["seed"]))
         evidence.forget()  # resamplings of one estimator at a time fit in memory

@@ -140,7 +140,7 @@ def claims_markdown(record: dict) -> str:
         f"{record['draws']} resamplings."
     )
     return as_markdown(
-        Table("The paper's claims", ["claim", "§", "statement", *column_names(record)], rows, notes)
+        Table("Claims", ["claim", "§", "statement", *column_names(record)], rows, notes)
     )
 
 

@@ -7,13 +7,21 @@ estimator. R: contributions of layers on rare and frequent words.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..run_files import RunFiles
 from ..study import Illustration, Inputs, Study
+from .paper_values import OBJECTIVES
+
+
+def of_paper(files: RunFiles, names: Iterable[str]) -> list[str]:
+    """Those of some models that are trained for one of the paper's three objectives."""
+    return [name for name in names if files.models[name].objective in OBJECTIVES]
 
 
 def main_models(files: RunFiles) -> Inputs:
     """One model per objective."""
-    return {"summaries": files.summaries(files.main_models())}
+    return {"summaries": files.summaries(of_paper(files, files.main_models()))}
 
 
 def masked_model(files: RunFiles) -> Inputs:
@@ -23,22 +31,23 @@ def masked_model(files: RunFiles) -> Inputs:
 
 def other_models(files: RunFiles) -> Inputs:
     """All models that are not main models."""
-    return {"summaries": files.summaries(files.other_models())}
+    return {"summaries": files.summaries(of_paper(files, files.other_models()))}
 
 
 def stock_models(files: RunFiles) -> Inputs:
     """The paper's models, without those of the matched architecture."""
-    return {"summaries": files.summaries(files.stock_models())}
+    return {"summaries": files.summaries(of_paper(files, files.stock_models()))}
 
 
 def all_models(files: RunFiles) -> Inputs:
-    """Every model."""
-    return {"summaries": files.summaries(files.models)}
+    """Every model of the paper's objectives."""
+    return {"summaries": files.summaries(of_paper(files, files.models))}
 
 
 def all_settings(files: RunFiles) -> Inputs:
     """Settings of every model's first training; other trainings differ only in the seed."""
-    return {"settings": [f"{files.results}/models/{name}/settings.json" for name in files.models]}
+    names = of_paper(files, files.models)
+    return {"settings": [f"{files.results}/models/{name}/settings.json" for name in names]}
 
 
 def all_counts(files: RunFiles) -> Inputs:
@@ -48,7 +57,7 @@ def all_counts(files: RunFiles) -> Inputs:
 
 def names_of_main(files: RunFiles) -> dict[str, list[str]]:
     """Names of the main models."""
-    return {"main": files.main_models()}
+    return {"main": of_paper(files, files.main_models())}
 
 
 STUDY = Study(

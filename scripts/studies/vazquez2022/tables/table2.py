@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from objectives import OBJECTIVES as ALL_OBJECTIVES
 from report.table_files import MISSING, Table, read_record
 from studies.vazquez2022.paper_values import HYPER_PARAMETERS, OBJECTIVES
 
@@ -24,8 +25,12 @@ def settings_table(settings: Sequence[Mapping]) -> Table:
     present = [o for o in OBJECTIVES if any(s["objective"] == o for s in settings)]
     columns = ["parameter", "paper"]
     columns += [f"{o.upper()} {kind.replace('_', ' ')}" for o in present for kind in KINDS]
+    # Every training has the keys of all objectives; leave out those of objectives beyond the paper.
+    others = [one for name, one in ALL_OBJECTIVES.items() if name not in OBJECTIVES]
+    foreign = {key for one in others for key in one.own_settings}
     names = list(HYPER_PARAMETERS)
-    names += sorted({n for s in settings for kind in KINDS for n in s[kind]} - set(names))
+    found = {n for s in settings for kind in KINDS for n in s[kind]}
+    names += sorted(found - foreign - set(names))
     rows = []
     for name in names:
         title, printed = HYPER_PARAMETERS.get(name, (name.replace("_", " "), MISSING))

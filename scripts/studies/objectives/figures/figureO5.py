@@ -1,0 +1,16 @@
+"""Figure O5: Figure O1's panels with all models overlaid; colour and marker tell the objective."""
+
+from __future__ import annotations
+
+from losschange.analysis.profiles import join_replicates, layer_profile
+from losschange.plots.overlay_lines import draw_overlay_lines
+from losschange.plots.style import draw_message
+
+
+def draw(inputs, options):
+    """One line per model."""
+    summaries = inputs["summaries"]
+    if not summaries:
+        return draw_message("Figure O5 has nothing to show: this run has no models.")
+    profiles = [layer_profile(summary, options["estimator"]) for summary in summaries]
+    return draw_overlay_lines(join_replicates(profiles))

@@ -1,0 +1,19 @@
+"""Figure OD: distances between the normalised layer profiles of the models of all objectives."""
+
+from __future__ import annotations
+
+from losschange.claims.distances import model_distances
+from losschange.plots.distances import draw_distances
+from losschange.plots.style import draw_message
+from report.claims.record import group_by_model
+
+
+def draw(inputs, options):
+    """A point and a leaf per model; replicates are averaged."""
+    found = model_distances(group_by_model(inputs["summaries"]), options["estimator"])
+    if found is None:
+        return draw_message(
+            "Figure OD has nothing to show: it needs three models of the same depth."
+        )
+    objectives = [label["objective"] for label in found.labels]
+    return draw_distances(found.models, objectives, found.distances, found.points, found.kept)

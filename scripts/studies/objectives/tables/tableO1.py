@@ -1,0 +1,49 @@
+"""Table O1: what architecture and objective explain of the distances between profiles."""
+
+from __future__ import annotations
+
+from losschange.claims.distances import model_distances, permanova
+from losschange.cube.estimators import in_order
+from report.claims.record import group_by_model
+from report.claims.tables import value_text
+from report.table_files import Table
+from studies.objectives.factors import factor_rows
+
+COLUMNS = ["estimator", "models", "factor", "F", "explained", "95 % interval", "p", "smallest p"]
+MISSING = "–"
+
+
+def fill(inputs, options) -> Table:
+    """Two rows per estimator, and the paper's one factor, the objective, beside them."""
+    grouped, seed = group_by_model(inputs["summaries"]), options["seed"]
+    recorded = {str(name) for one in inputs["summaries"] for name in one["estimator"].values}
+    rows = []
+    for estimator in in_order(recorded):
+        found = model_distances(grouped, estimator)
+        both = factor_rows(grouped, estimator, seed)
+        if found is None or not both:
+            continue
+        for row in both:
+            numbers = [row.effect.F, row.effect.explained]
+            interval = f"[{value_text(row.low)}, {value_text(row.high)}]"
+            chances = map(value_text, (row.effect.p, row.effect.floor))
+            rows.append(
+                [estimator, str(row.models), row.factor, *map(value_text, numbers), interval]
+                + list(chances)
+            )
+        numbers = permanova(found.distances, [label["objective"] for label in found.labels])
+        ratio, share, p = map(value_text, numbers)
+        rows.append(
+            [estimator, str(len(found.models)), "objective", ratio, share, MISSING, p, MISSING]
+        )
+    return Table(
+        title="What architecture and objective explain of the distances between models",
+        columns=COLUMNS,
+        rows=rows,
+        notes=[
+            "Stacks and text after the predicted token: each beyond the other, in one model of "
+            "both (marginal sums of squares). Labels are permuted among models that agree in the "
+            "other factor. Intervals resample the noise of training; they say nothing of another "
+            "seed. Objective: the paper's single factor, which contains both."
+        ],
+    )
