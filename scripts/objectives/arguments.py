@@ -18,6 +18,14 @@ def stack_arguments(side: str, layers: int, training: Training) -> list[str]:
     ]
 
 
+def tying(training: Training) -> str:
+    """Which embedding matrices are one: "none", "decoder" (target and output) or "all".
+
+    true and false, the values of configurations that know no third way, are "all" and "none".
+    """
+    return {True: "all", False: "none"}.get(training["tied_embeddings"], training["tied_embeddings"])
+
+
 def cross_entropy_arguments(training: Training) -> list[str]:
     """Cross-entropy of every target token, smoothed or not, in chunks or at once."""
     if training["label_smoothing"]:

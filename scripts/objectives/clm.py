@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from losschange.plots.looks import Look
 
-from .arguments import ROBERTA_EMBEDDINGS, cross_entropy_arguments, stack_arguments
+from .arguments import ROBERTA_EMBEDDINGS, cross_entropy_arguments, stack_arguments, tying
 from .objective import Architecture, Languages, Objective, Quality, Training
 
 
@@ -18,7 +18,7 @@ def arguments(training: Training, languages: Languages) -> list[str]:
         *("--decoder-input-dim", str(training["embedding_dimension"])),
         *("--decoder-output-dim", str(training["embedding_dimension"])),
     ]
-    if training["tied_embeddings"]:
+    if tying(training) != "none":
         found.append("--share-decoder-input-output-embed")
     if training["embedding_layer"] == "roberta":
         found += ["--decoder-learned-pos", *ROBERTA_EMBEDDINGS]
@@ -42,7 +42,7 @@ def architecture(training: Training) -> Architecture:
     return Architecture(
         encoder_layers=0,
         decoder_layers=training["layers"],
-        embedding_matrices=1 if training["tied_embeddings"] else 2,
+        embedding_matrices=2 if tying(training) == "none" else 1,
         positions=(training["tokens_per_sample"],) if learned else (),
     )
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from losschange.plots.looks import Look
 
-from .arguments import ROBERTA_EMBEDDINGS, cross_entropy_arguments, stack_arguments
+from .arguments import ROBERTA_EMBEDDINGS, cross_entropy_arguments, stack_arguments, tying
 from .objective import Architecture, Languages, Objective, Quality, Training
 
 # Longest sentence of fairseq's translation task, where positions are learned.
 LONGEST_SENTENCE = 1024
+# fairseq's arguments by which matrices are one.
+SHARED = {
+    "none": [],
+    "decoder": ["--share-decoder-input-output-embed"],
+    "all": ["--share-all-embeddings"],
+}
+MATRICES = {"none": 3, "decoder": 2, "all": 1}
 # Tokens of a sentence on average; estimates of cost hardly depend on it.
 SENTENCE_TOKENS = 32
 
@@ -24,8 +31,7 @@ def arguments(training: Training, languages: Languages) -> list[str]:
         *stack_arguments("encoder", half, training),
         *stack_arguments("decoder", half, training),
     ]
-    if training["tied_embeddings"]:
-        found.append("--share-all-embeddings")
+    found += SHARED[tying(training)]
     if training["embedding_layer"] == "roberta":
         found += ["--encoder-learned-pos", "--decoder-learned-pos", *ROBERTA_EMBEDDINGS]
     if training["norm"] == "pre":
@@ -38,7 +44,9 @@ def schema(model):
     from losschange_fairseq.schemas import translation_schema
 
     encoder, decoder = model.encoder.layers, model.decoder.layers
-    return translation_schema(len(encoder), len(decoder), encoder[0].self_attn.num_heads)
+    shared = model.encoder.embed_tokens.weight is model.decoder.embed_tokens.weight
+    heads = encoder[0].self_attn.num_heads
+    return translation_schema(len(encoder), len(decoder), heads, own_embedding=not shared)
 
 
 def architecture(training: Training) -> Architecture:
@@ -47,7 +55,7 @@ def architecture(training: Training) -> Architecture:
     return Architecture(
         encoder_layers=training["layers"] // 2,
         decoder_layers=training["layers"] // 2,
-        embedding_matrices=1 if training["tied_embeddings"] else 3,
+        embedding_matrices=MATRICES[tying(training)],
         positions=(LONGEST_SENTENCE, LONGEST_SENTENCE) if learned else (),
     )
 
