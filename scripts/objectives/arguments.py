@@ -23,7 +23,9 @@ def tying(training: Training) -> str:
 
     true and false, the values of configurations that know no third way, are "all" and "none".
     """
-    return {True: "all", False: "none"}.get(training["tied_embeddings"], training["tied_embeddings"])
+    return {True: "all", False: "none"}.get(
+        training["tied_embeddings"], training["tied_embeddings"]
+    )
 
 
 def cross_entropy_arguments(training: Training) -> list[str]:

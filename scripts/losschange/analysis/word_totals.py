@@ -1,4 +1,4 @@
-"""Sums of LCA of the embedding rows by word frequency, for summaries (Zhu et al. 2020, Figure 5)."""
+"""Sums of LCA of embedding rows by word frequency, for summaries (Zhu et al. 2020, Figure 5)."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 
 TRAIN, VALID = "train", "valid"
-# Rule: how it allocates, after "gradient of". The last three are evaluated on fixed text, "exact" at
-# the start of single updates, the last two from one record to the next.
+# Rule: how it allocates, after "gradient of". The last three are evaluated on fixed text: "exact"
+# at the start of single updates, the last two from one record to the next.
 RULES = {
     "batch": "the training batch, first order (Vázquez et al. 2022, §2.3)",
     "fresh": "a newly drawn batch{text}, first order (Zhu et al. 2020, §2.2)",

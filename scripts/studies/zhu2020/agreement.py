@@ -83,9 +83,7 @@ def split_half(summary: xr.Dataset, estimator: str, reading: str = PER_PARAMETER
     return tau(*halves)
 
 
-def _taus(
-    bins: list[TimeBins], points: np.ndarray, reading: str, seed: int | None
-) -> np.ndarray:
+def _taus(bins: list[TimeBins], points: np.ndarray, reading: str, seed: int | None) -> np.ndarray:
     groups = groups_of_bins(bins[0])
     curves = []
     for one in bins:

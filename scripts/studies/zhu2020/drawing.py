@@ -55,7 +55,9 @@ def panels(
 
 def group_colours(groups: Groups) -> dict[str, object]:
     """A colour per group: from light to dark within encoder and decoder."""
-    found: dict[str, object] = {name: WORD_COLOURS[name] for name in groups.names if name in WORD_COLOURS}
+    found: dict[str, object] = {
+        name: WORD_COLOURS[name] for name in groups.names if name in WORD_COLOURS
+    }
     for kind, palette in ((ENCODER, "Blues"), (DECODER, "Oranges")):
         places = groups.of_kind(kind)
         shades = matplotlib.colormaps[palette](np.linspace(0.35, 1.0, max(len(places), 1)))
@@ -79,7 +81,5 @@ def name_lines(figure: Figure, grid: Iterable[Axes], below: str) -> None:
     found: dict[str, object] = {}
     for axes in grid:
         found |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    figure.legend(
-        found.values(), found.keys(), loc="outside upper center", ncols=8, fontsize=SMALL
-    )
+    figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=8, fontsize=SMALL)
     figure.supxlabel(below, size=7)

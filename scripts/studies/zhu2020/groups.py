@@ -58,9 +58,10 @@ def groups_of(summary: xr.Dataset) -> Groups:
     components = [str(name) for name in summary["component"].values]
     sizes = summary["n_parameters"].sum("head").values.astype(float)
     own = DECODER_EMBEDDING in components
-    kinds = {name: WORDS for name in ("en_emb" if own else "emb",)}
-    owner = np.full(sizes.shape, "en_emb" if own else "emb", dtype=object)
-    last = {}
+    first = "en_emb" if own else "emb"
+    kinds = {first: WORDS}
+    owner = np.full(sizes.shape, first, dtype=object)
+    last: dict[str, str] = {}
     for layer, stack in enumerate(stacks):
         if stack in (ENCODER, DECODER):
             name = f"{stack[:2]}{stacks[: layer + 1].count(stack)}"

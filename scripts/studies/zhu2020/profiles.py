@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +100,6 @@ def text_shares(summary: xr.Dataset) -> np.ndarray:
 
 def dense(values: np.ndarray, groups: Groups, kind: str, reading: str) -> float:
     """Contribution of all layers of a stack together, from sums (groups,)."""
-    places: Sequence[int] = groups.of_kind(kind)
-    total = float(values[list(places)].sum())
-    return total / float(groups.parameters[list(places)].sum()) if reading == PER_PARAMETER else total
+    places = groups.of_kind(kind)
+    size = float(groups.parameters[places].sum()) if reading == PER_PARAMETER else 1.0
+    return float(values[places].sum()) / size
