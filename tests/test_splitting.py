@@ -70,7 +70,7 @@ def test_every_nth_pair_is_validation_and_what_equals_it_is_in_no_split(tmp_path
     source = text_source(tmp_path, pairs)
     splits = {"train": "rest", "valid": "every 5"}
     counts = prepare_corpus("tiny", settings(source, splits=splits), tmp_path / "out")
-    wanted = [pair for pair in numbered(20)][4::5]
+    wanted = numbered(20)[4::5]
     assert read_split(tmp_path / "out", "valid") == wanted
     rest = [pair for pair in numbered(20) if pair not in wanted]
     assert read_split(tmp_path / "out", "train") == rest

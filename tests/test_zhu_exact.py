@@ -26,7 +26,7 @@ def test_exact_is_a_rule_of_single_updates_on_fixed_text():
     assert (exact.rule, exact.text, exact.is_probe, exact.needs_probe) == (
         "exact", "small", False, True,
     )  # fmt: skip
-    assert "whole text 'small'" in exact.description
+    assert "all of the text 'small'" in exact.description
     assert in_order(["probe_small", "exact_small", "fresh_small"]) == [
         "fresh_small", "exact_small", "probe_small",
     ]  # fmt: skip

@@ -18,7 +18,7 @@ TRAIN, VALID = "train", "valid"
 RULES = {
     "batch": "the training batch, first order (Vázquez et al. 2022, §2.3)",
     "fresh": "a newly drawn batch{text}, first order (Zhu et al. 2020, §2.2)",
-    "exact": "the whole {text}, first order (Zhu et al. 2020, §2.2)",
+    "exact": "all of {text}, first order (Zhu et al. 2020, §2.2)",
     "probe": "fixed {text}, trapezoid rule",
     "simpson": "fixed {text}, Simpson's rule (Lan et al. 2019)",
 }

@@ -49,7 +49,7 @@ def panels(
         axes.set_title(title)
     for row, summary in zip(grid, summaries, strict=True):
         name = str(summary.attrs["model"])
-        row[0].set_ylabel(name.replace(".", "\n"), size=SMALL - 1, weight="bold")
+        row[0].set_ylabel(name.replace(".", "\n"), size=SMALL, weight="bold")
     return figure, grid
 
 
@@ -81,5 +81,7 @@ def name_lines(figure: Figure, grid: Iterable[Axes], below: str) -> None:
     found: dict[str, object] = {}
     for axes in grid:
         found |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    figure.legend(found.values(), found.keys(), loc="outside upper center", ncols=8, fontsize=SMALL)
+    figure.legend(
+        list(found.values()), list(found), loc="outside upper center", ncols=8, fontsize=SMALL
+    )
     figure.supxlabel(below, size=7)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xarray as xr
 
-from losschange.cube.estimators import Estimator, in_order, parse_estimator
+from losschange.cube.estimators import VALID, Estimator, in_order, parse_estimator
 
 from ..run_files import RunFiles
 
@@ -56,12 +56,15 @@ def sampled_of(summary: xr.Dataset) -> str:
 def counterpart_of(summary: xr.Dataset, estimator: str) -> str | None:
     """The same rule on held-out text: `test` if recorded, else `valid`; None if there is neither.
 
-    `batch` has none of its own, so that of `fresh` stands beside it.
+    `batch` has none of its own, so that of `fresh` stands beside it; of an estimator on held-out
+    text it is that on training text.
     """
     known = estimators_of(summary)
-    rule = parse_estimator(estimator).rule
+    rule, text = parse_estimator(estimator).rule, parse_estimator(estimator).text
+    if text in ("test", VALID):
+        return rule if rule in known else None
     rules = list(dict.fromkeys([rule, "fresh", "simpson", "probe"]))
-    pairs = [(one, text) for one in rules for text in ("test", "valid") if one != "batch"]
+    pairs = [(one, text) for one in rules for text in ("test", VALID) if one != "batch"]
     names = [Estimator(one, text).name for one, text in pairs]
     return next((name for name in names if name in known and name != estimator), None)
 

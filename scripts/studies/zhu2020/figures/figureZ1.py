@@ -49,7 +49,7 @@ def _draw_shares(axes, summary, reference, reading, looks):
     for shift, name in ((-BAR / 2, sampled_of(summary)), (BAR / 2, reference)):
         values = shares(profile(Resample(TimeBins(summary, name)), reading, groups))
         axes.bar(places + shift, values, BAR, color=looks[name]["color"], label=name)
-    axes.set_xticks(places, groups.names, rotation=90, size=SMALL - 1.5)
+    axes.set_xticks(places, groups.names, rotation=90, size=SMALL)
     axes.axhline(0, color="0.4", linewidth=0.4)
 
 
@@ -67,6 +67,4 @@ def _draw_agreement(axes, summary, reference, looks):
         )
     axes.set_ylim(-1.05, 1.05)
     count_format(axes.xaxis, most=3)
-    axes.text(
-        0.98, 0.04, f"against {reference}", ha="right", size=SMALL - 1, transform=axes.transAxes
-    )
+    axes.text(0.98, 0.04, f"against {reference}", ha="right", size=SMALL, transform=axes.transAxes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from losschange.plots.style import SMALL
+
 from ..drawing import TEST, TRAIN, UNITS, WORD_COLOURS, draw_curves, name_lines, no_models, panels
 from ..groups import DECODER, ENCODER, WORDS
 from ..models import train_and_test
@@ -22,7 +24,7 @@ def draw(inputs, options):
             if text in shown:
                 curves = cumulative(summary, shown[text])
                 draw_curves(axes, curves.updates, joined(curves, reading), WORD_COLOURS)
-                axes.set_xlabel(shown[text], size=5)
+                axes.set_xlabel(shown[text], size=SMALL)
     name_lines(figure, grid.flat, "updates; below a panel: its estimator")
     return figure
 

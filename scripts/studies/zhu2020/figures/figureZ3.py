@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from losschange.plots.style import SMALL
+
 from ..drawing import TEST, TRAIN, draw_curves, group_colours, name_lines, no_models, panels
 from ..groups import DECODER, ENCODER
 from ..models import train_and_test
@@ -24,7 +26,7 @@ def draw(inputs, options):
                 values = read(curves.values, groups, PER_PARAMETER)
                 lines = {groups.names[place]: values[:, place] for place in groups.of_kind(kind)}
                 draw_curves(axes, curves.updates, lines, group_colours(groups))
-                axes.set_xlabel(shown[text], size=5)
+                axes.set_xlabel(shown[text], size=SMALL)
     name_lines(
         figure,
         grid.flat,

@@ -27,12 +27,12 @@ def draw(inputs, options):
             values = read(sums, groups, reading).T
             most = np.abs(values).max() or 1.0
             image = axes.imshow(values, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
-            axes.set_yticks(range(len(groups.names)), groups.names, size=SMALL - 1.5)
-            axes.set_xticks(range(INTERVALS), range(1, INTERVALS + 1), size=SMALL - 1)
+            axes.set_yticks(range(len(groups.names)), groups.names, size=SMALL)
+            axes.set_xticks(range(INTERVALS), range(1, INTERVALS + 1), size=SMALL)
             axes.grid(False)
             bar = figure.colorbar(image, ax=axes, pad=0.01)
-            bar.ax.tick_params(labelsize=SMALL - 1)
-            bar.ax.yaxis.get_offset_text().set_size(SMALL - 1)
+            bar.ax.tick_params(labelsize=SMALL)
+            bar.ax.yaxis.get_offset_text().set_size(SMALL)
     figure.supxlabel(
         f"interval of training, {INTERVALS} of equally many updates; blue: the loss fell", size=7
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from losschange.claims.judging import MissingData
 from losschange.claims.resamples import Resample, TimeBins
-from losschange.plots.style import value_format
+from losschange.plots.style import SMALL, value_format
 
 from ..drawing import WORD_COLOURS, name_lines, no_models, panels
 from ..groups import groups_of
@@ -35,7 +35,7 @@ def draw(inputs, options):
                 places = np.arange(1, len(values) + 1)
                 axes.plot(places, values, marker=".", color=WORD_COLOURS.get(group), label=group)
             axes.axhline(0, color="0.4", linewidth=0.4)
-            axes.set_xlabel(name, size=5)
+            axes.set_xlabel(name, size=SMALL)
             value_format(axes)
     name_lines(
         figure,
