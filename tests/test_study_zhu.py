@@ -12,7 +12,7 @@ from losschange.claims.statistics import kendall
 from losschange.cube.layout import WITH_DECODER_EMBEDDING, Cell, CubeLayout
 from losschange.cube.word_bins import bin_words
 from losschange.cube.writer import CubeWriter
-from studies.zhu2020.agreement import null_bound, split_half, tau, tau_course
+from studies.zhu2020.agreement import null_bound, split_half, tau, tau_course, tau_of_sizes
 from studies.zhu2020.claims import CLAIMS
 from studies.zhu2020.figures import figureZ1, figureZ2, figureZ3, figureZ4, figureZ5
 from studies.zhu2020.groups import groups_of
@@ -187,13 +187,23 @@ def test_claims_hold_of_what_the_paper_describes(theirs, number, verdict):
     assert judged(theirs, number).verdict == verdict
 
 
-@pytest.mark.parametrize("number", ["Z-a", "Z-b", "Z-d", "Z-f", "Z-g", "Z-h"])
+@pytest.mark.parametrize("number", ["Z-a-sum", "Z-b-sum", "Z-d", "Z-f", "Z-g-sum", "Z-h"])
 def test_claims_do_not_hold_where_nothing_is_there(nothing, number):
     assert judged(nothing, number).verdict != HOLDS
 
 
 def test_words_that_learn_alike_have_the_share_of_their_number(nothing):
     assert judged(nothing, "Z-h").parts[0].value == pytest.approx(0.2)
+
+
+def test_means_per_parameter_follow_sizes_where_groups_contribute_alike(nothing):
+    """Large word matrices have small means: claim Z-b holds for this reason alone."""
+    assert judged(nothing, "Z-b").verdict == HOLDS
+    sizes = groups_of(nothing).parameters
+    means = profile(Resample(TimeBins(nothing, "fresh")), PER_PARAMETER)
+    assert tau(means, -sizes) > null_bound(15)
+    assert tau_of_sizes(nothing, "fresh") == pytest.approx(tau(means, -sizes))
+    assert np.isnan(tau_of_sizes(nothing, "fresh", SUM))
 
 
 def test_sums_and_means_can_disagree(tmp_path):

@@ -83,6 +83,16 @@ def split_half(summary: xr.Dataset, estimator: str, reading: str = PER_PARAMETER
     return tau(*halves)
 
 
+def tau_of_sizes(summary: xr.Dataset, estimator: str, reading: str = PER_PARAMETER) -> float:
+    """tau of an estimator with groups that contribute alike: what their sizes alone give.
+
+    Not defined for sums, which would all be equal.
+    """
+    bins, groups = TimeBins(summary, estimator), groups_of(summary)
+    alike = read(np.ones(len(groups.names)), groups, reading)
+    return tau(alike, read(groups.sums(bins.contributions).sum(axis=0), groups, reading))
+
+
 def _taus(bins: list[TimeBins], points: np.ndarray, reading: str, seed: int | None) -> np.ndarray:
     groups = groups_of_bins(bins[0])
     curves = []

@@ -10,7 +10,7 @@ from losschange.claims import Evidence, judge_claim
 from losschange.claims.judging import DRAWS, INTERVAL
 from report.claims.record import STOCK, claim_record, group_by_model, number, result_record
 
-from .agreement import null_bound, split_half, tau_course
+from .agreement import null_bound, split_half, tau_course, tau_of_sizes
 from .claims import CLAIMS
 from .groups import groups_of
 from .models import estimators_of, reference_of
@@ -85,6 +85,7 @@ def _courses(model: str, summary: xr.Dataset, seed: int) -> list[dict]:
                     "updates": [number(update) for update in course.updates],
                     **{name: [number(one) for one in values] for name, values in columns.items()},
                     "ceiling": number(split_half(summary, reference, reading)),
+                    "sizes": number(tau_of_sizes(summary, reference, reading)),
                     "null": number(null_bound(len(groups_of(summary).names))),
                 }
             )
