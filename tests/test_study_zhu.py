@@ -196,14 +196,16 @@ def test_words_that_learn_alike_have_the_share_of_their_number(nothing):
     assert judged(nothing, "Z-h").parts[0].value == pytest.approx(0.2)
 
 
-def test_means_per_parameter_follow_sizes_where_groups_contribute_alike(nothing):
+def test_means_per_parameter_follow_sizes_where_groups_contribute_alike(tmp_path):
     """Large word matrices have small means: claim Z-b holds for this reason alone."""
-    assert judged(nothing, "Z-b").verdict == HOLDS
-    sizes = groups_of(nothing).parameters
-    means = profile(Resample(TimeBins(nothing, "fresh")), PER_PARAMETER)
-    assert tau(means, -sizes) > null_bound(15)
-    assert tau_of_sizes(nothing, "fresh") == pytest.approx(tau(means, -sizes))
-    assert np.isnan(tau_of_sizes(nothing, "fresh", SUM))
+    summary = write(tmp_path / "cube.nc", dict.fromkeys(NAMES, 0.5))
+    assert judged(summary, "Z-b").verdict == HOLDS
+    assert judged(summary, "Z-b-sum").verdict != HOLDS
+    sizes = groups_of(summary).parameters
+    means = profile(Resample(TimeBins(summary, "fresh")), PER_PARAMETER)
+    assert tau_of_sizes(summary, "fresh") == pytest.approx(tau(means, -sizes))
+    assert tau_of_sizes(summary, "fresh") > null_bound(15)
+    assert np.isnan(tau_of_sizes(summary, "fresh", SUM))
 
 
 def test_sums_and_means_can_disagree(tmp_path):

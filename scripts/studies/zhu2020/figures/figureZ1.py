@@ -46,9 +46,15 @@ def draw(inputs, options):
 def _draw_shares(axes, summary, reference, reading, looks):
     groups = groups_of(summary)
     places = np.arange(len(groups.names))
-    for shift, name in ((-BAR / 2, sampled_of(summary)), (BAR / 2, reference)):
+    # Estimators of one text have one colour, so the sampled one is also hatched.
+    for shift, name, hatch in (
+        (-BAR / 2, sampled_of(summary), "//////"),
+        (BAR / 2, reference, None),
+    ):
         values = shares(profile(Resample(TimeBins(summary, name)), reading, groups))
-        axes.bar(places + shift, values, BAR, color=looks[name]["color"], label=name)
+        colour = looks[name]["color"]
+        filled = {"facecolor": "white" if hatch else colour, "edgecolor": colour}
+        axes.bar(places + shift, values, BAR, hatch=hatch, linewidth=0.5, label=name, **filled)
     axes.set_xticks(places, groups.names, rotation=90, size=SMALL)
     axes.axhline(0, color="0.4", linewidth=0.4)
 
