@@ -85,9 +85,8 @@ def rule_name(rule, of):
 
 
 def splits_of(corpus):
-    """Splits of a corpus that hold text."""
-    settings = CONFIGURATION.corpora[corpus]
-    return [split for split in ("train", "valid", "test") if getattr(settings, split)]
+    """Splits of a corpus that are made of its sources."""
+    return CONFIGURATION.corpora[corpus].splits()
 
 
 def uses(script, *files):

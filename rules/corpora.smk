@@ -237,7 +237,7 @@ def corpus_settings(corpus):
             ],
             "splits": {split: getattr(settings, split) for split in splits_of(corpus)},
             "seed": CONFIGURATION.seed,
-            "steps": CONFIGURATION.cleaning,
+            "steps": CONFIGURATION.cleaning_of(corpus),
             # Added only if there are any, so that runs without them are not made again.
             **({"lengths": lengths} if lengths else {}),
             "held_out_from": [f"{RESULTS}/corpora/{name}" for name in settings.held_out_from],

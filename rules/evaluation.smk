@@ -41,7 +41,9 @@ rule evaluate_model:
         model=lambda wildcards: model_of(wildcards).name,
         tokens=lambda wildcards: f"{RESULTS}/tokens/{model_of(wildcards).tokens}",
         losses=lambda wildcards: [
-            split for split in splits_of(model_of(wildcards).corpus) if split != "train"
+            split
+            for split in token_splits(model_of(wildcards).tokens)
+            if split not in ("train", NEWS_TEST)
         ],
         translate=lambda wildcards: [
             f"--translate {split} {reference(model_of(wildcards), split)}"

@@ -4,17 +4,24 @@ import shlex
 
 from text.steps import PIECES, STEPS
 
-# The cleaning steps that count pieces. They are parameters of the rule only if there are any, so
-# that runs without them are not made again.
-PIECE_STEPS = [step for step in CONFIGURATION.cleaning if STEPS[next(iter(step))].given == PIECES]
-PIECE_LIMITS = [f"--cleaning {shlex.quote(json.dumps(PIECE_STEPS))}"] if PIECE_STEPS else []
-# For the same reason, the normalisation is a parameter only if it is not the default.
+# The normalisation is a parameter only if it is not the default, so that runs with it are not made
+# again.
 NORMALISATION = CONFIGURATION.vocabulary.normalisation
-SIZE = CONFIGURATION.vocabulary.size
-if NORMALISATION != "nmt_nfkc":
-    SIZE = f"{SIZE} --normalisation {NORMALISATION}"
 
 TOKENS = {model.tokens: model for model in MODELS.values()}
+
+
+def vocabulary_size(tokens):
+    """Size and normalisation of a vocabulary, as learn_vocabulary.py takes them."""
+    size = CONFIGURATION.vocabulary_size_of(TOKENS[tokens])
+    return size if NORMALISATION == "nmt_nfkc" else f"{size} --normalisation {NORMALISATION}"
+
+
+def piece_limits(corpus):
+    """The cleaning steps of a corpus that count pieces, if there are any, as an option."""
+    steps = CONFIGURATION.cleaning_of(corpus)
+    steps = [step for step in steps if STEPS[next(iter(step))].given == PIECES]
+    return [f"--cleaning {shlex.quote(json.dumps(steps))}"] if steps else []
 
 
 def text_of(tokens, split):
@@ -22,13 +29,19 @@ def text_of(tokens, split):
     model = TOKENS[tokens]
     if split == NEWS_TEST:
         return f"{RESULTS}/corpora/{CONFIGURATION.news_corpus(model)}/test"
+    corpus = CONFIGURATION.corpora[model.corpus]
+    if split == "test" and corpus.test_from:
+        return f"{RESULTS}/corpora/{corpus.test_from}/test"
     return f"{RESULTS}/corpora/{model.corpus}/{split}"
 
 
 def token_splits(tokens):
     """Splits of a set of token ids: those of the corpus, and the news test set."""
     model = TOKENS[tokens]
-    return splits_of(model.corpus) + ([NEWS_TEST] if CONFIGURATION.news_corpus(model) else [])
+    splits = splits_of(model.corpus)
+    if CONFIGURATION.corpora[model.corpus].test_from:
+        splits.append("test")
+    return splits + ([NEWS_TEST] if CONFIGURATION.news_corpus(model) else [])
 
 
 def token_files(tokens, splits):
@@ -70,7 +83,7 @@ rule learn_vocabulary:
             len(TOKENS[wildcards.tokens].languages),
         ),
     params:
-        size=SIZE,
+        size=lambda wildcards: vocabulary_size(wildcards.tokens),
         sentences=CONFIGURATION.vocabulary.sentences,
         seed=CONFIGURATION.seed,
     shell:
@@ -109,7 +122,7 @@ for tokens in TOKENS:
         params:
             languages=list(TOKENS[tokens].languages),
             splits=[f"--split {split} {text_of(tokens, split)}" for split in token_splits(tokens)]
-            + PIECE_LIMITS,
+            + piece_limits(TOKENS[tokens].corpus),
             folder=f"{RESULTS}/tokens/{tokens}",
         shell:
             "{PYTHON:q} {SCRIPTS:q}/binarise_text.py --model {input.model}"

@@ -10,7 +10,9 @@ from running.configuration_check import load_configuration
 from tiny_trainings import values
 from workflow_runs import ROOT, planned_jobs, snakemake
 
-PRESETS = ["", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("presets/*.yaml"))]
+# Those of a study have models of their own.
+PRESETS = sorted(ROOT.glob("presets/*.yaml"))
+PRESETS = ["", *(str(p.relative_to(ROOT)) for p in PRESETS if not p.name.startswith("zhu2020"))]
 PROFILES = sorted(str(path.parent.relative_to(ROOT)) for path in ROOT.glob("profiles/*/config.*"))
 
 

@@ -17,6 +17,8 @@ from running.variants import Variant
         ("mt-et-en", "mt", "et", "en", "europarl-en-et", "europarl-en-et.en-et"),
         ("mt-en-de-wmt", "mt", "en", "de", "wmt-en-de", "wmt-en-de.en-de"),
         ("clm-en-wmt", "clm", "en", "en", "wmt-en-de", "wmt-en-de.en"),
+        ("mt-de-en-iwslt14", "mt", "de", "en", "iwslt14-en-de", "iwslt14-en-de.en-de"),
+        ("mt-en-de-wmt14", "mt", "en", "de", "wmt14-en-de", "wmt14-en-de.en-de"),
     ],
 )
 def test_a_name_says_it_all(name, objective, source, target, corpus, tokens):

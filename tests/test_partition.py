@@ -195,8 +195,9 @@ def test_the_schemas_claim_every_parameter_of_fairseqs_models(dictionaries, name
     d, ffn, vocabulary = 16, 32, 40 + (name == "mlm-en")
     matrices = {"clm-en": 1, "mlm-en": 1, "mt-en-de": 2}[name]
     untied_output = 0 if name == "mlm-en" else vocabulary * d
-    embeddings = vocabulary * d * (1 if tied else matrices)
-    assert found[Cell(0, "embedding")] == embeddings
+    assert found[Cell(0, "embedding")] == vocabulary * d
+    own = 0 if tied else (matrices - 1) * vocabulary * d
+    assert found.get(Cell(0, "decoder_embedding"), 0) == own
     # The head of a masked model has a dense layer beside its output matrix.
     dense = d * d if name == "mlm-en" else 0
     expected = dense + (0 if tied else untied_output + (vocabulary * d if dense else 0))
@@ -219,6 +220,22 @@ def test_the_schemas_claim_every_parameter_of_fairseqs_models(dictionaries, name
     stacks = {"clm-en": ["decoder"] * 4, "mlm-en": ["encoder"] * 4}
     inner = stacks.get(name, ["encoder"] * 2 + ["decoder"] * 2)
     assert list(layout.stacks) == ["embedding", *inner, "output"]
+
+
+def test_the_decoders_matrices_can_be_tied_to_each_other_alone(dictionaries):
+    """Values true and false of older configurations are all and none."""
+    cells = {}
+    for tied in ("none", "decoder", "all", True, False):
+        model = build("mt-en-de", dictionaries, tied_embeddings=tied, layers=2)
+        schema = OBJECTIVES["mt"].schema(model)
+        named = [(n, p.shape) for n, p in model.named_parameters() if p.requires_grad]
+        cells[tied] = counts(partition_parameters(named, schema))
+    matrix = 40 * 16
+    words = [Cell(0, "embedding"), Cell(0, "decoder_embedding"), Cell(3, "output")]
+    sizes = {tied: [found.get(cell, 0) for cell in words] for tied, found in cells.items()}
+    assert sizes["none"] == sizes[False] == [matrix, matrix, matrix]
+    assert sizes["decoder"] == [matrix, matrix, 0]
+    assert sizes["all"] == sizes[True] == [matrix, 0, 0]
 
 
 def test_a_tied_matrix_is_counted_once(dictionaries):

@@ -63,6 +63,30 @@ def test_held_out_pairs_come_from_everywhere(tmp_path):
     assert all(20 < count < 80 for count in np.histogram(drawn, 4, (0, 1000))[0])
 
 
+def test_every_nth_pair_is_validation_and_what_equals_it_is_in_no_split(tmp_path):
+    """fairseq's split: pairs 5, 10, 15 ... of those that are left, counted from 1."""
+    pairs = numbered(20)
+    pairs.insert(12, (pairs[4][0].upper(), pairs[4][1]))  # nearly the fifth pair
+    source = text_source(tmp_path, pairs)
+    splits = {"train": "rest", "valid": "every 5"}
+    counts = prepare_corpus("tiny", settings(source, splits=splits), tmp_path / "out")
+    wanted = numbered(20)[4::5]
+    assert read_split(tmp_path / "out", "valid") == wanted
+    rest = [pair for pair in numbered(20) if pair not in wanted]
+    assert read_split(tmp_path / "out", "train") == rest
+    assert counts["splits"] == {"train": 16, "valid": 4}
+    assert counts["dropped"] == {"near_duplicate_of_held_out": 1}
+
+
+@pytest.mark.parametrize("splits", [{"valid": "every"}, {"valid": "every 0"}, {"test": "every 5"}])
+def test_other_splits_in_words_are_refused(splits, tmp_path):
+    source = text_source(tmp_path, numbered(20))
+    with pytest.raises(UserError, match="should be a number of pairs"):
+        prepare_corpus(
+            "tiny", settings(source, splits={"train": "rest", **splits}), tmp_path / "out"
+        )
+
+
 def test_near_identical_pairs_never_straddle_two_splits(tmp_path):
     pairs = []
     for en, de in numbered(60):

@@ -194,6 +194,27 @@ def test_train_tags_lose_their_tags_and_stay_aligned(tmp_path):
     assert read_tagged(tmp_path, english, german) == talk * 2
 
 
+def test_train_tags_with_everything_at_once_stay_aligned_and_shifts_are_told(tmp_path):
+    """Entities, empty lines, a talk without a title, and CR LF on one side only."""
+    english = tagged("A &lt;b&gt;", "One &amp; two.", "", "R&amp;D", "") + tagged("B", "Last.")
+    german = tagged("A &lt;b&gt;", "Eins &amp; zwei.", "Nur hier.", "F&amp;E", "")
+    german += tagged("B", "Ende.")
+    without = ("<title>B</title>\n", "")
+    crlf = german.replace(*without).replace("\n", "\r\n")
+    pairs = [
+        ("A <b>", "A <b>"),
+        ("One & two.", "Eins & zwei."),
+        ("", "Nur hier."),
+        ("R&D", "F&E"),
+        ("", ""),
+        ("Last.", "Ende."),
+    ]
+    assert read_tagged(tmp_path, english.replace(*without), crlf) == pairs
+    # A title that only one side has would shift all lines after it.
+    with pytest.raises(LineError, match=r"<title> at different places \(.*en, line 17, before"):
+        read_tagged(tmp_path, english, crlf.replace(" Ende.", " Ende.\r\n Mehr."))
+
+
 def test_sides_of_train_tags_that_shift_are_refused_where_they_part(tmp_path):
     english = tagged("A", "1", "2") + tagged("B", "3", "4")
     german = tagged("A", "1") + tagged("B", "2", "3", "4")

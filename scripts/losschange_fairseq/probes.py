@@ -25,7 +25,7 @@ from .texts import TargetFilter
 # Keys of random draws. All texts of one split draw the same sentences, so that these texts differ
 # only in which tokens count.
 SEED_OF_SPLIT = {TRAIN: 0, VALID: 1}
-SEED_OF_FRESH, SEED_OF_OTHER_SPLITS = 2, 3
+SEED_OF_FRESH, SEED_OF_OTHER_SPLITS, SEED_OF_SENTENCES = 2, 3, 4
 # Largest number of draws of a fresh batch until it has a token that counts.
 MOST_DRAWS = 100
 # Half precision overflows at 65,504: use a smaller loss scale than training uses.
@@ -167,6 +167,8 @@ class SampleSource:
     seed : int
     max_tokens : int or None
         Tokens per batch, and of the longest sample; None = all samples in one batch.
+    sentences : int, optional
+        Use only so many samples of the split, drawn by seed; by default all.
 
     Raises
     ------
@@ -174,7 +176,15 @@ class SampleSource:
         If the data folder has no such split.
     """
 
-    def __init__(self, task, split: str, model, seed: int, max_tokens: int | None):
+    def __init__(
+        self,
+        task,
+        split: str,
+        model,
+        seed: int,
+        max_tokens: int | None,
+        sentences: int | None = None,
+    ):
         side = copy.copy(task)
         side.datasets, side.dataset_to_epoch_iter = {}, {}
         with without_side_effects(model):
@@ -193,6 +203,12 @@ class SampleSource:
         self._limit = size_limit(task, model, max_tokens)
         self._cuda = next(model.parameters()).is_cuda
         self._model = model
+        self.sentences = sentences
+        size = len(self.dataset)
+        self._among = np.arange(size)
+        if sentences is not None and sentences < size:
+            key = [seed, SEED_OF_SENTENCES, *self.probe_key]
+            self._among = np.random.default_rng(key).choice(size, size=sentences, replace=False)
 
     @property
     def key_of_other_splits(self) -> tuple[int, ...]:
@@ -222,24 +238,33 @@ class SampleSource:
             If every sample is too long.
         """
         random = np.random.default_rng([self._seed, *key])
-        size = len(self.dataset)
+        size = len(self._among)
         # A sample has at least two tokens.
         chosen = random.choice(size, size=min(size, -(-tokens // 2)), replace=False)
-        chosen, _ = self.dataset.filter_indices_by_size(chosen, self._limit)
+        chosen, _ = self.dataset.filter_indices_by_size(self._among[chosen], self._limit)
         lengths: list[int] = []
         for index in chosen:
             length = int(self.dataset.num_tokens(index))
             if lengths and sum(lengths) + length > tokens:
                 break
             lengths.append(length)
-        if not lengths:
+        return self._batches(chosen[: len(lengths)], lengths)
+
+    def whole(self) -> list[Mapping]:
+        """Batches of all samples that are short enough; raises as `draw` does."""
+        chosen, _ = self.dataset.filter_indices_by_size(self._among, self._limit)
+        return self._batches(chosen, [int(self.dataset.num_tokens(index)) for index in chosen])
+
+    def _batches(self, chosen: np.ndarray, lengths: Sequence[int]) -> list[Mapping]:
+        """The chosen samples, of the given lengths in tokens, in batches on the model's device."""
+        if not len(lengths):
             raise RecordingError(
                 f"no sample of the {self.split} text is short enough to be looked at: all of the "
-                f"{size} are longer than max_tokens {self._max_tokens} or than the model's "
-                "positions. Raise max_tokens, or take other text"
+                f"{len(self._among)} are longer than max_tokens {self._max_tokens} or than the "
+                "model's positions. Raise max_tokens, or take other text"
             )
         # Batch sentences of similar length together: less padding.
-        chosen = chosen[: len(lengths)][np.argsort(lengths, kind="stable")]
+        chosen = chosen[np.argsort(lengths, kind="stable")]
         batches = self.dataset.batch_by_size(chosen, max_tokens=self._max_tokens)
         with without_side_effects(self._model):
             samples = [

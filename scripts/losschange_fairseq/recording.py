@@ -15,7 +15,8 @@ from losschange.errors import RecordingError
 from losschange.recording.partition import Partition
 
 from .probes import BatchGradient, FreshText, ProbeText, SampleSource, word_counts
-from .texts import TargetFilter, make_filter, parse_texts
+from .smoothing import unsmoothed
+from .texts import TargetFilter, TextSettings, make_filter, parse_texts
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ class RecordingSettings:
             counts.
         """
         strides = {name: stride for name, stride in self.strides.items() if stride}
-        gradient = BatchGradient(model, criterion, optimizer)
+        gradient = BatchGradient(model, unsmoothed(criterion, task), optimizer)
         texts = parse_texts(self.texts)
-        sources: dict[str, SampleSource] = {}
+        sources: dict[tuple[str, int | None], SampleSource] = {}
         filters: dict[str, TargetFilter | None] = {}
         probes: dict[str, ProbeText] = {}
         fresh: dict[str, FreshText] = {}
@@ -90,16 +91,19 @@ class RecordingSettings:
                     f"the estimator {name!r} looks at the text {text!r}, which is unknown; known: "
                     f"{', '.join(texts)}"
                 )
-            split = texts[text].split
-            if split not in sources:
-                sources[split] = SampleSource(task, split, model, self.seed, self.max_tokens)
+            _check_whole(name, texts[text])
+            split, sentences = place = texts[text].split, texts[text].sentences
+            if place not in sources:
+                sources[place] = SampleSource(
+                    task, split, model, self.seed, self.max_tokens, sentences
+                )
             if text not in filters:
                 filters[text] = make_filter(text, texts[text], task, lambda: _target_counts(task))
-            if estimator.is_probe and text not in probes:
-                samples = self._probe_samples(text, sources[split], filters[text])
+            if estimator.needs_probe and text not in probes:
+                samples = self._probe_samples(text, sources[place], filters[text])
                 probes[text] = ProbeText(gradient, samples)
             if estimator.rule == "fresh":
-                fresh[text] = FreshText(gradient, sources[split], self.fresh_tokens, filters[text])
+                fresh[text] = FreshText(gradient, sources[place], self.fresh_tokens, filters[text])
         return {
             "strides": strides,
             "probes": probes,
@@ -112,7 +116,10 @@ class RecordingSettings:
     def _probe_samples(
         self, text: str, source: SampleSource, select: TargetFilter | None
     ) -> list[Mapping]:
-        samples = source.draw(self.probe_tokens, source.probe_key)
+        if source.sentences is not None:
+            samples = source.whole()
+        else:
+            samples = source.draw(self.probe_tokens, source.probe_key)
         if select is None:
             return samples
         selected = select(samples)
@@ -131,6 +138,14 @@ class RecordingSettings:
         matrices = [name for name, shape in shapes if len(shape) == 2 and shape[0] == words]
         counts = word_counts(Path(task.options.data), words)
         return bin_words(counts, matrices, self.vocabulary_bins, self.vocabulary_division)
+
+
+def _check_whole(name: str, text: TextSettings) -> None:
+    """Raise RecordingError where the exact gradient is asked for of a text without `sentences`."""
+    if parse_estimator(name).rule == "exact" and text.sentences is None:
+        raise RecordingError(
+            f"the estimator {name!r} passes a whole text; give its text a number of `sentences`"
+        )
 
 
 def _target_counts(task) -> np.ndarray:

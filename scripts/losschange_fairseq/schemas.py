@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from losschange.cube.layout import COMPONENTS, DECODER_EMBEDDING, WITH_DECODER_EMBEDDING
 from losschange.recording.partition import Rule, Schema
 
 
@@ -34,8 +35,14 @@ def masked_lm_schema(layers: int, heads: int) -> Schema:
     )
 
 
-def translation_schema(encoder_layers: int, decoder_layers: int, heads: int) -> Schema:
-    """Schema of `transformer`: an encoder stack, then a decoder stack with cross-attention."""
+def translation_schema(
+    encoder_layers: int, decoder_layers: int, heads: int, own_embedding: bool = False
+) -> Schema:
+    """Schema of `transformer`: an encoder stack, then a decoder stack with cross-attention.
+
+    With `own_embedding` the decoder's embedding is not the encoder's, and has a component of its
+    own.
+    """
     end = encoder_layers + decoder_layers + 1
     return Schema(
         stacks=(
@@ -53,14 +60,17 @@ def translation_schema(encoder_layers: int, decoder_layers: int, heads: int) -> 
             # The encoder's final norm belongs to the encoder's last layer: the next depth number
             # is that of the decoder's first layer.
             Rule(r"encoder\.layer_norm\.(weight|bias)", "norm", encoder_layers),
-            *_decoder_rules(first=encoder_layers + 1, end=end),
+            *_decoder_rules(
+                encoder_layers + 1, end, DECODER_EMBEDDING if own_embedding else "embedding"
+            ),
         ),
+        components=WITH_DECODER_EMBEDDING if own_embedding else COMPONENTS,
     )
 
 
-def _decoder_rules(first: int, end: int) -> list[Rule]:
+def _decoder_rules(first: int, end: int, embedding: str = "embedding") -> list[Rule]:
     return [
-        Rule(r"decoder\.embed_tokens\.weight", "embedding", 0),
+        Rule(r"decoder\.embed_tokens\.weight", embedding, 0),
         Rule(r"decoder\.embed_positions\.weight", "position", 0),
         Rule(r"decoder\.layernorm_embedding\.(weight|bias)", "norm", 0),
         *_layer_rules(r"decoder\.layers\.", first),

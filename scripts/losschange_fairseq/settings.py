@@ -54,7 +54,7 @@ def settings_as_run(cfg, model, passes: int | None = None) -> dict[str, object]:
         "update_frequency": optimization.update_freq[0]
         * cfg.distributed_training.distributed_world_size,
         "precision": _precision(cfg),
-        "total_updates": int(cfg.lr_scheduler.total_num_update),
+        "total_updates": int(cfg.optimization.max_update),
         "warmup_updates": cfg.lr_scheduler.warmup_updates,
         "learning_rate_schedule": cfg.lr_scheduler._name,
         "learning_rate": optimization.lr[0],

@@ -29,6 +29,9 @@ class TextSettings:
     ----------
     split : str
         A split in the model's data folder.
+    sentences : int, optional
+        The text is only so many samples of the split, drawn by seed, or the split if it has fewer;
+        probes then see all of them instead of a number of tokens.
     tokens : mapping
         Which target tokens count; all of them if empty, else one of
         {"frequency": [low, high]}: words between two shares of the training text, in which 0 is
@@ -40,6 +43,7 @@ class TextSettings:
 
     split: str
     tokens: Mapping[str, object] = field(default_factory=dict)
+    sentences: int | None = None
 
 
 OWN_TEXTS = {TRAIN: TextSettings(TRAIN), VALID: TextSettings(VALID)}
@@ -61,9 +65,16 @@ def parse_texts(texts: Mapping[str, Mapping[str, object]]) -> dict[str, TextSett
             raise RecordingError(str(error)) from None
         if name in OWN_TEXTS:
             raise RecordingError(f"the text {name!r} exists by itself; give yours another name")
-        if not isinstance(settings.get("split"), str) or settings.keys() - {"split", "tokens"}:
+        known = {"split", "tokens", "sentences"}
+        if not isinstance(settings.get("split"), str) or settings.keys() - known:
             raise RecordingError(
-                f"the text {name!r} is {dict(settings)!r}; it must have a split and may have tokens"
+                f"the text {name!r} is {dict(settings)!r}; it must have a split and may have "
+                "tokens and sentences"
+            )
+        sentences = settings.get("sentences")
+        if sentences is not None and (not isinstance(sentences, int) or sentences < 1):
+            raise RecordingError(
+                f"the text {name!r} has {sentences!r} sentences; allowed is 1 or more"
             )
         tokens = settings.get("tokens") or {}
         chosen = [kind for kind in SELECTIONS if kind in tokens]
@@ -73,7 +84,7 @@ def parse_texts(texts: Mapping[str, Mapping[str, object]]) -> dict[str, TextSett
                 f"tokens of the text {name!r} are {tokens!r}; allowed is one of "
                 f"{', '.join(SELECTIONS)}"
             )
-        found[name] = TextSettings(str(settings["split"]), dict(tokens))
+        found[name] = TextSettings(str(settings["split"]), dict(tokens), sentences)
     return found
 
 

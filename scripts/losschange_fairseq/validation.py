@@ -13,6 +13,8 @@ from .errors import TrainingError
 def validation_loss(cfg, task, trainer, limit) -> float:
     """Mean loss of the validation text in nats per target token, over all processes.
 
+    It is the loss without label smoothing.
+
     Parameters
     ----------
     cfg, task, trainer : of fairseq
@@ -44,5 +46,7 @@ def validation_loss(cfg, task, trainer, limit) -> float:
     with metrics.aggregate(new_root=True) as meters:
         for sample in batches.next_epoch_itr(shuffle=False, set_dataset_epoch=False):
             trainer.valid_step(sample)
+    # Where labels are smoothed, `loss` is the smoothed one.
+    name = "nll_loss" if getattr(trainer.get_criterion(), "eps", 0.0) else "loss"
     # fairseq computes the loss in bits; unlike in its log, the mean is not rounded here.
-    return float(meters["loss"].avg) * math.log(2)
+    return float(meters[name].avg) * math.log(2)

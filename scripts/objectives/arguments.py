@@ -10,6 +10,13 @@ from .objective import Architecture, Training
 LONGEST_SAMPLE = 1024
 # What fairseq's roberta always does with its token vectors.
 ROBERTA_EMBEDDINGS = ("--layernorm-embedding", "--no-scale-embedding")
+# fairseq's arguments for two stacks, and the number of matrices, by which matrices are one.
+SHARED = {
+    "none": [],
+    "decoder": ["--share-decoder-input-output-embed"],
+    "all": ["--share-all-embeddings"],
+}
+MATRICES = {"none": 3, "decoder": 2, "all": 1}
 
 
 def stack_arguments(side: str, layers: int, training: Training) -> list[str]:
@@ -32,7 +39,7 @@ def decoder_arguments(arch: str, training: Training) -> list[str]:
         *("--decoder-input-dim", str(training["embedding_dimension"])),
         *("--decoder-output-dim", str(training["embedding_dimension"])),
     ]
-    if training["tied_embeddings"]:
+    if tying(training) != "none":
         found.append("--share-decoder-input-output-embed")
     if training["embedding_layer"] == "roberta":
         found += ["--decoder-learned-pos", *ROBERTA_EMBEDDINGS]
@@ -51,8 +58,7 @@ def encoder_decoder_arguments(training: Training) -> list[str]:
         *stack_arguments("encoder", half, training),
         *stack_arguments("decoder", half, training),
     ]
-    if training["tied_embeddings"]:
-        found.append("--share-all-embeddings")
+    found += SHARED[tying(training)]
     if training["embedding_layer"] == "roberta":
         found += ["--encoder-learned-pos", "--decoder-learned-pos", *ROBERTA_EMBEDDINGS]
     if training["norm"] == "pre":
@@ -66,7 +72,7 @@ def encoder_decoder(training: Training) -> Architecture:
     return Architecture(
         encoder_layers=training["layers"] // 2,
         decoder_layers=training["layers"] // 2,
-        embedding_matrices=1 if training["tied_embeddings"] else 3,
+        embedding_matrices=MATRICES[tying(training)],
         positions=(LONGEST_SAMPLE, LONGEST_SAMPLE) if learned else (),
     )
 
@@ -78,6 +84,16 @@ def halves(training: Training) -> Iterator[str]:
             f"layers {training['layers']} is odd; a model with an encoder and a decoder has half "
             "of them in each"
         )
+
+
+def tying(training: Training) -> str:
+    """Which embedding matrices are one: "none", "decoder" (target and output) or "all".
+
+    true and false, the values of configurations that know no third way, are "all" and "none".
+    """
+    return {True: "all", False: "none"}.get(
+        training["tied_embeddings"], training["tied_embeddings"]
+    )
 
 
 def cross_entropy_arguments(training: Training) -> list[str]:

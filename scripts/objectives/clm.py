@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from losschange.plots.looks import Look
 
-from .arguments import decoder_arguments
+from .arguments import decoder_arguments, tying
 from .objective import Architecture, Languages, Objective, Quality, Training
 
 
@@ -27,7 +27,7 @@ def architecture(training: Training) -> Architecture:
     return Architecture(
         encoder_layers=0,
         decoder_layers=training["layers"],
-        embedding_matrices=1 if training["tied_embeddings"] else 2,
+        embedding_matrices=2 if tying(training) == "none" else 1,
         positions=(training["tokens_per_sample"],) if learned else (),
     )
 

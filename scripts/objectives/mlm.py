@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from losschange.plots.looks import Look
 
-from .arguments import stack_arguments
+from .arguments import stack_arguments, tying
 from .objective import Architecture, Languages, Objective, Quality, Training
 
 
@@ -21,7 +21,7 @@ def arguments(training: Training, languages: Languages) -> list[str]:
         *("--random-token-prob", str(training["random_token_probability"])),
         *stack_arguments("encoder", training["layers"], training),
     ]
-    if not training["tied_embeddings"]:
+    if tying(training) == "none":
         found.append("--untie-weights-roberta")
     if training["norm"] == "pre":
         found.append("--encoder-normalize-before")
@@ -41,7 +41,7 @@ def architecture(training: Training) -> Architecture:
     return Architecture(
         encoder_layers=training["layers"],
         decoder_layers=0,
-        embedding_matrices=1 if training["tied_embeddings"] else 2,
+        embedding_matrices=2 if tying(training) == "none" else 1,
         positions=(training["tokens_per_sample"],),
         dense_head=True,
         special_symbols=1,

@@ -22,7 +22,9 @@ def schema(model):
     from losschange_fairseq.schemas import translation_schema
 
     encoder, decoder = model.encoder.layers, model.decoder.layers
-    return translation_schema(len(encoder), len(decoder), encoder[0].self_attn.num_heads)
+    shared = model.encoder.embed_tokens.weight is model.decoder.embed_tokens.weight
+    heads = encoder[0].self_attn.num_heads
+    return translation_schema(len(encoder), len(decoder), heads, own_embedding=not shared)
 
 
 OBJECTIVE = Objective(

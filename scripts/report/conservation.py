@@ -28,6 +28,7 @@ PAPER_ESTIMATOR = "batch"
 MEANINGS = {
     "batch": "the paper's: gradient of the training batch itself, at the start of the update",
     "fresh": "gradient of a newly drawn batch, at the start of the update",
+    "exact": "gradient of the whole text without dropout, at the start of the update",
     "probe": "gradient of fixed training text, trapezoid rule between both ends of an interval",
     "simpson": "gradient of fixed training text, Simpson's rule along an interval",
 }

@@ -11,6 +11,7 @@ from objectives import OBJECTIVES
 from report.inputs import Run
 from report.overview import planned_updates
 from report.values import Grid, count, make_grid, nats, over_seeds
+from running.models import COLLECTIONS
 
 LEARNED = "learned"
 NOT_LEARNED = "did not learn"
@@ -110,7 +111,7 @@ def _learning(run: Run, model: str) -> Learning:
     verdict, reason = judge_trainings(qualities)
     cells = [
         OBJECTIVES[objective].look.title,
-        " → ".join(name for name in languages if name != "wmt"),
+        " → ".join(name for name in languages if name not in COLLECTIONS.values()),
         count(run.steps.get(model)),
         count(planned_updates(run, model)),
         over_seeds(losses, nats),

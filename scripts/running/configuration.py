@@ -118,9 +118,22 @@ class RunConfiguration(Section):
         }
 
     def news_corpus(self, model: Model) -> str | None:
-        """Name of the news test set of a translation model, None if there is none."""
+        """Name of the news test set of a translation model, None if there is none.
+
+        A corpus that takes its test pairs from another one is tested on these alone.
+        """
         name = f"{NEWS_TEST}-{'-'.join(model.languages)}"
-        return name if model.translates and name in self.corpora else None
+        known = model.translates and name in self.corpora
+        return name if known and not self.corpora[model.corpus].test_from else None
+
+    def cleaning_of(self, corpus: str) -> list[dict[str, float]]:
+        """Cleaning steps of a corpus: its own, or those of the run."""
+        own = self.corpora[corpus].cleaning
+        return self.cleaning if own is None else own
+
+    def vocabulary_size_of(self, model: Model) -> int:
+        """Symbols of a model's vocabulary: those that its corpus asks for, or those of the run."""
+        return self.corpora[model.corpus].vocabulary_size or self.vocabulary.size
 
     def used_corpora(self) -> list[str]:
         """Names of the corpora that this run reads.
@@ -132,7 +145,9 @@ class RunConfiguration(Section):
         names = [model.corpus for model in models]
         names += [news for model in models if (news := self.news_corpus(model))]
         for name in names:  # grows while it is read
-            names += [other for other in self.corpora[name].held_out_from if other not in names]
+            corpus = self.corpora[name]
+            others = [*corpus.held_out_from, *([corpus.test_from] if corpus.test_from else [])]
+            names += [other for other in others if other not in names]
         return list(dict.fromkeys(names))
 
     def is_generated(self, corpus: str) -> bool:

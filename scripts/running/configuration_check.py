@@ -110,7 +110,7 @@ def _describe(problem: Mapping[str, Any]) -> str:
 def _is_branch(part: str | int) -> bool:
     """Whether a part of pydantic's location names a branch of a union, not a key."""
     return isinstance(part, str) and (
-        part.startswith(("constrained-", "literal[")) or part == "int"
+        part.startswith(("constrained-", "literal[")) or part in ("int", "bool")
     )
 
 
@@ -162,9 +162,11 @@ def _broken_references(values: Mapping[str, Any]) -> Iterator[str]:
         languages = corpus.get("languages")
         if isinstance(languages, list) and len(set(map(str, languages))) < len(languages):
             yield f"corpora.{name}.languages: found {languages}; allowed are two different ones"
-        for other in corpus.get("held_out_from") or []:
-            if other not in corpora or other == name:
-                yield f"corpora.{name}.held_out_from: found {other!r}; allowed are other corpora"
+        for key in ("held_out_from", "test_from"):
+            others = corpus.get(key) or []
+            for other in [others] if isinstance(others, str) else others:
+                if other not in corpora or other == name:
+                    yield f"corpora.{name}.{key}: found {other!r}; allowed are other corpora"
     for name in values.get("models") or []:
         try:
             model = parse_model(str(name))
@@ -221,7 +223,7 @@ def _missing_splits(configuration: Configuration, models: list[Model]) -> Iterat
         corpus = configuration.corpora.get(model.corpus)
         if corpus is None:
             continue  # said by _broken_references
-        found = [split for split in ("train", "valid", "test") if getattr(corpus, split)]
+        found = [*corpus.splits(), *(["test"] if corpus.test_from else [])]
         if configuration.news_corpus(model):
             found.append(NEWS_TEST)
         for name, split in configuration.recording_of(model).splits().items():

@@ -102,12 +102,35 @@ CorpusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
+# Every n-th pair, counted over the pairs that cleaning leaves; fairseq's recipes split so.
+EveryNth = Annotated[str, Field(pattern=r"^every [1-9]\d*$")]
+
+
 class Corpus(Section):
-    """Sources joined, cleaned and split."""
+    """Sources joined, cleaned and split.
+
+    `test_from` names a corpus whose test pairs are this one's; `cleaning` and `vocabulary_size`
+    replace those of the run.
+    """
 
     languages: Annotated[list[Language], Field(min_length=2, max_length=2)]
     sources: Annotated[list[str], Field(min_length=1)]
     train: Count | Literal["rest"]
-    valid: Count
+    valid: Count | EveryNth
     test: Count | Literal["rest"]
+    test_from: str | None = None
     held_out_from: list[str] = []
+    cleaning: CleaningSteps | None = None
+    vocabulary_size: Annotated[int, Field(ge=8)] | None = None
+
+    @model_validator(mode="after")
+    def _one_test(self) -> "Corpus":
+        if self.test and self.test_from:
+            raise ValueError(
+                f"test: found {self.test} beside test_from {self.test_from}; allowed is one of them"
+            )
+        return self
+
+    def splits(self) -> list[str]:
+        """Splits that are made of the corpus's own sources."""
+        return [split for split in ("train", "valid", "test") if getattr(self, split)]

@@ -62,6 +62,8 @@ def _corpora(configuration: Configuration) -> Iterator[str]:
         for source in sorted(twice):
             yield f"{key}.sources: {source} is there twice; every pair of it would be a duplicate"
         yield from _generated(key, corpus, sizes)
+        if corpus.test_from:
+            yield from _tested(key, corpus, configuration.corpora[corpus.test_from])
         for other in corpus.held_out_from:
             held_out = configuration.corpora[other]
             if not (held_out.valid or held_out.test):
@@ -75,6 +77,17 @@ def _corpora(configuration: Configuration) -> Iterator[str]:
             yield f"{key}.held_out_from: the corpora hold out from each other in a circle"
 
 
+def _tested(key: str, corpus: Corpus, other: Corpus) -> Iterator[str]:
+    """Mistakes in where a corpus takes its test pairs from."""
+    if not other.test:
+        yield f"{key}.test_from: {corpus.test_from} has no test pairs"
+    elif other.languages != corpus.languages:
+        yield (
+            f"{key}.test_from: {corpus.test_from} has the languages {other.languages}, not "
+            f"{corpus.languages}"
+        )
+
+
 def _generated(key: str, corpus: Corpus, sizes: dict) -> Iterator[str]:
     """Mistakes in corpora of artificial text: wrong languages, or too few sentence pairs."""
     generated = [synthetic_pairs(source) for source in corpus.sources]
@@ -84,7 +97,7 @@ def _generated(key: str, corpus: Corpus, sizes: dict) -> Iterator[str]:
             f"{key}.languages: found {', '.join(unknown)}; the artificial languages of "
             f"synthetic:<pairs> are {', '.join(ARTIFICIAL_LANGUAGES)}"
         )
-    asked = sum(size for size in sizes.values() if size != "rest")
+    asked = sum(size for size in sizes.values() if isinstance(size, int))
     if all(generated):
         pairs = sum(pairs for pairs, _ in generated)
         if asked > pairs or (asked == pairs and "rest" in sizes.values()):
@@ -122,7 +135,7 @@ def _texts_of_models(configuration: Configuration) -> Iterator[str]:
                 f"corpora.{news}.languages: found {configuration.corpora[news].languages}; "
                 f"{model.name} translates {model.source} to {model.target}"
             )
-        elif model.translates and not news and not corpus.test:
+        elif model.translates and not news and not corpus.test and not corpus.test_from:
             yield f"{key}.test: found 0; {model.name} has no other text to translate"
 
 
@@ -173,7 +186,7 @@ def _main_models(configuration: Configuration) -> Iterator[str]:
 
 def _vocabularies(configuration: Configuration) -> Iterator[str]:
     """Vocabularies larger than artificial text can give; for other text this is not known yet."""
-    size, sentences = configuration.vocabulary.size, configuration.vocabulary.sentences
+    sentences = configuration.vocabulary.sentences
     told = set()
     for model in configuration.trained_models():
         corpus = configuration.corpora[model.corpus]
@@ -181,6 +194,7 @@ def _vocabularies(configuration: Configuration) -> Iterator[str]:
         if not all(generated) or model.tokens in told:
             continue
         told.add(model.tokens)
+        size = configuration.vocabulary_size_of(model)
         pairs = sum(pairs for pairs, _ in generated)
         pairs = pairs if corpus.train == "rest" else min(pairs, corpus.train)
         sides = len(model.languages)

@@ -64,6 +64,8 @@ class Text(Section):
 
     split: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
     tokens: CountedTokens | None = None
+    # Its whole text is so many sentences of the split, drawn by seed; None: see probe_tokens.
+    sentences: Positive | None = None
     models: Literal["all", "main"] = "all"
 
 
@@ -136,6 +138,14 @@ class Recording(Section):
                 raise ValueError(
                     f"estimators: {name} looks at the text {text}, which texts does not have; "
                     f"known: {', '.join(known)}"
+                )
+        for name in self.strides:
+            estimator = parse_estimator(name)
+            text = self.texts.get(estimator.text)
+            if estimator.rule == "exact" and not (text and text.sentences):
+                raise ValueError(
+                    f"estimators: {name} passes a whole text; add one with `sentences` to texts, "
+                    "such as small: {split: train, sentences: 10000}, and record exact_small"
                 )
         off = [n for n, details in self.details.items() if details and n not in self.strides]
         if off:

@@ -19,7 +19,7 @@ class Training(Section):
     activation: Literal["relu", "gelu"]
     dropout: Share
     attention_dropout: Share
-    tied_embeddings: bool
+    tied_embeddings: bool | Literal["none", "decoder", "all"]
     norm: Literal["stock", "pre", "post"]
     embedding_layer: Literal["stock", "roberta"]
     initialisation: Literal["stock", "depth_scaled"]
@@ -30,7 +30,7 @@ class Training(Section):
     weight_decay: Annotated[float, Field(ge=0)]
     clip_norm: Annotated[float, Field(ge=0)]
     learning_rate: Rate
-    learning_rate_schedule: Literal["polynomial_decay"]
+    learning_rate_schedule: Literal["polynomial_decay", "inverse_sqrt"]
     warmup_updates: Count
     total_updates: Positive
     update_frequency: Positive

@@ -108,7 +108,7 @@ def _sources(configuration: Configuration) -> list[str]:
     for model in {m.objective: m for m in configuration.trained_models()}.values():
         training = configuration.training_of(model)
         hardware = hardware_of(configuration.execution)
-        vocabulary, settings = configuration.vocabulary.size, training.model_dump()
+        vocabulary, settings = configuration.vocabulary_size_of(model), training.model_dump()
         operations = size_of(model.objective, settings, vocabulary).operations
         nearest = nearest_measurement(hardware, model.objective, operations, training.max_tokens)
         lines.append(

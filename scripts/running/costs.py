@@ -114,7 +114,7 @@ def training_cost(configuration: Configuration, model: Model) -> TrainingCost:
     """Estimate one training of a configuration."""
     training, execution = configuration.training_of(model), configuration.execution
     settings, recording = training.model_dump(), configuration.recording_of(model)
-    vocabulary = configuration.vocabulary.size
+    vocabulary = configuration.vocabulary_size_of(model)
     hardware = hardware_of(execution)
     size = size_of(model.objective, settings, vocabulary)
     batch_tokens = OBJECTIVES[model.objective].filled * training.max_tokens
@@ -125,7 +125,8 @@ def training_cost(configuration: Configuration, model: Model) -> TrainingCost:
     batches = training.update_frequency / execution.processes
     update = batches * seconds(batch_tokens)
     recorded = update * (1 + RECORDING_SHARE)
-    for tokens, evaluations in evaluations_per_update(recording):
+    sentence = OBJECTIVES[model.objective].sample_tokens(settings)
+    for tokens, evaluations in evaluations_per_update(recording, sentence):
         whole, rest = divmod(tokens, training.max_tokens)
         recorded += evaluations * (
             whole * seconds(training.max_tokens) + (seconds(rest) if rest else 0.0)
@@ -166,17 +167,28 @@ def evaluation_minutes(configuration: Configuration, model: Model) -> int:
     return 10 + math.ceil(TRANSLATION_SECONDS * sentences / 60)
 
 
-def evaluations_per_update(recording: Recording) -> list[tuple[int, float]]:
+def evaluations_per_update(
+    recording: Recording, sample_tokens: int = 32
+) -> list[tuple[int, float]]:
     """Additional forward and backward passes for recording: tokens per pass, passes per update.
 
     Adjacent intervals share the evaluation at their common end, and so do the trapezoidal rule and
-    Simpson's rule.
+    Simpson's rule. `sample_tokens` is the length of a sample: a text of so many sentences is
+    passed as a whole.
     """
     found = [
         (recording.fresh_tokens, 1 / stride)
         for name, stride in recording.strides.items()
         if parse_estimator(name).rule == "fresh"
     ]
+
+    def probe_tokens(text: str) -> int:
+        sentences = recording.texts[text].sentences if text in recording.texts else None
+        return sentences * sample_tokens if sentences else recording.probe_tokens
+
+    for name, stride in recording.strides.items():
+        if parse_estimator(name).rule == "exact":
+            found.append((probe_tokens(parse_estimator(name).text), 1 / stride))
     inner = (
         SIMPSON_EVALUATIONS
         if recording.simpson_tolerance is None
@@ -189,7 +201,7 @@ def evaluations_per_update(recording: Recording) -> list[tuple[int, float]]:
         ends = sum(1 / stride for stride in (trapezoid, simpson) if stride)
         if trapezoid and simpson:
             ends -= 1 / math.lcm(trapezoid, simpson)
-        found.append((recording.probe_tokens, ends + (inner / simpson if simpson else 0)))
+        found.append((probe_tokens(text), ends + (inner / simpson if simpson else 0)))
     return found
 
 
@@ -208,7 +220,7 @@ def _memory(
     hardware: str, training: Training, recording: Recording, size: ModelSize
 ) -> tuple[int, int]:
     """Megabytes of the host and of one device."""
-    fresh = sum(parse_estimator(name).rule == "fresh" for name in recording.strides)
+    fresh = sum(parse_estimator(name).rule in ("fresh", "exact") for name in recording.strides)
     # The recorder's copies of the parameters, and the gradients of a probe and of fresh batches.
     recorder = 4 * (4 + max(0, fresh - 1) if texts_of(recording.strides) else 1 + fresh)
     if hardware == "cpu":

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 from objectives import OBJECTIVES
 
+# Where a model's text is from, by what its name has after the languages.
+COLLECTIONS = {"-wmt": "wmt", "-iwslt14": "iwslt14", "-wmt14": "wmt14"}
 _LANGUAGE_MODELS = ", ".join(name for name, one in OBJECTIVES.items() if not one.translates)
 _TRANSLATIONS = ", ".join(name for name, one in OBJECTIVES.items() if one.translates)
 ALLOWED_NAMES = (
     f"OBJECTIVE-LANGUAGE ({_LANGUAGE_MODELS}) or OBJECTIVE-SOURCE-TARGET ({_TRANSLATIONS}), with "
-    "-wmt added for text of WMT and .matched for the architecture that all objectives share (for "
-    "example clm-en, mt-de-en, mt-en-de-wmt)"
+    f"{', '.join(COLLECTIONS)} added for other text than Europarl's and .matched for the "
+    "architecture that all objectives share (for example clm-en, mt-de-en, mt-en-de-wmt)"
 )
 
 _NAME = re.compile(
     rf"(?P<objective>{'|'.join(OBJECTIVES)})-(?P<first>[a-z]{{2,3}})(-(?P<second>[a-z]{{2,3}}))??"
-    r"(?P<wmt>-wmt)?(?P<matched>\.matched)?(\.(?!seed\d)(?P<variant>[a-z0-9-]+))?"
+    rf"(?P<collection>{'|'.join(COLLECTIONS)})?"
+    r"(?P<matched>\.matched)?(\.(?!seed\d)(?P<variant>[a-z0-9-]+))?"
 )
 
 
@@ -91,7 +94,7 @@ def parse_model(name: str) -> Model:
     if pair and (source == target or "en" not in (source, target)):
         raise ValueError(f"{name!r} does not translate from or into English (en)")
     other = next((language for language in (source, target) if language != "en"), "de")
-    collection = "wmt" if match["wmt"] else "europarl"
+    collection = COLLECTIONS.get(match["collection"], "europarl")
     corpus = f"{collection}-en-{other}"
     architecture = "matched" if match["matched"] else "stock"
     variant = match["variant"] or ""

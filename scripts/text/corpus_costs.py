@@ -34,7 +34,7 @@ def corpus_pairs(configuration: Configuration, name: str) -> int:
     if all(generated):
         return sum(pairs for pairs, _ in generated)
     sizes = [getattr(corpus, split) for split in ("train", "valid", "test")]
-    if "rest" not in sizes:
+    if all(isinstance(size, int) for size in sizes):
         return sum(sizes)
     if name not in SENTENCES:
         return UNKNOWN_PAIRS

@@ -12,6 +12,7 @@ import numpy as np
 from running.files import UserError
 
 REST = "rest"
+EVERY = "every "
 SPLITS = ("train", "valid", "test")
 UNUSED, NEAR_DUPLICATE = -1, -2
 PART = 1 << 20  # keys processed at once, to limit memory
@@ -131,6 +132,8 @@ def check_sizes(sizes: Mapping[str, int | str]) -> None:
     for split, size in sizes.items():
         if split not in SPLITS:
             raise UserError(f"splits: {split!r} is none of {', '.join(SPLITS)}.")
+        if split == "valid" and nth_of(size):
+            continue
         if size == REST:
             if split != "train" and not is_test_only(sizes):
                 raise UserError(
@@ -143,6 +146,12 @@ def check_sizes(sizes: Mapping[str, int | str]) -> None:
             )
 
 
+def nth_of(size: int | str) -> int:
+    """n of a split that is every n-th pair, "every <n>"; 0 for any other size."""
+    number = str(size).removeprefix(EVERY) if str(size).startswith(EVERY) else ""
+    return int(number) if number.isdigit() else 0
+
+
 def is_test_only(sizes: Mapping[str, int | str]) -> bool:
     """Whether the whole corpus is a test set, which stays complete and in order."""
     return sizes.get("test") == REST and not any(sizes.get(split) for split in ("train", "valid"))
@@ -153,7 +162,8 @@ def assign_splits(
 ) -> np.ndarray:
     """Assign every pair to a split.
 
-    Validation and test pairs are drawn uniformly, one from each group of near-identical pairs.
+    Validation and test pairs are drawn uniformly, one from each group of near-identical pairs, or
+    validation pairs are every n-th of the pairs, in order, that begin such a group.
     The other pairs of the group are not used, so that near-identical text is never in two splits.
     Training pairs are all remaining pairs, or a uniform draw of them.
 
@@ -165,7 +175,7 @@ def assign_splits(
         Shape (pairs,), bool: the pairs that get a split. Of equal pairs only the first is marked,
         and of near-identical pairs the first of these or none.
     sizes
-        Split to number of pairs; train may be "rest".
+        Split to number of pairs; train may be "rest", valid "every <n>".
     seed
         Seed of the draws.
 
@@ -187,6 +197,13 @@ def assign_splits(
         return labels
 
     candidates = kept & first_occurrences(keys.folded)
+    nth = nth_of(sizes.get("valid", 0))
+    if nth:
+        chosen = np.flatnonzero(candidates)[nth - 1 :: nth]
+        labels[kept & are_among(keys.folded, keys.folded[chosen])] = NEAR_DUPLICATE
+        labels[chosen] = SPLITS.index("valid")
+        candidates &= labels == UNUSED
+        sizes = {**sizes, "valid": 0}
     held_out = [(split, sizes.get(split, 0)) for split in ("valid", "test")]
     wanted, available = sum(size for _, size in held_out), int(np.sum(candidates))
     if wanted > available:

@@ -69,7 +69,6 @@ def fairseq_arguments(
         *("--lr", str(training["learning_rate"])),
         *("--lr-scheduler", str(training["learning_rate_schedule"])),
         *("--warmup-updates", str(training["warmup_updates"])),
-        *("--total-num-update", str(training["total_updates"])),
         *("--max-update", str(training["total_updates"])),
         *("--update-freq", str(training["update_frequency"] // workers)),
         *("--max-tokens", str(training["max_tokens"])),
@@ -84,6 +83,8 @@ def fairseq_arguments(
         "--load-checkpoint-on-all-dp-ranks",
         "--skip-invalid-size-inputs-valid-test",
     ]
+    if training["learning_rate_schedule"] == "polynomial_decay":
+        arguments += ["--total-num-update", str(training["total_updates"])]
     if training["initialisation"] == "depth_scaled":
         arguments.append("--depth-scaled-initialisation")
     if recording:

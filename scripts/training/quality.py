@@ -16,6 +16,7 @@ from fairseq.data import BaseWrapperDataset
 
 import losschange_fairseq  # noqa: F401  (the checkpoints name its tasks)
 from losschange_fairseq.batches import samples_left_out, size_limit, whole_text
+from losschange_fairseq.smoothing import unsmoothed
 from running.files import UserError
 from text.vocabulary import SPECIAL_IDS, unigram_entropy
 
@@ -44,7 +45,7 @@ class TrainedModel:
         self.model = models[0].eval()
         if self.cuda:
             self.model = self.model.cuda()
-        self.criterion = self.task.build_criterion(self.cfg.criterion)
+        self.criterion = unsmoothed(self.task.build_criterion(self.cfg.criterion), self.task)
         self.max_tokens = max_tokens
 
     @torch.no_grad()

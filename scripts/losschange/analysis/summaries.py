@@ -18,6 +18,7 @@ from losschange.cube.layout import CubeError, CubeLayout
 
 from .conservation import add_conservation, add_losses, measures_of
 from .streaming import UNIT_CONVENTIONS, Plan, StreamedEstimator, plan_for, stream_estimator
+from .word_totals import add_word_totals
 
 FORMAT_VERSION = 5
 
@@ -110,6 +111,7 @@ def _summarise(path: str | os.PathLike[str], cube: xr.Dataset) -> xr.Dataset:
     _add_components(summary)
     add_losses(summary, cube, plan)
     add_conservation(summary, cube, plan, streamed)
+    add_word_totals(summary, cube, plan, names)
     return summary
 
 

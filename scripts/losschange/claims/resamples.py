@@ -31,6 +31,7 @@ class TimeBins:
     """
 
     def __init__(self, summary: xr.Dataset, estimator: str):
+        self.summary, self.estimator = summary, estimator
         one = summary.sel(estimator=estimator)
         stacks = [str(stack) for stack in summary["stack"].values]
         self.inside = np.flatnonzero([stack in INNER_STACKS for stack in stacks])
@@ -52,9 +53,18 @@ class TimeBins:
         self.records = self._pieces(records.astype(float))
         self.head_blocks = -one["block_total"].values[..., NO_HEAD + 1 :]
         # The measured change is of all updates; scale it to the sampled share of the updates.
-        share = float(one["total"] / one["scaled_total"])
-        self.change = -share * np.add.reduceat(one["binned_change"].values, self.starts)
+        self.share = float(one["total"] / one["scaled_total"])
+        self.change = -self.share * np.add.reduceat(one["binned_change"].values, self.starts)
         self._cached: dict[tuple, np.ndarray] = {}
+        self._others: dict[str, TimeBins] = {}
+
+    def under(self, estimator: str) -> TimeBins:
+        """The same training under another estimator of its summary."""
+        if estimator == self.estimator:
+            return self
+        if estimator not in self._others:
+            self._others[estimator] = TimeBins(self.summary, estimator)
+        return self._others[estimator]
 
     def cached(self, what: str, components: tuple[str, ...]) -> np.ndarray:
         """A quantity of components (time, ...), computed once for all resamplings.
@@ -150,19 +160,29 @@ class Resample:
         length = len(self.bins.starts)
         return np.bincount(self.chosen(length), minlength=length).astype(float)
 
+    def under(self, estimator: str) -> Resample:
+        """The same resampling of the same training under another estimator of its summary.
+
+        Where both have equally many pieces of time, the same pieces replace each other.
+        """
+        other = Resample(self.bins.under(estimator))
+        other._seed = self._seed
+        return other
+
     @cached_property
-    def _totals(self) -> np.ndarray:
+    def totals(self) -> np.ndarray:
+        """Contributions (all layers, components), summed over training."""
         pieces = self.bins.contributions
         return (self._weights @ pieces.reshape(len(pieces), -1)).reshape(pieces.shape[1:])
 
     def profile(self, *components: str) -> np.ndarray:
         """Contributions (layers,) of components, summed over training."""
-        inside = self._totals[self.bins.inside]
+        inside = self.totals[self.bins.inside]
         return inside[:, self.bins.columns(components)].sum(axis=1)
 
     def measured(self) -> tuple[float, float]:
         """Sum of all contributions, and the measured decrease of the loss, in nats."""
-        return float(self._totals.sum()), float(self._weights @ self.bins.change)
+        return float(self.totals.sum()), float(self._weights @ self.bins.change)
 
     def whole(self) -> np.ndarray:
         """Contributions (pieces,) of all parameters in the order of training."""

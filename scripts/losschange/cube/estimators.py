@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from functools import cache
 
 TRAIN, VALID = "train", "valid"
-# Rule: how it allocates, after "gradient of". Only the last two are evaluated on fixed text.
+# Rule: how it allocates, after "gradient of". The last three are evaluated on fixed text: "exact"
+# at the start of single updates, the last two from one record to the next.
 RULES = {
     "batch": "the training batch, first order (Vázquez et al. 2022, §2.3)",
     "fresh": "a newly drawn batch{text}, first order (Zhu et al. 2020, §2.2)",
+    "exact": "all of {text}, first order (Zhu et al. 2020, §2.2)",
     "probe": "fixed {text}, trapezoid rule",
     "simpson": "fixed {text}, Simpson's rule (Lan et al. 2019)",
 }
@@ -61,6 +63,11 @@ class Estimator:
     def is_probe(self) -> bool:
         """Whether its records reach from one to the next; the others see single updates only."""
         return self.rule in INTERVAL_RULES
+
+    @property
+    def needs_probe(self) -> bool:
+        """Whether its gradients are of fixed text."""
+        return self.is_probe or self.rule == "exact"
 
     @property
     def description(self) -> str:

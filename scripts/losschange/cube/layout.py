@@ -28,6 +28,11 @@ COMPONENTS = (
     "output",
 )
 
+# Where the decoder of a translation model has an embedding of its own, its component stands after
+# that of the encoder.
+DECODER_EMBEDDING = "decoder_embedding"
+WITH_DECODER_EMBEDDING = (COMPONENTS[0], DECODER_EMBEDDING, *COMPONENTS[1:])
+
 
 class CubeError(ValueError):
     """A file that is not an LCA cube of this format, or cells that do not fit it."""

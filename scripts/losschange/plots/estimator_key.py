@@ -19,6 +19,7 @@ from .style import SMALL
 LOOKS = {
     "batch": {"color": "#D55E00", "marker": "o", "linestyle": "-"},
     "fresh": {"color": "#CC79A7", "marker": "s", "linestyle": (0, (3, 1))},
+    "exact": {"color": "#F0E442", "marker": "h", "linestyle": (0, (5, 1, 1, 1))},
     "probe": {"color": "#56B4E9", "marker": "^", "linestyle": "-"},
     "simpson": {"color": "#E69F00", "marker": "v", "linestyle": (0, (1, 1.3))},
     "probe_valid": {"color": "#0072B2", "marker": "D", "linestyle": "-"},
@@ -28,10 +29,12 @@ LOOKS = {
 OTHER_COLOURS = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#661100")
 RULE_LOOKS = {
     "fresh": {"marker": "p", "linestyle": (0, (3, 1))},
+    "exact": {"marker": "h", "linestyle": (0, (5, 1, 1, 1))},
     "probe": {"marker": "P", "linestyle": "-"},
     "simpson": {"marker": "*", "linestyle": (0, (1, 1.3))},
 }
-RULE_NAMES = {"batch": "first order", "fresh": "first order", "probe": "trapezoid"}
+FIRST_ORDER = dict.fromkeys(("batch", "fresh", "exact"), "first order")
+RULE_NAMES = {**FIRST_ORDER, "probe": "trapezoid"}
 MEASURED = {
     TRAIN: {"color": "black", "linewidth": 2.2},
     VALID: {"color": "0.68", "linewidth": 2.2},

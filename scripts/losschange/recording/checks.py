@@ -45,7 +45,7 @@ def check_estimators(
                 "updates, 1 or more"
             )
         estimator = parse_estimator(name)
-        if estimator.is_probe and estimator.text not in probes:
+        if estimator.needs_probe and estimator.text not in probes:
             raise RecordingError(f"the estimator {name!r} needs a probe of {estimator.text} text")
         if estimator.rule == "fresh" and estimator.text not in fresh:
             raise RecordingError(

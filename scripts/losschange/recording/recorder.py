@@ -25,6 +25,7 @@ from .partition import Partition
 from .probe_integrator import LOSSES, Evaluation, Gradients, Measure
 from .probe_schedule import ProbeSchedule, make_schedules
 from .record_buffer import RecordBuffer
+from .single_updates import gradients_at_start
 from .unwritten import Unwritten
 
 
@@ -50,7 +51,7 @@ class Recorder:
         Updates between two records (names of losschange.cube.estimators); "batch" is always
         recorded at every update.
     probes : mapping of text to Measure
-        Losses and gradients for the rules "probe" and "simpson".
+        Losses and gradients for the rules "exact", "probe" and "simpson".
     fresh : mapping of text to callable (update) -> gradients
         Gradient of a newly drawn batch at the model's present parameters, for the rule "fresh".
         A record of each keeps one more float32 copy of the parameters during the update.
@@ -122,11 +123,7 @@ class Recorder:
             self._details,
             device,
         )
-        self._fresh = {
-            name: (fresh or {})[estimator.text]
-            for name in self.strides
-            if (estimator := parse_estimator(name)).rule == "fresh"
-        }
+        self._fresh = gradients_at_start(self.strides, probes or {}, fresh or {})
         self._fresh_gradients: dict[str, Gradients] = {}
         self._movement = MovementCheck(partition, device)
         self._finite = FiniteWatch(device)

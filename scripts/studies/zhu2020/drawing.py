@@ -1,0 +1,87 @@
+"""What the study's figures share: a row per model, colours of groups, and small panels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from losschange.plots.style import SMALL, count_format, draw_message, new_figure, value_format
+
+from .groups import DECODER, ENCODER, Groups
+from .profiles import PER_PARAMETER
+
+PAGE_HEIGHT = 9.0  # inches that a page leaves to the rows
+UNITS = {PER_PARAMETER: "nats per parameter", "sum": "nats"}
+WORD_COLOURS = {
+    "en_emb": "#0072B2",
+    "emb": "#0072B2",
+    "de_emb": "#009E73",
+    "de_softmax": "#D55E00",
+    "en_dense": "#56B4E9",
+    "de_dense": "#E69F00",
+}
+TRAIN, TEST = "train", "test"
+
+
+def no_models(number: str) -> Figure:
+    """The page of a run without translation models."""
+    return draw_message(f"Figure {number} has nothing to show: this run has no translation model.")
+
+
+def panels(
+    summaries: Sequence[xr.Dataset], titles: Sequence[str], height: float = 1.35
+) -> tuple[Figure, np.ndarray]:
+    """A figure with a row per model and a column per title.
+
+    Returns
+    -------
+    (figure, array of Axes (models, titles))
+    """
+    height = min(height, PAGE_HEIGHT / len(summaries))
+    figure = new_figure(height * len(summaries) + 0.6)
+    grid = figure.subplots(len(summaries), len(titles), squeeze=False)
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(title)
+    for row, summary in zip(grid, summaries, strict=True):
+        name = str(summary.attrs["model"])
+        row[0].set_ylabel(name.replace(".", "\n"), size=SMALL, weight="bold")
+    return figure, grid
+
+
+def group_colours(groups: Groups) -> dict[str, object]:
+    """A colour per group: from light to dark within encoder and decoder."""
+    found: dict[str, object] = {
+        name: WORD_COLOURS[name] for name in groups.names if name in WORD_COLOURS
+    }
+    for kind, palette in ((ENCODER, "Blues"), (DECODER, "Oranges")):
+        places = groups.of_kind(kind)
+        shades = matplotlib.colormaps[palette](np.linspace(0.35, 1.0, max(len(places), 1)))
+        found |= {groups.names[place]: tuple(shade) for place, shade in zip(places, shades)}
+    return found
+
+
+def draw_curves(
+    axes: Axes, updates: np.ndarray, curves: Mapping[str, np.ndarray], colours: Mapping[str, object]
+) -> None:
+    """Lines over updates, named in the legend."""
+    for name, values in curves.items():
+        axes.plot(updates, values, color=colours[name], label=name)
+    axes.axhline(0, color="0.4", linewidth=0.4)
+    count_format(axes.xaxis, most=3)
+    value_format(axes)
+
+
+def name_lines(figure: Figure, grid: Iterable[Axes], below: str) -> None:
+    """One legend for all panels, and a line of text below them."""
+    found: dict[str, object] = {}
+    for axes in grid:
+        found |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    figure.legend(
+        list(found.values()), list(found), loc="outside upper center", ncols=8, fontsize=SMALL
+    )
+    figure.supxlabel(below, size=7)

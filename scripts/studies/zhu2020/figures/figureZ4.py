@@ -1,0 +1,39 @@
+"""Figure Z4: contribution of every group in intervals of equally many updates."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from losschange.plots.style import SMALL
+
+from ..drawing import UNITS, no_models, panels
+from ..groups import groups_of
+from ..models import train_and_test
+from ..profiles import READINGS, intervals, read
+
+INTERVALS = 10
+
+
+def draw(inputs, options):
+    """One row per training; a column of the map is an interval, a row a group."""
+    summaries = inputs["summaries"]
+    if not summaries:
+        return no_models("Z4")
+    figure, grid = panels(summaries, [UNITS[reading] for reading in READINGS], height=1.7)
+    for row, summary in zip(grid, summaries, strict=True):
+        groups = groups_of(summary)
+        sums = intervals(summary, train_and_test(summary)["train"], INTERVALS)
+        for axes, reading in zip(row, READINGS, strict=True):
+            values = read(sums, groups, reading).T
+            most = np.abs(values).max() or 1.0
+            image = axes.imshow(values, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
+            axes.set_yticks(range(len(groups.names)), groups.names, size=SMALL)
+            axes.set_xticks(range(INTERVALS), range(1, INTERVALS + 1), size=SMALL)
+            axes.grid(False)
+            bar = figure.colorbar(image, ax=axes, pad=0.01)
+            bar.ax.tick_params(labelsize=SMALL)
+            bar.ax.yaxis.get_offset_text().set_size(SMALL)
+    figure.supxlabel(
+        f"interval of training, {INTERVALS} of equally many updates; blue: the loss fell", size=7
+    )
+    return figure
