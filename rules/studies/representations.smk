@@ -23,7 +23,7 @@ SPACE_TEXTS = {
 SPACE_PAIRS = list(pairs(RUN_FILES))
 SPACE_MODELS = RUN_FILES.trainings(model.name for model in described_models(CONFIGURATION))
 SPACE_MAIN = RUN_FILES.trainings(model.name for model in main_models(CONFIGURATION))
-# Hours that a job may need at the size of the paper, in minutes.
+# Minutes that a job may need at the size of the paper.
 SPACE_MINUTES = 120
 
 
@@ -139,7 +139,7 @@ for language, read in models_by_language(CONFIGURATION).items():
             params:
                 pairs=[
                     f"--pair {RESULTS}/states/{pair.first}.nc {RESULTS}/states/{pair.second}.nc"
-                    f" {'all' if {pair.first, pair.second} <= set(SPACE_MAIN) else 'equal'}"
+                    f" {'all' if pair.kind == 'objectives' and pair.first in SPACE_MAIN else 'equal'}"
                     f" {RESULTS}/comparisons/{pair.name}.nc"
                     for pair in compared
                 ],
@@ -222,7 +222,7 @@ rule judge_spaces:
         ),
         code=uses("judge_spaces"),
     output:
-        expand(f"{RESULTS}/claims/representations.{{kind}}", kind=("json", "csv", "md")),
+        expand(f"{RESULTS}/claims/representations.{{kind}}", kind=("json", "csv")),
     log:
         f"{RESULTS}/logs/judge_spaces.log",
     localrule: True
@@ -237,7 +237,9 @@ rule judge_spaces:
             }
         ),
         pairs=json.dumps([list(pair) for pair in SPACE_PAIRS]),
+        repeats=SPACES.measures.repeats,
         stem=f"{RESULTS}/claims/representations",
     shell:
         "{PYTHON:q} {input.code[0]:q} --results {params.results} --models {params.models:q}"
-        " --pairs {params.pairs:q} --output-stem {params.stem} > {log} 2>&1"
+        " --pairs {params.pairs:q} --qualities {input.qualities} --repeats {params.repeats}"
+        " --output-stem {params.stem} > {log} 2>&1"

@@ -82,7 +82,7 @@ def judge_run(
         "agreement": [],
         "positive_shares": {},
         "grouping": [],
-        "claims": [_claim_record(CLAIMS[number]) for number in sorted(CLAIMS)],
+        "claims": [claim_record(CLAIMS[number]) for number in sorted(CLAIMS)],
     }
     for architecture, members in group_by_architecture(summaries).items():
         grouped = group_by_model(members)
@@ -109,7 +109,7 @@ def _judge_architecture(record: dict, evidence: Evidence, architecture: str) -> 
         )
         for claim in record["claims"]:
             result = judge_claim(CLAIMS[claim["number"]], evidence, estimator)
-            claim["results"][column] = _result_record(result)
+            claim["results"][column] = result_record(result)
         record["grouping"].append(_grouping_record(grouped, column, estimator, record["seed"]))
         evidence.forget()  # resamplings of one estimator at a time fit in memory
     record["main_models"] += chosen.values()
@@ -155,7 +155,7 @@ def _grouping_record(
     return record
 
 
-def _claim_record(claim: Claim) -> dict:
+def claim_record(claim: Claim) -> dict:
     """The record of a claim before it is judged: without results."""
     return {
         "number": claim.number,
@@ -177,7 +177,8 @@ def _claim_record(claim: Claim) -> dict:
     }
 
 
-def _result_record(result: Result) -> dict:
+def result_record(result: Result) -> dict:
+    """The record of a result: its verdict, and the numbers of every condition."""
     return {
         "verdict": result.verdict,
         "reason": result.reason,

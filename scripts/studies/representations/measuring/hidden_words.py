@@ -90,9 +90,7 @@ def measure_influence(
         for group in range(int(words.attrs["frequency_bins"]))
     ]
     # As many other words for every group: a distance depends on their number.
-    samples = min(
-        int(np.isin(sentences, sentences[rows]).sum()) - len(rows) for rows in chosen
-    )
+    samples = min(int(np.isin(sentences, sentences[rows]).sum()) - len(rows) for rows in chosen)
     side = text_side(handle)
     states = [handle.start(some.batch) for some in batches]
     rows: list[list[Estimate]] = []

@@ -144,7 +144,7 @@ def _distances(first: Path, second: Path, seed: int) -> list[tuple[float, float]
     with StatesReader(first) as one, StatesReader(second) as two:
         return [
             (svcca_distance_of(sums), svcca_distance_of(sums, permuted=True))
-            for sums in map(lambda layer: _covariances(one, two, layer, seed), one.layers)
+            for sums in (_covariances(one, two, layer, seed) for layer in one.layers)
         ]
 
 

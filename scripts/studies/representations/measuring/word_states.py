@@ -44,7 +44,7 @@ class WordBatch(NamedTuple):
         return slice(self.start, self.start + len(self.first))
 
     def pool(self, states: Tensor) -> Floats:
-        """States of the words (words, width) from those of the pieces (sentences, length, width)."""
+        """States (words, width) from those of the pieces (sentences, length, width)."""
         return pool_pieces(
             states.detach().cpu().numpy().reshape(-1, states.shape[-1]), self.first, self.pieces
         )
@@ -88,9 +88,7 @@ def word_batches(
     starts = np.flatnonzero(np.diff(numbers, prepend=-1))
     edges = np.append(starts, len(numbers))
     types = words["type"].values.tolist()
-    sentences = [
-        " ".join(types[one:two]) for one, two in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    sentences = [" ".join(types[one:two]) for one, two in zip(edges[:-1], edges[1:], strict=True)]
     table = words.sel(model=name)
     first, pieces = table["first_piece"].values, table["pieces"].values
     side = text_side(handle)
@@ -100,9 +98,7 @@ def word_batches(
         length = handle.tokens(batch)[side].ids.shape[1]
         found_first, found_pieces = [], []
         chosen = batch["id"].tolist()
-        for place, (number, row) in enumerate(
-            zip(chosen, handle.pieces(batch)[side], strict=True)
-        ):
+        for place, (number, row) in enumerate(zip(chosen, handle.pieces(batch)[side], strict=True)):
             here = slice(edges[number], edges[number + 1])
             if mask_seed is None:
                 _check(join_pieces(row), types[here], pieces[here], name, sentences[number])
