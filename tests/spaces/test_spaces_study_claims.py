@@ -32,15 +32,15 @@ def space_of(error=0.001, layers=6, over_training=None, **changes):
     inner = [str(layer) for layer in range(layers + 1)]
     names = ["0 without positions", *inner]
     flat, bins = np.full(len(names), 0.5), np.full((len(names), BINS), 0.5)
-    described = {
-        name: flat
-        for name in (
+    described = dict.fromkeys(
+        (
             "average_similarity",
             "input_information_share",
             "output_information_share",
             *(f"neighbours_same_{key}" for key in ("type", "left", "right")),
-        )
-    }
+        ),
+        flat,
+    )
     described |= {"change": bins} | {key: v for key, v in changes.items() if key in described}
     described |= {key: value for key, value in changes.items() if key == "change"}
     hidden = {

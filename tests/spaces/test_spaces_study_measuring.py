@@ -5,11 +5,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import xarray as xr
+from spaces_cases import normal, rotation, words_of
 
 from representations.description import Extent
 from representations.errors import RepresentationError
 from representations.states import StatesWriter
-from spaces_cases import normal, rotation, words_of
 from studies.representations.measuring.comparing import compare_spaces, equal_depths
 from studies.representations.measuring.snapshots import compare_snapshots, loss_change
 from synthetic_cubes import write_cube

@@ -18,7 +18,7 @@ def _change(space: Space) -> list[list[Number]]:
 @CLAIMS.claim(
     14,
     "podcast 27:31",
-    "MT changes less the higher the layer; MLM changes in its last layer more than somewhere below.",
+    "MT changes less the higher the layer; MLM's last layer changes more than some layer below.",
     [
         Condition("MT: slope of the change over the depth", DISTANCE, most=0.0),
         Condition("MLM: change in the last layer less the smallest", DISTANCE, least=0.0),

@@ -74,9 +74,9 @@ def compare_snapshots(
                 write(update, place[update])
             try:
                 if before is not None:
-                    rows["change"].append(_distances(place[before], place[update], extent.seed))
+                    rows["change"].append(distances_of(place[before], place[update], extent.seed))
                     place[before].unlink()
-                rows["to_end"].append(_distances(place[update], place[updates[-1]], extent.seed))
+                rows["to_end"].append(distances_of(place[update], place[updates[-1]], extent.seed))
                 described.append(describe_states(place[update], words, MEASURES, extent))
             except RepresentationError as error:
                 raise RepresentationError(f"snapshot {update}: {error}") from error
@@ -139,8 +139,8 @@ def loss_change(cube: Path, updates: Sequence[int], stack: str) -> xr.DataArray:
     )
 
 
-def _distances(first: Path, second: Path, seed: int) -> list[tuple[float, float]]:
-    """SVCCA distance and floor of every layer of two files of states."""
+def distances_of(first: Path, second: Path, seed: int) -> list[tuple[float, float]]:
+    """SVCCA distance and floor of every layer of two files of states, read in blocks of words."""
     with StatesReader(first) as one, StatesReader(second) as two:
         return [
             (svcca_distance_of(sums), svcca_distance_of(sums, permuted=True))
