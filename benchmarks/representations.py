@@ -35,6 +35,7 @@ from representations.pwcca import canonical_correlations, correlations_of  # noq
 from representations.rsa import rsa  # noqa: E402
 from representations.states import StatesReader, StatesWriter  # noqa: E402
 from representations.words import PiecedSentence, make_words  # noqa: E402
+from studies.representations.measuring.snapshots import distances_of  # noqa: E402
 
 WORDS, WIDTH, LENGTH, VOCABULARY = 20_000, 512, 20, 2_000
 RSA_WORDS, NEIGHBOUR_WORDS = 1_000, 5_000
@@ -109,6 +110,9 @@ def main() -> int:
             write_states(path, options.layers, draw)
         seconds = time_measures(paths[0], options.repeats)
         start = time.process_time()
+        distances_of(*paths, seed=0)
+        snapshots = time.process_time() - start
+        start = time.process_time()
         describe_states(paths[0], words)
         described = time.process_time() - start
         compare_states(*paths, words)
@@ -116,6 +120,7 @@ def main() -> int:
     for what, number in seconds.items():
         ratios = number / seconds["product"], number / seconds["SVD"]
         print(f"{what}: {number:.2f} s, {ratios[0]:.1f} products, {ratios[1]:.2f} SVDs")
+    print(f"two snapshots compared, block by block: {snapshots / options.layers:.1f} s a layer")
     pairs = options.layers**2
     print(f"a space described: {described / options.layers:.1f} s a layer")
     print(f"two spaces compared: {compared / pairs:.1f} s a pair of layers")

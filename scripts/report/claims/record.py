@@ -183,7 +183,7 @@ def claim_record(claim: Claim) -> dict:
 
 
 def result_record(result: Result) -> dict:
-    """The record of a verdict, with the numbers behind it."""
+    """The record of a result: its verdict, and the numbers of every condition."""
     return {
         "verdict": result.verdict,
         "reason": result.reason,

@@ -1,0 +1,1 @@
+"""Representation spaces of the run's models, beside the loss change of the same layers."""

@@ -1,0 +1,1 @@
+"""Figures S1 to S8."""

@@ -1,0 +1,94 @@
+"""Figure S7: the loss change of every layer above the change of its states, over training."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from losschange.claims.statistics import t90
+from losschange.plots.style import SMALL, count_text, draw_message, layer_ticks, look_of, new_figure
+
+from ..claims.comparing import relation_of
+from ..drawing import FLOOR_DASH, SEED, layers_of, objective_of, open_spaces
+
+ROWS = (
+    "−ΣLCA of the layer\n(nats per token)",
+    "change of states\n(SVCCA distance)",
+    "distance to the end\n(SVCCA)",
+    "t90 (share of training)",
+)
+
+
+def draw(inputs, options):
+    """A column per model; rows: loss change, change, distance to the end, and t90 by layer."""
+    snapshots = open_spaces(inputs["snapshots"])
+    shown = {name: table for name, table in snapshots.items() if SEED not in name}
+    if not shown:
+        return draw_message("Figure S7 has nothing to show: no main model has snapshots.")
+    figure = new_figure(6.4)
+    grid = figure.subplots(len(ROWS), len(shown), squeeze=False)
+    for column, (name, table) in zip(grid.T, shown.items(), strict=True):
+        layers = layers_of(table)[1:]
+        colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.92, len(layers)))
+        # Snapshots stand at whole numbers, an interval at the snapshot that ends it.
+        starts = np.arange(table.sizes["snapshot"])
+        ends = starts[1:]
+        for layer, colour in zip(layers, colours, strict=True):
+            lowered = table["loss_change"].sel(part="layer", inner_layer=layer)
+            column[0].plot(ends, lowered, color=colour, marker="o", markersize=1.8)
+            for axes, x, measure in ((column[1], ends, "change"), (column[2], starts, "to_end")):
+                axes.plot(x, table[measure].sel(layer=layer), color=colour, marker="o",
+                          markersize=1.8)  # fmt: skip
+                axes.plot(x, table[f"{measure}_floor"].sel(layer=layer), color="0.6",
+                          linestyle=FLOOR_DASH, linewidth=0.5)  # fmt: skip
+        _name_updates(column, table)
+        _draw_t90(column[3], table, layers)
+        column[0].axhline(0, color="0.3", linewidth=0.4)
+        title = f"{look_of(objective_of(name)).title} ({name})\n{relation_text(table)}"
+        column[0].set_title(title, size=SMALL)
+    for row, title in zip(grid, ROWS, strict=True):
+        row[0].set_ylabel(title)
+    _add_scale(figure, grid)
+    return figure
+
+
+def relation_text(table: xr.Dataset) -> str:
+    """Correlation of loss change and change, its null and its p-value, in a line."""
+    found = relation_of(table)
+    if found is None:
+        return "too few intervals to relate them"
+    low, high = found.null.min(), found.null.max()
+    return f"r = {found.correlation:.2f}, shifted {low:.2f} to {high:.2f}, p = {found.p_value:.2f}"
+
+
+def _name_updates(column, table: xr.Dataset) -> None:
+    """The same axis for the three panels over training."""
+    updates = table["snapshot"].values.tolist()
+    for axes in column[:3]:
+        axes.set_xlim(-0.3, len(updates) - 0.7)
+        axes.set_xticks(range(len(updates)), map(count_text, updates), size=SMALL - 0.5)
+    column[2].set_xlabel("update of the snapshot that ends the interval")
+
+
+def _draw_t90(axes: Axes, table: xr.Dataset, layers: list[str]) -> None:
+    """When 90 % of a layer's loss change, and of the way that its states go, are reached."""
+    times = table["interval"].values / table["interval"].values[-1]
+    lowered = table["loss_change"].sel(part="layer").transpose("interval", "inner_layer").values
+    change = table["change"].sel(layer=layers).transpose("interval", "layer").values
+    x = np.arange(1, len(layers) + 1)
+    axes.plot(x, t90(lowered, times), "o-", color="0.1", markersize=2, label="loss change")
+    axes.plot(x, t90(change, times), "s--", color="0.5", markersize=2, label="change of states")
+    axes.set_ylim(0, 1.05)
+    axes.set_xlabel("layer")
+    layer_ticks(axes.xaxis, len(layers))
+    axes.legend(fontsize=SMALL)
+
+
+def _add_scale(figure, grid) -> None:
+    scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), "viridis")
+    bar = figure.colorbar(scale, ax=grid, fraction=0.02, aspect=50, pad=0.01)
+    bar.set_label("depth of the layer")
+    bar.set_ticks([0, 0.92], labels=["first", "last"])
+    bar.outline.set_linewidth(0.5)
