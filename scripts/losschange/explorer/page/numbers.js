@@ -116,7 +116,10 @@ function curveOf(side, cells, kind) {
     curve.x.push(model.first[low] - 1);
     curve.y.push(0);
   }
-  let before = model.first[low] - 1;
+  // The first interval may begin before the range: where the record before it ends.
+  let previous = low - 1;
+  while (previous >= 0 && !records[previous]) previous--;
+  let before = previous < 0 ? model.first[0] - 1 : model.last[previous];
   for (let bin = low; bin <= high; bin++) {
     if (!records[bin]) continue;
     const updates = intervals ? model.last[bin] - before : records[bin];
