@@ -1,6 +1,6 @@
 // PNG and CSV of the panels.
 
-/** The rows of a panel's CSV file; a sum is as it is recorded, without any scaling. */
+/** The rows of a panel's CSV file, with the numbers that the panel shows. */
 function csvRows(kind) {
   const sides = shownSides();
   if (kind === "curves") {

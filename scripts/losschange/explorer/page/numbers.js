@@ -111,6 +111,7 @@ function curveOf(side, cells, kind) {
   const { model, low, high } = side;
   const records = model.estimators[side.estimator].records;
   const intervals = model.estimators[side.estimator].intervals;
+  const scale = scaleOf(side, low, high);
   const curve = { x: [], y: [] };
   if (kind === "sum") {
     curve.x.push(model.first[low] - 1);
@@ -126,7 +127,9 @@ function curveOf(side, cells, kind) {
     before = model.last[bin];
     curve.x.push(before);
     curve.y.push(
-      kind === "sum" ? sumOf(side, cells, low, bin) : sumOf(side, cells, bin, bin) / updates,
+      kind === "sum"
+        ? scale * sumOf(side, cells, low, bin)
+        : sumOf(side, cells, bin, bin) / updates,
     );
   }
   return curve;

@@ -17,16 +17,17 @@ const shown = {}; // the table behind each heat map, by the panel's id
 /** A number of nats with four significant digits. */
 function nats(value) {
   if (value === null || Number.isNaN(value)) return "not measured";
-  return value.toPrecision(4).replace("-", "−");
+  return Math.abs(value) < 1e-12 ? "0" : value.toPrecision(4).replace("-", "−");
 }
 
 /** ΣLCA per layer and component of a side: rows of layers, columns of components. */
 function mapTable(side) {
   const sums = new Map();
+  const scale = scaleOf(side, side.low, side.high);
   for (const place of chosenCells(side.model)) {
     const [layer, component] = side.model.cells[place];
     const name = `${layer}.${side.model.components[component]}`;
-    sums.set(name, (sums.get(name) || 0) + sumOf(side, [place], side.low, side.high));
+    sums.set(name, (sums.get(name) || 0) + scale * sumOf(side, [place], side.low, side.high));
   }
   return sums;
 }
@@ -34,12 +35,13 @@ function mapTable(side) {
 /** ΣLCA per component and head of a layer. */
 function headTable(side, layer) {
   const sums = new Map();
+  const scale = scaleOf(side, side.low, side.high);
   side.model.cells.forEach(([of, component, head], place) => {
     if (of !== layer || head < 0) return;
     const name = side.model.components[component];
     if (state.components && !state.components.has(name)) return;
     if (state.heads && !state.heads.has(String(head))) return;
-    sums.set(`${layer}.${name}.${head}`, sumOf(side, [place], side.low, side.high));
+    sums.set(`${layer}.${name}.${head}`, scale * sumOf(side, [place], side.low, side.high));
   });
   return sums;
 }
