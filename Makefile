@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := .venv/bin/python -m pytest -q -n $(PROCESSES) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fetch cost status test test-fast test-slurm performance docs check format lock set-up
+.PHONY: help demo fetch cost status test test-fast test-slurm performance results-pages docs check format lock set-up
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 19
@@ -46,6 +46,9 @@ test-slurm: set-up ## runs through a real Slurm, which it installs, starts and s
 
 performance: set-up ## on a GPU: time stock fairseq and the faster ways, fill docs/performance.md
 	.venv/bin/python benchmarks/throughput.py --preset paper --compile --seconds 10 --publish docs/performance.md
+
+results-pages: set-up ## a finished run's numbers, claims, figures and tables into docs/results (RUN=results/sample)
+	.venv/bin/python tools/results_pages.py $(RUN)
 
 docs: set-up ## the documentation as pages, from docs/ and docstrings: build/docs/index.html
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict

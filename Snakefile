@@ -25,6 +25,7 @@ include: "rules/evaluation.smk"
 include: "rules/summaries.smk"
 include: "rules/studies.smk"
 include: "rules/report.smk"
+include: "rules/explorer.smk"
 include: "rules/cost.smk"
 
 
@@ -39,3 +40,4 @@ rule all:
         rules.tables.input,
         rules.claims.input,
         rules.report.input,
+        rules.explorer.input,

@@ -113,7 +113,7 @@ def test_wrong_steps_are_refused(step, message):
 
 
 def test_a_step_of_the_user_is_counted_by_its_reason():
-    """The example of the README."""
+    """The example of docs/how-to/own-text.md."""
 
     @leaves_out(minimum=0, maximum=1)
     def most_digits(pair, value):

@@ -235,8 +235,9 @@ def test_what_is_right_is_not_refused(changes):
     assert load_configuration(tiny(changes))
 
 
-def test_the_example_of_another_language_in_the_readme_is_right():
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("**A language**")[2]
+def test_the_example_of_another_language_in_the_documentation_is_right():
+    page = (ROOT / "docs/how-to/own-text.md").read_text(encoding="utf-8")
+    section = page.partition("**A language**")[2]
     example = yaml.safe_load(section.split("```")[1].removeprefix("yaml"))
     models = load_configuration(merged(values(), example)).trained_models()
     assert [model.name for model in models] == ["clm-sv", "mlm-sv", "mt-en-sv", "mt-sv-en"]

@@ -24,7 +24,7 @@ FAIRSEQ_USERS |= {f"training/{name}.py" for name in HANDLE}
 
 TEXT_SUFFIXES = {
     "", ".py", ".md", ".yaml", ".yml", ".toml", ".cff", ".smk", ".in", ".lock", ".txt", ".html",
-    ".csv", ".tex", ".css", ".json", ".sh",
+    ".csv", ".tex", ".css", ".json", ".sh", ".js",
 }  # fmt: skip
 
 
@@ -128,9 +128,9 @@ def test_scripts_are_named_verb_noun_and_hide_no_standard_module():
         assert path.stem not in sys.stdlib_module_names
 
 
-def test_paths_that_the_readme_names_exist():
+def test_paths_that_the_readme_and_the_page_of_the_code_name_exist():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    tour = readme.partition("## Reading order")[2].partition("\n## ")[0]
+    tour = (ROOT / "docs/explanation/code.md").read_text(encoding="utf-8")
     paths = re.findall(r"`([\w./-]+[./][\w./-]*|Snakefile|Makefile)`", tour)
     assert len(paths) >= 10
     pictures = re.findall(r"!\[[^]]*\]\(([^)#]+)\)", readme)

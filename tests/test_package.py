@@ -61,6 +61,9 @@ def test_pip_installs_the_whole_library_and_nothing_else(installed):
         return {str(path.relative_to(folder)) for path in folder.rglob("*.py")}
 
     assert modules(installed / "losschange") == modules(ROOT / "scripts" / "losschange")
+    page = Path("losschange/explorer/page")
+    files = {path.name for path in (ROOT / "scripts" / page).iterdir()}
+    assert {path.name for path in (installed / page).iterdir()} == files
 
 
 def test_the_installed_library_imports_neither_fairseq_nor_snakemake(installed, tmp_path):

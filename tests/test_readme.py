@@ -1,4 +1,4 @@
-"""The examples of the README run as they stand there."""
+"""The examples of the documentation run as they stand there; the README stays short."""
 
 import re
 from pathlib import Path
@@ -11,8 +11,8 @@ import xarray as xr
 from losschange.command import main
 from offline_transformers import import_transformers
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("## In your own training")[2].partition("\n## ")[0]
+ROOT = Path(__file__).parents[1]
+SECTION = (ROOT / "docs/how-to/own-training.md").read_text(encoding="utf-8")
 LOOP, TRAINER = re.findall(r"```python\n(.*?)```", SECTION, flags=re.DOTALL)
 
 
@@ -23,7 +23,7 @@ def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         torch.manual_seed(1)
-        exec(compile(LOOP, "README.md", "exec"), {"__name__": "example"})
+        exec(compile(LOOP, "own-training.md", "exec"), {"__name__": "example"})
     return folder
 
 
@@ -71,25 +71,31 @@ def test_the_callback_records_a_gpt2(tmp_path, monkeypatch):
         "dataset": [{"input_ids": row, "labels": row} for row in rows],
         "batch": {"input_ids": torch.stack(rows), "labels": torch.stack(rows)},
     }  # fmt: skip
-    exec(compile(TRAINER, "README.md", "exec"), names)
+    exec(compile(TRAINER, "own-training.md", "exec"), names)
     with xr.open_dataset("gpt2/cube.nc") as cube:
         assert cube["step_probe"].values.tolist() == [10, 12]
         assert cube.sizes["head"] == 13 and cube.sizes["layer"] == 14
 
 
 def test_a_newcomer_gets_from_a_figure_to_its_sum_in_six_files():
-    """README lists the way; every file names the next one, as a path or as an import."""
-    tour = README.partition("## Reading order")[2].partition("The rooms")[0]
+    """A page lists the way; every file names the next one, as a path or as an import."""
+    page = (ROOT / "docs/explanation/code.md").read_text(encoding="utf-8")
+    tour = page.partition("The rooms")[0]
     files = re.findall(r"^\d\. `([^`]+)`", tour, flags=re.MULTILINE)
     assert 2 < len(files) <= 6
-    root = Path(__file__).parents[1]
     for here, following in zip(files, files[1:], strict=False):
-        text = (root / here).read_text(encoding="utf-8")
+        text = (ROOT / here).read_text(encoding="utf-8")
         name = Path(following).stem
         named = {
             "study": "scripts/studies/<study>/study.py",
             "figure3": "figures/figure3.py",
         }.get(name, name)
         assert re.search(rf"{re.escape(named)}\b", text), f"{here} does not name {following}"
-    last = (root / files[-1]).read_text(encoding="utf-8")
+    last = (ROOT / files[-1]).read_text(encoding="utf-8")
     assert "total" in last and "+=" in last
+
+
+def test_the_readme_is_short_and_shows_one_picture():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 150
+    assert len(re.findall(r"^!\[", readme, flags=re.MULTILINE)) == 1

@@ -1,6 +1,7 @@
 """Hooks of MkDocs: pages that are made when the documentation is built.
 
-The page of the configuration is made from config.yaml and its schema. Files of the repository that
+The page of the configuration is made from config.yaml and its schema, the list of claims from the
+studies' own. Files of the repository that
 a page links to are copied into the site, so that its links work without the repository.
 """
 
@@ -10,6 +11,7 @@ import posixpath
 import re
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION_PAGE = "reference/configuration.md"
 # Where the copies of the repository's files lie in the site.
 COPIES = "repository"
+# Where a page has the list of all claims.
+CLAIMS_MARK = "<!-- all claims -->"
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)")
 SECTION = re.compile(r"^# -{20,} (\w+)\n", re.MULTILINE)
 # Overrides hold the keys of `training`, all of them optional; they are not listed again.
@@ -49,7 +53,32 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return match[1]
         return posixpath.relpath(_copy_of(path), posixpath.dirname(source))
 
+    if CLAIMS_MARK in markdown:
+        markdown = markdown.replace(CLAIMS_MARK, claims_list())
     return LINK.sub(replaced, markdown)
+
+
+def claims_list() -> str:
+    """All claims of all studies as Markdown, each with its criterion."""
+    _find_scripts()
+    from studies import study_names
+
+    lines = []
+    for name in study_names():
+        if not (ROOT / "scripts" / "studies" / name / "claims" / "__init__.py").is_file():
+            continue
+        claims = import_module(f"studies.{name}.claims").CLAIMS
+        lines += [
+            f"### {name}\n",
+            "| claim | section | statement | criterion |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| {number} | §{claim.section} | {claim.statement} | {claim.criterion} |"
+            for number, claim in claims.items()
+        ]
+        lines.append("")
+    return "\n".join(lines)
 
 
 def linked_files(files: Files) -> list[str]:
@@ -100,11 +129,16 @@ def configuration_page(text: str, schema: dict[str, Any]) -> str:
 
 def configuration_schema() -> dict[str, Any]:
     """The configuration's JSON schema, from the modules in scripts/."""
-    if str(ROOT / "scripts") not in sys.path:
-        sys.path.insert(0, str(ROOT / "scripts"))
+    _find_scripts()
     from running.configuration import Configuration
 
     return Configuration.model_json_schema()
+
+
+def _find_scripts() -> None:
+    """Make the modules in scripts/ importable."""
+    if str(ROOT / "scripts") not in sys.path:
+        sys.path.insert(0, str(ROOT / "scripts"))
 
 
 def _rows(key: str, node: dict[str, Any], schema: dict[str, Any]) -> Iterator[tuple[str, str]]:

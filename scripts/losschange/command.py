@@ -3,9 +3,11 @@
 losschange show FOLDER_OR_CUBE [--estimator batch] [--top 5] [--figure live.png]
 losschange schema FOLDER_OR_CONFIG [--rules]
 losschange from-checkpoints CHECKPOINT ... --text [NAME=]FILE --output FOLDER
+losschange explore CUBE ... [--output FOLDER]
 
 The first looks at a training while it runs, or at a finished cube; the second tells which cells a
-model has; the third makes cubes of a training that is over, from its checkpoints.
+model has; the third makes cubes of a training that is over, from its checkpoints; the fourth makes
+a page to explore cubes in.
 """
 
 from __future__ import annotations
@@ -21,15 +23,23 @@ from pathlib import Path
 from .analysis.profiles import layer_profile
 from .cube.layout import Cell, CubeError
 from .cube.run_status import RunStatus, StatusError, read_status
-from .errors import CheckpointError, RecordingError
+from .errors import CheckpointError, ExplorerError, RecordingError
 from .recording.partition import PartitionError
 
 COMMANDS = (
     ("schema", ".schemas.command", "which cells a model has"),
     ("from-checkpoints", ".checkpoints.command", "cubes of a training that is over"),
+    ("explore", ".explorer.command", "a page to explore cubes in, offline"),
 )
 # Those that are told in a sentence.
-ERRORS = (StatusError, CubeError, CheckpointError, PartitionError, RecordingError)
+ERRORS = (
+    StatusError,
+    CubeError,
+    CheckpointError,
+    ExplorerError,
+    PartitionError,
+    RecordingError,
+)
 # Folders that are called so in every training.
 PLACE_NAMES = ("parts", "state")
 # Dates and versions would make two figures of the same numbers differ.

@@ -7,3 +7,7 @@ class RecordingError(RuntimeError):
 
 class CheckpointError(ValueError):
     """A checkpoint, a text or a setting from which no right cube can be made."""
+
+
+class ExplorerError(ValueError):
+    """Cubes of which no page to explore them in can be made."""

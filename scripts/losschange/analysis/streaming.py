@@ -113,8 +113,8 @@ class StreamedEstimator:
         return len(self.steps)
 
 
-def plan_for(cube: xr.Dataset) -> Plan:
-    """Lay out windows and bins for an open cube: at most MAXIMUM_POINTS of each."""
+def plan_for(cube: xr.Dataset, most_blocks: int = MAXIMUM_BLOCKS) -> Plan:
+    """Lay out windows and bins of an open cube, at most MAXIMUM_POINTS of each, and blocks."""
     steps = cube["step"].values.astype(np.int64)
     start = int(cube.attrs.get("start_update", steps[0] - 1))
     first, last = start + 1, int(steps[-1])
@@ -123,7 +123,7 @@ def plan_for(cube: xr.Dataset) -> Plan:
     points = min(MAXIMUM_POINTS, length - window + 1)
     bins = min(MAXIMUM_POINTS, length)
     edges = first - 1 + np.arange(bins + 1, dtype=np.int64) * length // bins
-    blocks = min(MAXIMUM_BLOCKS, bins)
+    blocks = min(most_blocks, bins)
     per_token = np.ones(len(steps))
     tokens = cube["sample_size"].values.astype(np.float64)
     scale = cube["loss_scale"].values.astype(np.float64)

@@ -17,7 +17,14 @@ from losschange.cube.format import estimators_of, layout_of, open_cube
 from losschange.cube.layout import CubeError, CubeLayout
 
 from .conservation import add_conservation, add_losses, measures_of
-from .streaming import UNIT_CONVENTIONS, Plan, StreamedEstimator, plan_for, stream_estimator
+from .streaming import (
+    MAXIMUM_BLOCKS,
+    UNIT_CONVENTIONS,
+    Plan,
+    StreamedEstimator,
+    plan_for,
+    stream_estimator,
+)
 from .word_totals import add_word_totals
 
 FORMAT_VERSION = 5
@@ -68,13 +75,15 @@ class SummaryError(ValueError):
     """A cube that cannot be summarised, or a file that is no summary of this format."""
 
 
-def summarise_cube(path: str | os.PathLike[str]) -> xr.Dataset:
+def summarise_cube(path: str | os.PathLike[str], most_blocks: int = MAXIMUM_BLOCKS) -> xr.Dataset:
     """Summarise one cube, every estimator that it holds.
 
     Parameters
     ----------
     path : path
         An LCA cube (`losschange.cube.format`).
+    most_blocks : int
+        Into how many blocks of updates the sums of all cells are divided at most.
 
     Returns
     -------
@@ -91,7 +100,7 @@ def summarise_cube(path: str | os.PathLike[str]) -> xr.Dataset:
     """
     with open_cube(path) as cube:
         try:
-            return _summarise(path, cube)
+            return _summarise(path, cube, most_blocks)
         except RuntimeError as error:
             # netCDF4's own error for bytes that do not decompress
             raise CubeError(
@@ -99,12 +108,12 @@ def summarise_cube(path: str | os.PathLike[str]) -> xr.Dataset:
             ) from None
 
 
-def _summarise(path: str | os.PathLike[str], cube: xr.Dataset) -> xr.Dataset:
+def _summarise(path: str | os.PathLike[str], cube: xr.Dataset, most_blocks: int) -> xr.Dataset:
     names = estimators_of(cube)
     if not names or cube.sizes["step"] == 0:
         raise SummaryError(f"{path} records no steps; train the model first, then summarise")
     layout = layout_of(cube)
-    plan = plan_for(cube)
+    plan = plan_for(cube, most_blocks)
     streamed = {name: stream_estimator(cube, layout, name, plan) for name in names}
     summary = _static_part(cube, layout, plan, names)
     _add_streamed(summary, layout, streamed)
