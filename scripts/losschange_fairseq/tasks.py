@@ -96,8 +96,7 @@ class RecordingTask:
 
         Parameters
         ----------
-        samples : list of fairseq samples
-            The micro-batches of fairseq.
+        samples : list of fairseq samples, its micro-batches
         model : fairseq model
         """
         asked = self.options.micro_batches
