@@ -92,13 +92,7 @@ class RecordingTask:
         )
 
     def join_samples(self, samples, model) -> list:
-        """Join the samples of an update into the number of passes that the options set.
-
-        Parameters
-        ----------
-        samples : list of fairseq samples, its micro-batches
-        model : fairseq model
-        """
+        """Join the micro-batches of an update into the number of passes that the options set."""
         asked = self.options.micro_batches
         if asked == "stock" or len(samples) == 1:
             return samples
