@@ -46,11 +46,20 @@ STUDIES = load_studies(CONFIGURATION.studies)
 RUN_FILES = RunFiles(CONFIGURATION, RESULTS)
 # Estimated time and memory of each model, which its jobs request.
 COSTS = {
-    model.name: training_cost(CONFIGURATION, model)
-    for model in CONFIGURATION.models_and_variants()
+    model.name: training_cost(CONFIGURATION, model) for model in CONFIGURATION.models_and_variants()
 }
-# Jobs on text come first: they need several cores, which running trainings would occupy.
-TEXT_FIRST = 1
+# Jobs on text come first: they need several cores, which running trainings would occupy. Then come
+# the trainings and results of the study that `studies` lists first.
+TEXT_FIRST, FIRST_STUDY = 2, 1
+# The models that its figures show.
+FIRST_MODELS = {
+    REPLICATES[Path(path).stem][0].name
+    for study in load_studies(CONFIGURATION.studies[:1])
+    for figure in study.figures
+    for path in figure.inputs(RUN_FILES).get("summaries", [])
+}
+# Trainings of the models themselves, without those of variants.
+MODEL_TRAININGS = [name for name, (model, _) in REPLICATES.items() if not model.variant]
 
 
 wildcard_constraints:

@@ -29,6 +29,7 @@ rule evaluate_model:
         f"{RESULTS}/models/{{model}}/quality.json",
     log:
         f"{RESULTS}/logs/evaluate_model/{{model}}.log",
+    priority: FIRST_STUDY
     conda:
         "../envs/training.yaml"
     threads: CONFIGURATION.execution.threads

@@ -23,7 +23,7 @@ rule explore_cube:
 
 rule make_explorer:
     input:
-        models=expand(f"{EXPLORER}/models/{{model}}.js", model=REPLICATES),
+        models=expand(f"{EXPLORER}/models/{{model}}.js", model=MODEL_TRAININGS),
         page=sorted(map(str, (SCRIPTS / "losschange/explorer/page").iterdir())),
         code=uses("make_explorer"),
     output:
@@ -35,7 +35,7 @@ rule make_explorer:
     conda:
         "../envs/figures.yaml"
     params:
-        models=list(REPLICATES),
+        models=MODEL_TRAININGS,
         title=f"Loss Change Allocation: {CONFIGURATION.run}",
         folder=EXPLORER,
     shell:

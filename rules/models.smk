@@ -56,6 +56,7 @@ for training, (trained, seed_of_training) in REPLICATES.items():
             settings=f"{RESULTS}/models/{training}/settings.json",
         log:
             f"{RESULTS}/logs/train_model/{training}.log",
+        priority: FIRST_STUDY if trained.name in FIRST_MODELS else 0
         retries: TRAINING_RETRIES
         conda:
             "../envs/training.yaml"

@@ -59,6 +59,7 @@ for study in STUDIES:
                         ),
                     log:
                         f"{RESULTS}/logs/{MAKING[kind]}_{name}{suffix}.log",
+                    priority: FIRST_STUDY if study.name == CONFIGURATION.studies[0] else 0
                     localrule: True
                     conda:
                         "../envs/figures.yaml"

@@ -9,6 +9,7 @@ rule summarise_cube:
         f"{RESULTS}/summaries/{{model}}.nc",
     log:
         f"{RESULTS}/logs/summarise_cube/{{model}}.log",
+    priority: FIRST_STUDY
     localrule: True
     conda:
         "../envs/figures.yaml"

@@ -149,10 +149,7 @@ for training in HEADS_TRAININGS:
             checkpoint=f"{RESULTS}/models/{training}/checkpoint.pt",
             heads=f"{RESULTS}/heads/{training}.nc",
         output:
-            [
-                f"{RESULTS}/gates/{training}.{arm}.nc"
-                for arm in arms(CONFIGURATION, model_of(one))
-            ],
+            [f"{RESULTS}/gates/{training}.{arm}.nc" for arm in arms(CONFIGURATION, model_of(one))],
             mask=f"{RESULTS}/gates/{training}.mask.json",
         log:
             f"{RESULTS}/logs/prune_heads/{training}.log",
@@ -173,8 +170,7 @@ for training in HEADS_TRAININGS:
             positions=HEADS_POSITIONS,
             seed=CONFIGURATION.seed,
         shell:
-            SCORE
-            + " --heads {input.heads} --output-folder {params.folder} --mask {output.mask}"
+            SCORE + " --heads {input.heads} --output-folder {params.folder} --mask {output.mask}"
             " > {log} 2>&1"
 
 

@@ -30,6 +30,7 @@ rule judge_claims:
         expand(f"{CLAIMS}/claims.{{kind}}", kind=("json", "csv", "md")),
     log:
         f"{RESULTS}/logs/judge_claims.log",
+    priority: FIRST_STUDY
     localrule: True
     conda:
         "../../envs/figures.yaml"
