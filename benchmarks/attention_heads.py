@@ -25,6 +25,10 @@ from limits import within_limits
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
+# transformers imports torchaudio wherever it is installed; nothing here hears anything.
+sys.modules.setdefault("torchaudio", None)  # type: ignore[arg-type]
+os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+
 from transformers import MarianConfig, MarianMTModel  # noqa: E402
 
 from attention_heads.ablation import ablate, ablation_cost  # noqa: E402

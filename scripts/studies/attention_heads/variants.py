@@ -14,11 +14,16 @@ def variants(configuration: Any) -> list[Variant]:
     """The main translation model with closed heads, if `from_scratch` asks for it."""
     if not configuration.attention_heads.from_scratch:
         return []
+    # The cube is by the way, so only the paper's estimator and one that adds up are recorded.
+    recording = configuration.recording
+    kept = {"probe", *recording.details}
+    estimators = {name: each for name, each in recording.estimators.items() if name in kept}
     trained = {model.name for model in configuration.trained_models()}
     return [
         Variant(
             parent=name,
             name=NAME,
+            recording={"estimators": estimators},
             files={"head_mask": f"results/{configuration.run}/gates/{name}{{seed}}.mask.json"},
         )
         for name in configuration.main_models.values()
