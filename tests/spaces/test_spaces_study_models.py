@@ -146,3 +146,12 @@ def test_only_a_model_that_reads_masked_text_has_masked_words(read):
     )
     assert "masked_input_share" not in found
     assert found["influence"].shape == (2, 5)
+
+
+def test_sentences_with_letters_that_no_vocabulary_knows_are_left_out(read, tmp_path):
+    _, vocabularies, words = read
+    known = " ".join(words["type"].values[words["sentence"].values == 0])
+    text = tmp_path / "text"
+    text.write_text(f"{known}\n{known} ☃\n{known}\n", encoding="utf-8")
+    found = read_words(text, vocabularies, text, 10, 100, LIMIT)
+    assert found["type"].values.tolist() == 2 * known.split()

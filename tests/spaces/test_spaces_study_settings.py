@@ -27,7 +27,7 @@ def configuration(**changes):
         "main_models": MAIN,
         "representations": SETTINGS,
     }
-    return load_configuration(values() | own | changes)
+    return load_configuration(values(embedding_dimension=64) | own | changes)
 
 
 def test_main_models_and_their_matched_ones_are_described():

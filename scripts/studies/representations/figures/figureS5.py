@@ -10,6 +10,8 @@ from losschange.plots.style import SMALL, draw_message, layer_ticks, look_of, ne
 
 from ..drawing import SEED, draw_line, floor_entry, layers_of, objective_of, open_spaces
 
+# Influences are thousandths of their floor; what is below this is shown at the lower edge.
+LEAST = 1e-4
 ROWS = {"change": "change\n(PWCCA distance)", "influence": "influence\n(PWCCA distance)"}
 
 
@@ -33,7 +35,8 @@ def draw(inputs, options):
                 one = table.isel(frequency_bin=place)
                 draw_line(axes, x, one, measure, colour, layer=layers)
             layer_ticks(axes.xaxis, len(layers))
-            axes.set_ylim(0, 1)
+            axes.set_yscale("log")
+            axes.set_ylim(LEAST, 1.3)
         column[0].set_title(f"{look_of(objective_of(name)).title} ({name})")
         column[1].set_xlabel("layer")
     for row, title in zip(grid, ROWS.values(), strict=True):

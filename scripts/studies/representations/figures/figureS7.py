@@ -11,7 +11,7 @@ from losschange.claims.statistics import t90
 from losschange.plots.style import SMALL, count_text, draw_message, layer_ticks, look_of, new_figure
 
 from ..claims.comparing import relation_of
-from ..drawing import FLOOR_DASH, SEED, layers_of, objective_of, open_spaces
+from ..drawing import SEED, layers_of, objective_of, open_spaces
 
 ROWS = (
     "−ΣLCA of the layer\n(nats per token)",
@@ -39,10 +39,10 @@ def draw(inputs, options):
             lowered = table["loss_change"].sel(part="layer", inner_layer=layer)
             column[0].plot(ends, lowered, color=colour, marker="o", markersize=1.8)
             for axes, x, measure in ((column[1], ends, "change"), (column[2], starts, "to_end")):
-                axes.plot(x, table[measure].sel(layer=layer), color=colour, marker="o",
-                          markersize=1.8)  # fmt: skip
-                axes.plot(x, table[f"{measure}_floor"].sel(layer=layer), color="0.6",
-                          linestyle=FLOOR_DASH, linewidth=0.5)  # fmt: skip
+                values = table[measure].sel(layer=layer)
+                axes.plot(x, values, color=colour, marker="o", markersize=1.8)
+        for axes, measure in ((column[1], "change"), (column[2], "to_end")):
+            _note_floor(axes, table[f"{measure}_floor"].sel(layer=layers))
         _name_updates(column, table)
         _draw_t90(column[3], table, layers)
         column[0].axhline(0, color="0.3", linewidth=0.4)
@@ -50,6 +50,10 @@ def draw(inputs, options):
         column[0].set_title(title, size=SMALL)
     for row, title in zip(grid, ROWS, strict=True):
         row[0].set_ylabel(title)
+    for row in grid[1:3]:
+        highest = max(axes.get_ylim()[1] for axes in row)
+        for axes in row:
+            axes.set_ylim(0, highest)
     _add_scale(figure, grid)
     return figure
 
@@ -63,13 +67,20 @@ def relation_text(table: xr.Dataset) -> str:
     return f"r = {found.correlation:.2f}, shifted {low:.2f} to {high:.2f}, p = {found.p_value:.2f}"
 
 
+def _note_floor(axes: Axes, floor: xr.DataArray) -> None:
+    """The floor as a number: as a line it would press all others together."""
+    text = f"floor {float(floor.mean()):.2f}"
+    axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", size=SMALL, color="0.4")
+    axes.set_ylim(bottom=0)
+
+
 def _name_updates(column, table: xr.Dataset) -> None:
     """The same axis for the three panels over training."""
     updates = table["snapshot"].values.tolist()
     for axes in column[:3]:
         axes.set_xlim(-0.3, len(updates) - 0.7)
         axes.set_xticks(range(len(updates)), map(count_text, updates), size=SMALL - 0.5)
-    column[2].set_xlabel("update of the snapshot that ends the interval")
+    column[2].set_xlabel("update (end of the interval)")
 
 
 def _draw_t90(axes: Axes, table: xr.Dataset, layers: list[str]) -> None:
@@ -87,8 +98,10 @@ def _draw_t90(axes: Axes, table: xr.Dataset, layers: list[str]) -> None:
 
 
 def _add_scale(figure, grid) -> None:
-    scale = matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(0, 1), "viridis")
-    bar = figure.colorbar(scale, ax=grid, fraction=0.02, aspect=50, pad=0.01)
-    bar.set_label("depth of the layer")
-    bar.set_ticks([0, 0.92], labels=["first", "last"])
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.92, 64))
+    scale = matplotlib.cm.ScalarMappable(
+        matplotlib.colors.Normalize(0, 1), matplotlib.colors.ListedColormap(colours)
+    )
+    bar = figure.colorbar(scale, ax=grid, fraction=0.015, aspect=60, pad=0.01)
+    bar.set_ticks([0, 1], labels=["first\nlayer", "last\nlayer"])
     bar.outline.set_linewidth(0.5)

@@ -26,7 +26,7 @@ def draw(inputs, options):
     grid = figure.subplots(len(TITLES), len(pairs), squeeze=False, sharey=True, sharex=True)
     for row, (method, title) in zip(grid, TITLES.items(), strict=True):
         for axes, (name, table) in zip(row, pairs.items(), strict=True):
-            one = table.sel(method=method)
+            one = table.sel({"method": method})  # as a keyword it means something else
             for stage, colour in COLOURS.items():
                 draw_line(axes, one["depth"].values, one, "retrieval", colour, stage=stage)
             axes.set_ylim(-0.02, 1.02)

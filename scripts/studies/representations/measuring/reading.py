@@ -10,7 +10,9 @@ from pathlib import Path
 import xarray as xr
 
 from representations.words import join_pieces, make_words
-from text.vocabulary import load_vocabulary
+from text.vocabulary import SPECIAL_IDS, load_vocabulary
+
+UNKNOWN = SPECIAL_IDS["unk_id"]
 
 
 def read_words(
@@ -22,6 +24,9 @@ def read_words(
     limit: int,
 ) -> xr.Dataset:
     """Words of the first sentences of a text.
+
+    Sentences with a letter that one of the vocabularies does not know are left out: the models
+    would not read the same words.
 
     Parameters
     ----------
@@ -50,9 +55,12 @@ def read_words(
     found = 0
     with open(text, encoding="utf-8", newline="\n") as lines:
         for line in lines:
+            ids = [processor.encode(line.rstrip("\n")) for processor in processors]
+            if any(UNKNOWN in row for row in ids):
+                continue
             sentences = [
-                join_pieces(processor.encode(line.rstrip("\n"), out_type=str), ())
-                for processor in processors
+                join_pieces([processor.id_to_piece(number) for number in row], ())
+                for processor, row in zip(processors, ids, strict=True)
             ]
             for row, sentence in zip(read, sentences, strict=True):
                 row.append(sentence)
