@@ -1,12 +1,15 @@
 """One page with everything, readable offline. -> report/"""
 
 CAPTION_FOLDER = Path(os.path.relpath(Path(workflow.basedir) / "captions"))
-# The models shown by every figure: those whose summaries are its inputs.
+# The models shown by every figure: those whose files are its inputs. A comparison's name has two.
 SHOWN = {
     figure.number: list(
         dict.fromkeys(
-            REPLICATES[Path(path).stem][0].name
-            for path in figure.inputs(RUN_FILES).get("summaries", [])
+            REPLICATES[name][0].name
+            for paths in figure.inputs(RUN_FILES).values()
+            for path in paths
+            for name in Path(path).stem.split("+")
+            if name in REPLICATES
         )
     )
     for study in STUDIES

@@ -7,6 +7,11 @@ import pytest
 import xarray as xr
 
 from losschange.claims import FAILS, HOLDS, UNKNOWN
+from report import page
+from report.illustrations import Figure
+from report.sections import StudyContext
+from studies import load_studies
+from studies.representations import section as section_of_study
 from studies.representations.claims import CLAIMS
 from studies.representations.claims.comparing import relation_of
 from studies.representations.claims.numbers import Number, Space, Spaces, mean, read, slope
@@ -207,3 +212,27 @@ def test_the_record_has_a_column_for_every_architecture():
     assert record["main_models"] == list(MODELS.values())
     for claim in record["claims"]:
         assert set(claim["results"]) == {"stock", "matched"} and claim["method"]
+
+
+def test_the_sections_of_the_report_name_verdicts_and_the_embedding_layer():
+    trainings = {name: [name] for name in MODELS.values()}
+    similar = np.full(8, 0.3)
+    similar[1] = 0.7
+    spaces = {"stock": [spaces_of(mt=space_of(average_similarity=similar))]}
+    record = judge(spaces, trainings, {}, draws=8)
+    environment = page._environment()
+
+    def render(template, **values):
+        return environment.get_template(template).render(failed=(), **values)
+
+    [study] = load_studies(["representations"])
+    figures = {"S1": Figure("figureS1", None, "Isotropy", [], ["clm-en"])}
+    for claims in (record, None):
+        context = StudyContext(study, None, figures, {}, claims, render)
+        shown, judged = (section.html for section in section_of_study.sections(context))
+        assert "figureS1" in shown and "not BERT and OPUS-MT" in shown
+        if claims:
+            assert "MT less MLM 0.2" in shown and "without" in shown
+            assert judged.count('<th scope="row">') == 11 and "does not hold" in judged
+        else:
+            assert "not been judged" in judged
