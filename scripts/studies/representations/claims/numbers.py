@@ -119,7 +119,7 @@ class Spaces:
     Attributes
     ----------
     models : mapping of objective to Space
-    distances : callable (first objective, second objective) -> Number
+    distance : callable (first objective, second objective) -> Number
         Mean PWCCA distance of layers of equal depth.
     others : mapping of "languages" and "seeds" to sequence of Number
         The same between translation encoders of several target languages, and between seeds.
