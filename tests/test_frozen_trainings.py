@@ -1,5 +1,7 @@
 """Trainings by fairseq with frozen cells, from a resume point of their parent or from the start."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from tiny_trainings import EXECUTION, RECORDING, tiny_training
 from training.probe_losses import ProbedModel
 from training.run import train_model
 from training.state import Outputs
-from training_runs import NAMES, check_same_model, state_of
+from training_runs import NAMES, check_same_model, command, run, state_of
 
 pytestmark = pytest.mark.slow
 
@@ -182,6 +184,22 @@ def test_with_everything_frozen_the_loss_stays_where_it_was(tokens, tmp_path, fa
         loss, lca = cube["probe_loss"].values, cube["lca"].values[5:]
         assert (loss[4:] == loss[4]).all() and loss[0] != loss[4]
         assert (lca[~np.isnan(lca)] == 0).all()
+
+
+def test_every_process_of_a_training_freezes(tokens, tmp_path):
+    """Two processes with half of each batch give the model of one; a free one would drift off."""
+    files = {"frozen_cells": str(frozen_file(tmp_path / "frozen.json", 2))}
+    ends = []
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        folder.mkdir()
+        changes = {"workers": workers, "total_updates": 8, "micro_batches": "stock"}
+        run([*command(folder, "clm", tokens, **changes), "--files", json.dumps(files)])
+        ends.append(state_of(folder / "checkpoint"))
+    for name, tensor in ends[0].items():
+        torch.testing.assert_close(tensor, ends[1][name], rtol=1e-3, atol=1e-4)
+    name = "decoder.layers.1.fc1.weight"
+    assert torch.equal(ends[0][name], ends[1][name])
 
 
 @pytest.mark.parametrize("objective", ["mlm", "mt"])
