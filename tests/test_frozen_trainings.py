@@ -188,14 +188,15 @@ def test_with_everything_frozen_the_loss_stays_where_it_was(tokens, tmp_path, fa
 
 def test_every_process_of_a_training_freezes(tokens, tmp_path):
     """Two processes with half of each batch give the model of one; a free one would drift off."""
-    files = {"frozen_cells": str(frozen_file(tmp_path / "frozen.json", 0))}
-    ends = []
-    for workers in (1, 2):
-        folder = tmp_path / str(workers)
-        folder.mkdir()
-        changes = {"workers": workers, "total_updates": 8, "micro_batches": "stock"}
-        run([*command(folder, "clm", tokens, **changes), "--files", json.dumps(files)])
-        ends.append(state_of(folder / "checkpoint"))
+    files = {"frozen_cells": frozen_file(tmp_path / "frozen.json", 0)}
+    changes = {"total_updates": 8, "micro_batches": "stock", "dropout": 0.0, "clip_norm": 0.0}
+    one = train(tmp_path / "one", "clm", tokens, files=files, weight_decay=0.01, **changes)
+    two = tmp_path / "two"
+    two.mkdir()
+    named = {name: str(path) for name, path in files.items()}
+    shared = command(two, "clm", tokens, workers=2, **changes)
+    run([*shared, "--files", json.dumps(named)])
+    ends = [state_of(folder / "checkpoint") for folder in (one, two)]
     for name, tensor in ends[0].items():
         torch.testing.assert_close(tensor, ends[1][name], rtol=1e-3, atol=1e-4)
     name = "decoder.layers.1.fc1.weight"

@@ -229,8 +229,8 @@ def _missing_splits(configuration: Configuration, models: list[Model]) -> Iterat
         for name, split in configuration.recording_of(model).splits().items():
             if split not in found:
                 missing.setdefault((name, split), []).append(model.name)
-    for (name, split), models in missing.items():
+    for (name, split), without in missing.items():
         yield (
             f"recording.estimators.{name}: it looks at the split {split}, of which there is no "
-            f"text for {', '.join(models)}; turn it off with 0, or give the text another split"
+            f"text for {', '.join(without)}; turn it off with 0, or give the text another split"
         )
