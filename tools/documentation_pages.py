@@ -147,8 +147,10 @@ def _rows(key: str, node: dict[str, Any], schema: dict[str, Any]) -> Iterator[tu
     inner = _value_of_a_name(node)
     if name == OVERRIDE:
         yield key, "keys of `training`"
+    elif name and "properties" not in schema["$defs"][name]:
+        yield from _rows(key, schema["$defs"][name], schema)
     elif name:
-        for below, child in schema["$defs"][name].get("properties", {}).items():
+        for below, child in schema["$defs"][name]["properties"].items():
             yield from _rows(f"{key}.{below}", child, schema)
     elif inner:
         yield from _rows(f"{key}.<name>", inner, schema)
@@ -164,8 +166,8 @@ def _allowed(node: dict[str, Any], schema: dict[str, Any]) -> str:
         if "properties" in definition:
             return "keys " + ", ".join(f"`{key}`" for key in definition["properties"])
         return _allowed(definition, schema)
-    if "anyOf" in node:
-        return " or ".join(dict.fromkeys(_allowed(one, schema) for one in node["anyOf"]))
+    if several := node.get("anyOf", node.get("oneOf")):
+        return " or ".join(dict.fromkeys(_allowed(one, schema) for one in several))
     if "enum" in node or "const" in node:
         return ", ".join(f"`{value}`" for value in node.get("enum", [node.get("const")]))
     kind = node.get("type")
