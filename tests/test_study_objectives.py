@@ -8,6 +8,7 @@ import pytest
 from losschange.claims import FAILS, HOLDS, UNKNOWN, Evidence, judge_claim, main_models
 from losschange.claims.two_factors import explained_beyond, permanova_beyond
 from running.configuration_check import ConfigurationError, load_configuration
+from running.costs import training_cost
 from running.models import parse_model
 from studies import load_studies
 from studies.objectives.claims import CLAIMS
@@ -230,6 +231,23 @@ def test_every_objective_has_its_row_in_the_order_of_the_question():
     compared = figures["OD"].inputs(files([*PAPER, *FURTHER]))["summaries"]
     assert "results/x/summaries/dae-en.nc" in compared
     assert "results/x/summaries/plm-en.matched.nc" not in compared
+
+
+def test_their_cost_is_estimated_before_they_are_trained():
+    configuration = load_configuration(values() | {"models": [*PAPER, *FURTHER]})
+    costs = {
+        name: training_cost(configuration, parse_model(name))
+        for name in ("clm-en", "plm-en", "mt-en-de", "dae-en", "plm-en.matched")
+    }
+    width = configuration.training.embedding_dimension
+    assert costs["plm-en"].parameters == costs["clm-en"].parameters
+    assert costs["dae-en"].parameters == costs["mt-en-de"].parameters + width, "the mask"
+    # Half of the tokens are not predicted: no output layer there.
+    assert 0.5 < costs["plm-en"].operations / costs["clm-en"].operations < 1
+    per_token = [costs[name].operations / costs[name].tokens_per_update for name in costs]
+    assert per_token[3] == pytest.approx(per_token[2], rel=0.3)
+    assert all(cost.seconds > 0 for cost in costs.values())
+    assert costs["plm-en.matched"].parameters > costs["plm-en"].parameters
 
 
 def test_mistakes_in_the_settings_of_an_objective_are_told_together():

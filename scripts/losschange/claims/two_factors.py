@@ -28,7 +28,8 @@ class Effect:
         Share of permutations with at least this F. Labels are permuted among the models that
         agree in the other factor, whose effect is so kept.
     floor : float
-        The smallest p that so many models can give: 1 over the number of different permutations.
+        The smallest p that the test can give: 1 over the number of different permutations of so
+        many models, or over the number that is drawn.
     """
 
     F: float
@@ -90,7 +91,8 @@ def permanova_beyond(
         # The tolerance lets the same grouping count as equal despite rounding.
         higher += _ratios(inner, shuffled, fixed)[0] >= found * (1 - 1e-9)
     p = (higher + 1) / (permutations + 1)
-    return Effect(found, explained, p, 1 / _arrangements(groups, fixed))
+    floor = max(1 / _arrangements(groups, fixed), 1 / (permutations + 1))
+    return Effect(found, explained, p, floor)
 
 
 def _ratios(inner: np.ndarray, groups: np.ndarray, fixed: np.ndarray) -> tuple[float, float]:
