@@ -30,7 +30,7 @@ def gradients_at_start(
     -------
     mapping of estimator to callable (number of the update) -> gradients
     """
-    found = {}
+    found: dict[str, GradientAtStart] = {}
     for name in estimators:
         estimator = parse_estimator(name)
         if estimator.rule == "fresh":
