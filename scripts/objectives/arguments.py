@@ -91,9 +91,8 @@ def tying(training: Training) -> str:
 
     true and false, the values of configurations that know no third way, are "all" and "none".
     """
-    return {True: "all", False: "none"}.get(
-        training["tied_embeddings"], training["tied_embeddings"]
-    )
+    value = training["tied_embeddings"]
+    return {True: "all", False: "none"}.get(value, str(value))
 
 
 def cross_entropy_arguments(training: Training) -> list[str]:
