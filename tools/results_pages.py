@@ -115,7 +115,8 @@ def model_table(run: Path) -> Iterator[str]:
 
 def sums_table(run: Path) -> Iterator[str]:
     """The sum of all LCA over the measured loss change, by estimator."""
-    rows, names = {}, list[str]()
+    rows: dict[str, dict[str, float]] = {}
+    names: list[str] = []
     for path in summaries(run):
         with xr.open_dataset(path) as summary:
             rows[path.stem] = {}
