@@ -14,6 +14,16 @@ const SETTINGS = { displayModeBar: false, responsive: true };
 const cursor = { "map-a": [0, 0], "map-b": [0, 0], "heads-a": [0, 0], "heads-b": [0, 0] };
 const shown = {}; // the table behind each heat map, by the panel's id
 
+const drawn = {}; // what each panel shows, to draw only what changes
+
+/** Draw a panel, unless it shows this already. */
+function draw(id, traces, layout) {
+  const wanted = JSON.stringify([traces, layout]);
+  if (drawn[id] === wanted) return null;
+  drawn[id] = wanted;
+  return Plotly.react(id, traces, layout, SETTINGS);
+}
+
 /** A number of nats with four significant digits. */
 function nats(value) {
   if (value === null || Number.isNaN(value)) return "not measured";
@@ -148,8 +158,8 @@ function drawMap(panel, table, limit) {
   };
   const empty = table.rows.length ? "" : "<br>no cells of this kind are chosen";
   panel.setAttribute("aria-label", `${table.title}: heat map, arrows move, Enter clicks`);
-  return Plotly.react(
-    panel,
+  return draw(
+    panel.id,
     [trace],
     {
       title: { text: table.title + empty, font: { size: 13 } },
@@ -160,7 +170,6 @@ function drawMap(panel, table, limit) {
       yaxis: { type: "category", fixedrange: true, showgrid: false },
       shapes: marksOf(panel.id),
     },
-    SETTINGS,
   );
 }
 
@@ -241,7 +250,7 @@ function drawCurves(sides) {
   }));
   const what =
     state.curves === "sum" ? "ΣLCA since the first update chosen, nats" : "LCA per update, nats";
-  return Plotly.react(
+  return draw(
     "curves",
     traces,
     {
@@ -252,7 +261,6 @@ function drawCurves(sides) {
       xaxis: { title: { text: "update" } },
       yaxis: { title: { text: what }, tickformat: ".3~g" },
     },
-    SETTINGS,
   );
 }
 
