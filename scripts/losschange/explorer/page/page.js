@@ -254,6 +254,7 @@ function start() {
     return show();
   };
   window.addEventListener("hashchange", fromAddress);
+  window.addEventListener("resize", show);
   window.explorer = { state, change, sums: () => shownSides().map(sumsOf), ready: fromAddress() };
 }
 

@@ -10,18 +10,19 @@ const COLOURS = [
 ];
 const LINES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
 const MISSING = "#d9d9d9";
-const SETTINGS = { displayModeBar: false, responsive: true };
+const SETTINGS = { displayModeBar: false };
 const cursor = { "map-a": [0, 0], "map-b": [0, 0], "heads-a": [0, 0], "heads-b": [0, 0] };
 const shown = {}; // the table behind each heat map, by the panel's id
 
 const drawn = {}; // what each panel shows, to draw only what changes
 
-/** Draw a panel, unless it shows this already. */
-function draw(id, traces, layout) {
-  const wanted = JSON.stringify([traces, layout]);
-  if (drawn[id] === wanted) return null;
+/** Draw a panel, unless it shows this already in the width that it has. */
+async function draw(id, traces, layout) {
+  const width = document.getElementById(id).clientWidth;
+  const wanted = JSON.stringify([traces, layout, width]);
+  if (drawn[id] === wanted) return;
   drawn[id] = wanted;
-  return Plotly.react(id, traces, layout, SETTINGS);
+  await Plotly.react(id, traces, { ...layout, width }, SETTINGS);
 }
 
 /** A number of nats with four significant digits. */
@@ -158,19 +159,15 @@ function drawMap(panel, table, limit) {
   };
   const empty = table.rows.length ? "" : "<br>no cells of this kind are chosen";
   panel.setAttribute("aria-label", `${table.title}: heat map, arrows move, Enter clicks`);
-  return draw(
-    panel.id,
-    [trace],
-    {
-      title: { text: table.title + empty, font: { size: 13 } },
-      margin: { l: 85, r: 10, t: 34, b: 70 },
-      plot_bgcolor: MISSING,
-      font: { size: 12 },
-      xaxis: { type: "category", fixedrange: true, tickangle: "auto", showgrid: false },
-      yaxis: { type: "category", fixedrange: true, showgrid: false },
-      shapes: marksOf(panel.id),
-    },
-  );
+  return draw(panel.id, [trace], {
+    title: { text: table.title + empty, font: { size: 13 } },
+    margin: { l: 85, r: 10, t: 34, b: 70 },
+    plot_bgcolor: MISSING,
+    font: { size: 12 },
+    xaxis: { type: "category", fixedrange: true, tickangle: "auto", showgrid: false },
+    yaxis: { type: "category", fixedrange: true, showgrid: false },
+    shapes: marksOf(panel.id),
+  });
 }
 
 /** Frames around the cells whose curves are drawn, and around the cell that the arrows are at. */
@@ -250,18 +247,14 @@ function drawCurves(sides) {
   }));
   const what =
     state.curves === "sum" ? "ΣLCA since the first update chosen, nats" : "LCA per update, nats";
-  return draw(
-    "curves",
-    traces,
-    {
-      margin: { l: 65, r: 10, t: 10, b: 45 },
-      font: { size: 12 },
-      showlegend: true,
-      legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
-      xaxis: { title: { text: "update" } },
-      yaxis: { title: { text: what }, tickformat: ".3~g" },
-    },
-  );
+  return draw("curves", traces, {
+    margin: { l: 65, r: 10, t: 10, b: 45 },
+    font: { size: 12 },
+    showlegend: true,
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
+    xaxis: { title: { text: "update" } },
+    yaxis: { title: { text: what }, tickformat: ".3~g" },
+  });
 }
 
 /** What the selection sums to, against the measured loss. */
