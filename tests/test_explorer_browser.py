@@ -112,7 +112,8 @@ def test_a_selection_s_numbers_are_those_of_xarray(page, folder):
         assert found["cells"] == 4
         # The table shows what was computed.
         row = browser.find_element("css selector", "tr[data-row=selection]").text
-        assert f"{found['selection']:.3f}"[1:6] in row.replace("−", "-")
+        shown = float(row.rpartition(" ")[2].replace("−", "-"))
+        assert shown == pytest.approx(found["selection"], rel=1e-3)
 
 
 def test_the_measured_loss_is_that_of_exactly_the_selection(page, folder):
@@ -196,7 +197,11 @@ def test_the_heat_map_can_be_used_by_keyboard(page):
 
 
 def test_two_models_side_by_side_and_as_a_difference(page, folder):
-    browser = page("#a=clm-en:batch:train&b=mt-en-de:batch:train&mode=side")
+    browser = page("#a=clm-en:batch:train")
+    alone = browser.find_element("css selector", "#map-a svg").size
+    change(browser, "{ b: { model: 'mt-en-de', rule: 'batch', text: 'train' }, mode: 'side' }")
+    beside = browser.find_element("css selector", "#map-a svg").size
+    assert beside["width"] < 0.6 * alone["width"] and beside["height"] == alone["height"]
     assert browser.find_element("id", "map-b").is_displayed()
     assert len(sums(browser)) == 2
     choose(browser, "mode", "difference")
