@@ -18,7 +18,8 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := .venv/bin/python -m pytest -q -n $(PROCESSES) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo fetch cost status test test-fast test-slurm performance results-pages docs check format lock set-up
+.PHONY: help demo fetch cost status test test-fast test-slurm test-package performance \
+	results-pages docs check format lock set-up
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 19
@@ -43,6 +44,9 @@ test-fast: set-up ## the tests of seconds: without the trainings
 
 test-slurm: set-up ## runs through a real Slurm, which it installs, starts and stops: needs root and apt
 	.venv/bin/python -m pytest -q -rs tests/slurm
+
+test-package: set-up ## build sdist and wheel, install them apart, run the library's fast tests there
+	LIBRARY_TESTS=library .venv/bin/python -m pytest -q tests/test_package.py
 
 performance: set-up ## on a GPU: time stock fairseq and the faster ways, fill docs/performance.md
 	.venv/bin/python benchmarks/throughput.py --preset paper --compile --seconds 10 --publish docs/performance.md

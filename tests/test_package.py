@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +17,9 @@ import losschange
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ["torch", "numpy", "xarray", "netCDF4", "matplotlib", "transformers", "lightning"]
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+# What PyTorch and xarray import by themselves where it is installed.
+OPTIONAL = {"pandas", "python-dateutil", "pytz", "six"}
 FOREIGN = ["fairseq", "snakemake", "losschange_fairseq", "running", "training", "text", "lightning"]
 
 
@@ -32,25 +37,101 @@ def run_python(program, path, folder):
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """A folder into which pip installed the library alone, from a copy of what is committed."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
-    # A copy: pip leaves files behind in the folder that it builds.
+def wheel(tmp_path_factory):
+    """The wheel that pip builds from the archive of the sources (sdist), each from a copy."""
+    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
+    # A copy: building leaves files behind.
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for folder in (ROOT / "scripts").iterdir():
         if folder.is_dir():
             shutil.copytree(folder, source / "scripts" / folder.name)
+    build = "import sys, setuptools.build_meta as backend; backend.build_sdist(sys.argv[1])"
+    subprocess.run(
+        [sys.executable, "-c", build, str(built)], cwd=source, check=True, capture_output=True
+    )
+    (archive,) = built.glob("losschange-*.tar.gz")
     subprocess.run(
         [
-            *(sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"),
-            *("--no-deps", "--no-build-isolation", "--no-index", "--target", str(target)),
-            str(source),
+            *(*PIP, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"),
+            *("--wheel-dir", str(built), str(archive)),
         ],
         check=True,
         capture_output=True,
     )
+    (found,) = built.glob("losschange-*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """A folder into which pip installed the library's wheel alone."""
+    target = tmp_path_factory.mktemp("installed")
+    subprocess.run(
+        [*PIP, "install", "--quiet", "--no-deps", "--no-index", "--target", target, wheel],
+        check=True,
+        capture_output=True,
+    )
     return target
+
+
+def test_the_wheel_needs_just_what_the_library_imports(wheel, installed, tmp_path):
+    (about,) = metadata.distributions(path=[str(installed)])
+    needed = [line for line in about.requires if "extra ==" not in line]
+    names = {re.match(r"[\w-]+", line)[0] for line in needed}
+    assert names == {"filelock", "netCDF4", "numpy", "torch", "xarray"}
+    # Everything but adapters and figures can be imported where nothing else is installed.
+    allowed, todo = set(), sorted(names)
+    while todo:
+        name = todo.pop()
+        key = name.lower().replace("_", "-")
+        if key in allowed:
+            continue
+        allowed.add(key)
+        try:
+            lines = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue  # for another platform
+        todo += [re.match(r"[\w.-]+", line)[0] for line in lines if "extra ==" not in line]
+    program = """
+import importlib, json, pkgutil, sys
+from importlib import metadata
+import losschange
+for module in pkgutil.walk_packages(losschange.__path__, "losschange."):
+    if not module.name.startswith(("losschange.adapters.", "losschange.plots.")):
+        importlib.import_module(module.name)
+loaded = {name.partition(".")[0] for name in sys.modules}
+owners = metadata.packages_distributions()
+found = {owner.lower().replace("_", "-") for name in loaded for owner in owners.get(name, ())}
+print(json.dumps(sorted(found)))
+"""
+    beyond = set(run_python(program, installed, tmp_path)) - allowed
+    assert beyond <= {"losschange", *OPTIONAL}, beyond
+
+
+@pytest.mark.slow
+def test_the_installed_library_passes_its_tests_outside_of_the_clone(installed, tmp_path):
+    """Some of them; with LIBRARY_TESTS=library (make test-package) all fast ones of that folder."""
+    tests = tmp_path / "tests"
+    shutil.copytree(ROOT / "tests" / "library", tests / "library")
+    for path in (ROOT / "tests").glob("*.py"):
+        shutil.copy(path, tests)
+    settings = "[pytest]\npythonpath = tests\nmarkers = slow: takes more than a few seconds\n"
+    (tmp_path / "pytest.ini").write_text(settings)
+    some = ["library/test_saving.py", "library/test_rates.py", "test_recorder.py"]
+    chosen = os.environ.get("LIBRARY_TESTS", " ".join(some)).split()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow"),
+            *(f"tests/{name}" for name in chosen),
+        ],
+        env={**os.environ, "PYTHONPATH": str(installed), "PYTHONNOUSERSITE": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
 
 
 def test_pip_installs_the_whole_library_and_nothing_else(installed):

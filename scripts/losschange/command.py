@@ -21,6 +21,7 @@ from importlib import import_module
 from pathlib import Path
 
 from .analysis.profiles import layer_profile
+from .cube.format import series_meaning
 from .cube.layout import Cell, CubeError
 from .cube.run_status import RunStatus, StatusError, read_status
 from .errors import CheckpointError, ExplorerError, RecordingError
@@ -109,7 +110,7 @@ def describe(status: RunStatus, estimator: str, top: int) -> Iterator[str]:
     yield f"update         {status.updates}"
     yield f"loss           {_loss(status)}"
     yield f"validation     {_validation(status)}"
-    yield f"learning rate  {_number(status.rate[-1], '.3g')}"
+    yield f"learning rate  {_rates(status)}"
     yield from _conservation(status)
     total = sum(nats for _, nats in cells)
     top = max(1, min(top, len(cells)))
@@ -118,6 +119,15 @@ def describe(status: RunStatus, estimator: str, top: int) -> Iterator[str]:
     yield from _table(status, cells[:top], total)
     yield f"the {top} least helpful cells"
     yield from _table(status, cells[: -top - 1 : -1], total)
+
+
+def _rates(status: RunStatus) -> str:
+    """The learning rate of the last update, of every group where there are several."""
+    groups = [
+        f"{_number(rate, '.3g')} ({series_meaning(name).removeprefix('learning rate of ')})"
+        for name, rate in status.group_rates.items()
+    ]
+    return ", ".join(groups) or _number(status.rate[-1], ".3g")
 
 
 def draw_status(status: RunStatus, estimator: str, figure: str | os.PathLike) -> None:

@@ -18,6 +18,8 @@ from .matching import NameMap
 from .series import Checkpoint
 from .stored import StoredTensors
 
+ADAPTER_CONFIG = "adapter_config.json"
+
 
 def import_transformers() -> Any:
     """The package transformers.
@@ -44,7 +46,8 @@ def make_model(place: Path, weights: bool = True) -> nn.Module:
     Parameters
     ----------
     place : path
-        A config.json or its folder.
+        A config.json or its folder; or an adapter_config.json of PEFT or its folder, which names
+        the folder of the model that has the adapters.
     weights : bool
         Without, it has names and shapes alone (PyTorch's device "meta"), at any size at once.
 
@@ -53,6 +56,9 @@ def make_model(place: Path, weights: bool = True) -> nn.Module:
     CheckpointError
         If there is no configuration, or it is of no known model.
     """
+    adapter = place / ADAPTER_CONFIG if place.is_dir() else place
+    if adapter.name == ADAPTER_CONFIG and adapter.is_file():
+        return _make_adapted(adapter.parent, weights)
     transformers = import_transformers()
     try:
         config = transformers.AutoConfig.from_pretrained(str(place), local_files_only=True)
@@ -67,6 +73,29 @@ def make_model(place: Path, weights: bool = True) -> nn.Module:
     if hasattr(model, "generation_config"):
         config.use_cache = False
     return model.float()
+
+
+def _make_adapted(folder: Path, weights: bool) -> nn.Module:
+    """A model with the adapters of PEFT that a folder configures, which are trained."""
+    import_transformers()
+    try:
+        import peft
+    except ImportError as error:
+        raise CheckpointError(
+            f"{folder / ADAPTER_CONFIG} needs the package peft ({error})"
+        ) from None
+    try:
+        config = peft.PeftConfig.from_pretrained(str(folder), local_files_only=True)
+        base = make_model(Path(str(config.base_model_name_or_path)), weights)
+        config.inference_mode = False
+        with torch.device("cpu" if weights else "meta"):
+            model: nn.Module = peft.get_peft_model(base, config)
+    except CheckpointError:
+        raise
+    except Exception as error:  # PEFT's own errors are of many kinds
+        said = str(error).splitlines()[0]
+        raise CheckpointError(f"no adapters can be made from {folder} ({said})") from None
+    return model
 
 
 def objective_of(model: nn.Module) -> str:

@@ -17,6 +17,7 @@ from .format import (
     estimators_of,
     layout_of,
     open_cube,
+    rates_of,
     steps_of,
 )
 from .layout import CubeError, layout_difference
@@ -64,6 +65,7 @@ def assemble_cube(
         details = {name: details_of(first, name) for name in estimators}
     steps: dict[str, list[np.ndarray]] = {name: [] for name in estimators}
     numbers: list[np.ndarray] = []
+    rates: dict[str, None] = {}  # in the order in which they appear
     errors: dict[str, list[np.ndarray]] = {
         name: [] for name in estimators if parse_estimator(name).is_probe
     }
@@ -76,6 +78,7 @@ def assemble_cube(
                     + (difference or f"it holds the estimators {', '.join(estimators_of(cube))}")
                 )
             numbers.append(cube["step"].values.astype(np.int64))
+            rates |= dict.fromkeys(rates_of(cube))
             for name in estimators:
                 steps[name].append(steps_of(cube, name))
             for name, found in errors.items():
@@ -94,6 +97,7 @@ def assemble_cube(
         valid_losses,
         details,
         word_bins,
+        list(rates),
     ) as writer:
         # Whole chunks only: a chunk compressed twice would make the bytes depend on the parts.
         buffers = {"": _ChunkBuffer(lambda start, rows: writer.write(start, rows))}
@@ -101,7 +105,9 @@ def assemble_cube(
             buffers[name] = _ChunkBuffer(partial(_write_records, writer, name))
         for part in parts:
             with open_cube(part) as cube:
-                buffers[""].add({name: cube[name].values for name in SERIES})
+                unknown = np.full(cube.sizes["step"], np.nan, dtype=np.float32)
+                held = {n: cube[n].values if n in cube else unknown for n in (*SERIES, *rates)}
+                buffers[""].add(held)
                 for name in estimators:
                     records = read_records(cube, layout, name)
                     buffers[name].add({"": records.values, **records.details})

@@ -60,6 +60,10 @@ SERIES = {
     "loss_scale": "factor that the loss was multiplied by in half precision",
 }
 
+# Learning rates of parameter groups, where there are several: "lr_AdamW_0" is that of the first
+# group of AdamW. "lr" is the rate of the first group of the optimizer that stepped first.
+RATE_PREFIX = "lr_"
+
 STEPS_PER_CHUNK = 1000
 _FORMAT_1_ESTIMATORS = ("batch", "fresh", "probe", "simpson", "probe_valid", "simpson_valid")
 
@@ -70,6 +74,36 @@ def detail_variable(detail: str, estimator: str) -> str:
         suffix = "" if estimator == "batch" else f"_{estimator}"
         return _DETAIL_NAMES[detail] + suffix
     return f"{estimator}_{detail}"
+
+
+def rate_name(optimizer: str, group: int) -> str:
+    """Name of the variable that holds the learning rate of a group of an optimizer.
+
+    Parameters
+    ----------
+    optimizer : str
+        Name of its class, with a number if there are several of the class.
+    group : int
+        From 0, as in `param_groups`.
+    """
+    return f"{RATE_PREFIX}{optimizer}_{group}"
+
+
+def rates_of(dataset: xr.Dataset) -> list[str]:
+    """Names of the learning rates of single groups in an open cube."""
+    return [
+        str(name)
+        for name, variable in dataset.data_vars.items()
+        if str(name).startswith(RATE_PREFIX) and variable.dims == ("step",)
+    ]
+
+
+def series_meaning(name: str) -> str:
+    """What a number of every update means, for SERIES and for learning rates of groups."""
+    if name in SERIES:
+        return SERIES[name]
+    optimizer, _, group = name.removeprefix(RATE_PREFIX).rpartition("_")
+    return f"learning rate of group {group} of {optimizer}"
 
 
 def details_of(dataset: xr.Dataset, estimator: str) -> list[str]:

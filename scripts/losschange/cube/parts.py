@@ -28,6 +28,7 @@ from .format import (
     estimators_of,
     layout_of,
     open_cube,
+    rates_of,
     steps_of,
 )
 from .layout import CubeError, CubeLayout, layout_difference
@@ -149,6 +150,7 @@ class PartStore:
             valid_losses,
             {name: tuple(found.details) for name, found in records.items()},
             word_bins,
+            [name for name in series if name not in SERIES],
         ) as writer:
             writer.write(0, series, {name: found.values for name, found in records.items()})
             for name, found in records.items():
@@ -174,7 +176,7 @@ class PartStore:
         first, _, path = self.parts()[-1]
         with open_cube(path) as cube:
             held = {name: read_records(cube, layout, name) for name in estimators_of(cube)}
-            series = {name: cube[name].values for name in SERIES}
+            series = {name: cube[name].values for name in (*SERIES, *rates_of(cube))}
             before = zip(cube["valid_step"].values.tolist(), cube["valid_loss"].values, strict=True)
             valid_losses = [*before, *valid_losses]
             attributes, word_bins = dict(cube.attrs), bins_of(cube)

@@ -16,7 +16,15 @@ import numpy as np
 import xarray as xr
 
 from .estimators import parse_estimator
-from .format import detail_variable, estimators_of, iterate_blocks, layout_of, open_cube, steps_of
+from .format import (
+    detail_variable,
+    estimators_of,
+    iterate_blocks,
+    layout_of,
+    open_cube,
+    rates_of,
+    steps_of,
+)
 from .layout import Cell, CubeError, CubeLayout
 from .parts import PartStore
 
@@ -73,6 +81,8 @@ class RunStatus:
     loss, rate, batch : lists of float
         Training loss, learning rate, and sum of all LCA of "batch", per update; a cube of
         checkpoints has no "batch".
+    group_rates : mapping of series to float
+        Learning rates of the last update by group, where there are several.
     totals : mapping of estimator to float array (cells,)
         LCA summed over training.
     looks : mapping of estimator to int
@@ -88,6 +98,7 @@ class RunStatus:
     loss: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
     batch: list[float] = field(default_factory=list)
+    group_rates: dict[str, float] = field(default_factory=dict)
     totals: dict[str, np.ndarray] = field(default_factory=dict)
     looks: dict[str, int] = field(default_factory=dict)
     probes: dict[str, ProbeStatus] = field(default_factory=dict)
@@ -233,6 +244,7 @@ def _add(status: RunStatus, cube: xr.Dataset) -> None:
             _add_probe(status, cube, name, float(part.sum()))
     status.loss += cube["loss"].values.tolist()
     status.rate += cube["lr"].values.tolist()
+    status.group_rates = {name: float(cube[name].values[-1]) for name in rates_of(cube)}
 
 
 def _add_probe(status: RunStatus, cube: xr.Dataset, name: str, total: float) -> None:

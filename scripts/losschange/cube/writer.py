@@ -22,6 +22,7 @@ from .format import (
     SERIES,
     STEPS_PER_CHUNK,
     detail_variable,
+    series_meaning,
 )
 from .layout import CubeError, CubeLayout
 from .word_bins import WordBins
@@ -51,6 +52,8 @@ class CubeWriter:
         Names of losschange.cube.format.DETAILS that stand beside the estimator's records.
     word_bins : WordBins, optional
         Needed for the detail "vocabulary".
+    rates : sequence of str
+        Names of learning rates of groups, beside SERIES.
 
     Raises
     ------
@@ -68,6 +71,7 @@ class CubeWriter:
         valid_losses: Sequence[tuple[int, float]] = (),
         details: Mapping[str, Sequence[str]] | None = None,
         word_bins: WordBins | None = None,
+        rates: Sequence[str] = (),
     ):
         self.path = Path(path)
         self.layout = layout
@@ -78,6 +82,7 @@ class CubeWriter:
         self.valid_losses = list(valid_losses)
         self.details = {name: tuple(found) for name, found in (details or {}).items()}
         self.word_bins = word_bins
+        self.rates = tuple(rates)
         if np.any(np.diff(self.steps) <= 0):
             raise CubeError(f"{self.path}: the steps of a cube must ascend")
         self._file: netCDF4.Dataset | None = None
@@ -106,7 +111,7 @@ class CubeWriter:
         ----------
         start : int
             Position (not number) of the first step along the axis of what is written.
-        series : mapping of name in SERIES to array (n,)
+        series : mapping of name in SERIES, or of a rate, to array (n,)
         values : mapping of estimator name to array (n, cells), nats per target token
         """
         for name, column in (series or {}).items():
@@ -209,11 +214,11 @@ class CubeWriter:
         )
 
     def _create_variables(self) -> None:
-        for name, meaning in SERIES.items():
+        for name in (*SERIES, *self.rates):
             variable = self._file.createVariable(
                 name, "f4", ("step",), zlib=True, shuffle=True, fill_value=np.float32(np.nan)
             )
-            variable.setncatts({"units": "1", "long_name": meaning})
+            variable.setncatts({"units": "1", "long_name": series_meaning(name)})
         for name, steps in self.estimator_steps.items():
             axis = "step"
             if not np.array_equal(steps, self.steps):

@@ -14,7 +14,7 @@ and in two places alone: `CellSum.allocations` for cells, `ExtraReductions` for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import prod
 
 import numpy as np
@@ -37,9 +37,17 @@ class CellSum:
     ----------
     partition : Partition
     device : torch device
+    add_up : callable (tensor) -> tensor, optional
+        Adds the sums of all processes, where each holds a part of the scalars.
     """
 
-    def __init__(self, partition: Partition, device: torch.device | str):
+    def __init__(
+        self,
+        partition: Partition,
+        device: torch.device | str,
+        add_up: Callable[[Tensor], Tensor] | None = None,
+    ):
+        self._add_up = add_up
         self.block = partition.block
         self.cells = len(partition.layout.cells)
         order = np.argsort(partition.block_cells, kind="stable")
@@ -54,7 +62,7 @@ class CellSum:
 
     def __call__(self, vector: Tensor) -> Tensor:
         """Cell sums (cells,) in float64 of a padded vector (length,)."""
-        return self.of_blocks(self._block_sums(vector))
+        return self.of_blocks(self.block_sums(vector))
 
     def of_blocks(self, sums: Tensor) -> Tensor:
         """Cell sums (cells,) in float64 of sums of blocks (length / block,)."""
@@ -63,13 +71,14 @@ class CellSum:
         sums = sums.double()
         for lengths in self._levels:
             sums = torch.segment_reduce(sums, "sum", lengths=lengths, unsafe=True)
-        return sums
+        return sums if self._add_up is None else self._add_up(sums)
 
     def allocations(self, products: FlatVector) -> Tensor:
         """LCA (cells,), float64, of −LCA of every parameter."""
         return self(products.flat).neg_()
 
-    def _block_sums(self, vector: Tensor) -> Tensor:
+    def block_sums(self, vector: Tensor) -> Tensor:
+        """Sums (length / block,) of the blocks of a padded vector or of a run of whole blocks."""
         blocks = vector.view(-1, self.block)
         if self.block > 4 or vector.dtype == torch.bool:
             return blocks.sum(dim=1)

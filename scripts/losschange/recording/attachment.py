@@ -20,7 +20,7 @@ from losschange.cube.estimators import TRAIN
 from losschange.cube.parts import PartStore
 from losschange.cube.word_bins import WordBins
 
-from .checks import check_attributes, check_quadrature
+from .checks import check_attributes, check_quadrature, check_shared
 from .following import AttachedRecorder
 from .heads import check_declared_heads
 from .measures import FreshGradient, FreshLoss, Loss, ProbeLoss
@@ -28,14 +28,16 @@ from .optimizers import check_optimizers, stepping_optimizer
 from .parameters import check_recordable, fingerprint, trainable_parameters, unwrap_model
 from .partition import Schema, partition_parameters
 from .recorder import Recorder
+from .shards import find_shards
+from .shared_store import SharedStore
 from .watching import Watcher
 
 
 def attach(
     model: torch.nn.Module,
     optimizer: Any,
-    schema: Schema,
-    folder: str | os.PathLike,
+    schema: Schema | None = None,
+    folder: str | os.PathLike = "parts",
     estimators: Mapping[str, int] | Iterable[str] = ("batch",),
     probes: Mapping[str, Loss] | None = None,
     fresh: FreshLoss | Mapping[str, FreshLoss] | None = None,
@@ -56,20 +58,23 @@ def attach(
     model : torch.nn.Module
         Its trainable parameters are recorded, tied ones once; all float32 and on one device. The
         module itself, or torch.compile's or DistributedDataParallel's wrapper of it: with data
-        parallelism, only the process of rank 0 records.
+        parallelism, only the process of rank 0 records. Of a model divided by `fully_shard`
+        (FSDP2), every process records its rows and the first writes: call all methods in all
+        processes, and save and give each its own state.
     optimizer : torch.optim.Optimizer, or a sequence of them
         Moves the parameters with one gradient a step. Anything with `step` and `param_groups`
         will do, and accelerate's wrapper. Several, such as Muon for matrices and AdamW for the
         rest, step one after the other for the same loss; together they make an update.
-    schema : Schema
-        Which parameter belongs to which cell.
+    schema : Schema, optional
+        Which parameter belongs to which cell. Without it, that of `losschange.schema_for(model)`.
     folder : path
         Folder for the parts of the cube: empty, or that of the training to resume.
     estimators : mapping of name to stride, or iterable of names
         Names of losschange.cube.estimators; stride = updates between two records, 1
         without it.
     probes : mapping of text to callable (model) -> loss
-        Loss of a batch that never changes, in nats per target token. Called without dropout.
+        Loss of a batch that never changes, in nats per target token. Called without dropout. In
+        a model divided by `fully_shard`, the mean over the processes counts.
     fresh : callable (model, update) -> loss, or mapping of text to such callables
         Loss of a batch newly drawn for that update. Called with dropout. A callable alone is that
         of the training text.
@@ -97,9 +102,10 @@ def attach(
     Raises
     ------
     RecordingError
-        If a trainable parameter is not float32 or is sharded, no optimizer holds it or one holds
-        what the model does not have, an optimizer needs several gradients a step, an estimator is
-        unknown or lacks its probe, or an attribute is no text or number.
+        If a trainable parameter is not float32 or is divided otherwise than by `fully_shard`, no
+        optimizer holds it or one holds what the model does not have, an optimizer needs several
+        gradients a step, an estimator is unknown or lacks its probe, an attribute is no text or
+        number, or `state` is of another number of processes.
     CubeError
         If the folder holds another training, model or schema, another recording writes to it, or
         nothing can be written there.
@@ -112,8 +118,9 @@ def attach(
     model = unwrap_model(model)
     named = trainable_parameters(model)
     check_recordable(model, named)
+    shards = find_shards(named)
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-    if distributed and torch.distributed.get_rank() != 0:
+    if distributed and shards is None and torch.distributed.get_rank() != 0:
         return AttachedRecorder(named, optimizers, None, gradient_scale)
     check_optimizers(named, optimizers)
     check_attributes(attributes or {})
@@ -123,10 +130,19 @@ def attach(
         fresh_losses = dict(fresh or {})
     else:
         fresh_losses = {TRAIN: fresh}
-    store = PartStore(folder)
+    if schema is None:
+        from losschange.schemas import schema_for  # which imports this package
+
+        schema = schema_for(model)
     partition = partition_parameters(((name, p.shape) for name, p in named), schema)
     check_declared_heads(model, partition)
     parameters = [parameter for _, parameter in named]
+    store = PartStore(folder)
+    if shards is not None:
+        check_shared(shards, word_bins, state or {})
+        store, partition = SharedStore(folder, shards), shards.part_of(partition)
+        watchers = watchers if shards.rank == 0 else ()
+    measured = model, parameters
     recorder = Recorder(
         partition,
         store,
@@ -134,17 +150,18 @@ def attach(
         updates,
         attributes,
         strides,
-        {text: ProbeLoss(model, parameters, loss) for text, loss in (probes or {}).items()},
-        {text: FreshGradient(model, parameters, loss) for text, loss in fresh_losses.items()},
+        {text: ProbeLoss(*measured, loss, shards) for text, loss in (probes or {}).items()},
+        {text: FreshGradient(*measured, loss, shards) for text, loss in fresh_losses.items()},
         details,
         word_bins,
         tolerance,
+        None if shards is None else shards.add_up,
     )
-    attached = AttachedRecorder(named, optimizers, recorder, gradient_scale, watchers)
+    attached = AttachedRecorder(named, optimizers, recorder, gradient_scale, watchers, shards)
     try:
         # Last, for it drops parts: nothing is lost when something above is refused.
         run = ((state or {}).get("run") or {}).get("id")
-        store.claim(partition.layout, updates, run, fingerprint(parameters))
+        store.claim(partition.layout, updates, run, fingerprint(parameters, shards))
         recorder.load_state_dict(state or {})
     except BaseException:
         attached.detach()

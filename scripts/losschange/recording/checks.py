@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -14,6 +15,7 @@ from losschange.cube.word_bins import WordBins
 from losschange.errors import RecordingError
 
 from .partition import Partition
+from .shards import Shards
 
 CHOSEN_DETAILS = ("positive", "helped", "vocabulary")
 
@@ -137,6 +139,24 @@ def check_quadrature(quadrature: str, tolerance: float | None) -> float | str | 
     if not tolerance > 0:
         raise RecordingError(f"simpson_tolerance is {tolerance!r}; it must be above 0 nats")
     return float(tolerance)
+
+
+def check_shared(
+    shards: Shards, word_bins: WordBins | None, state: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Raise RecordingError for what cannot be recorded, or resumed, in several processes."""
+    if word_bins is not None:
+        raise RecordingError(
+            "words by frequency cannot be recorded of a model divided by fully_shard, whose "
+            "processes have some rows each; leave word_bins out"
+        )
+    place = [shards.rank, shards.processes]
+    found = (state.get("run") or {}).get("process", place)
+    if found != place:
+        raise RecordingError(
+            f"the state is that of process {found[0]} of {found[1]}, but this is process "
+            f"{place[0]} of {place[1]}; resume with as many processes, each with its own state"
+        )
 
 
 def check_finite(records: Mapping[str, Records], partition: Partition) -> None:

@@ -14,11 +14,13 @@ from losschange.cube.assembly import assemble_cube
 from losschange.errors import RecordingError
 
 from .allocation import FlatVector
-from .checks import check_attributes, check_series
-from .optimizers import StepWatch, held_parameters
+from .checks import check_attributes, check_gradients, check_series
+from .optimizers import StepWatch, held_parameters, leaves_gradients
 from .parameters import fingerprint
+from .rates import RateNames
 from .recorder import Recorder
 from .reliability import ReliabilityWatch
+from .shards import Shards, local_tensor
 from .watching import LayerSums, Watcher
 
 # A number, or a function called when the gradients are there that returns one.
@@ -41,6 +43,8 @@ class AttachedRecorder:
         None in a data-parallel process that does not write.
     gradient_scale : float or callable
     watchers : sequence of Watcher
+    shards : Shards, optional
+        The processes among which the parameters are divided.
 
     Attributes
     ----------
@@ -54,8 +58,10 @@ class AttachedRecorder:
         recorder: Recorder | None,
         gradient_scale: GradientScale,
         watchers: Sequence[Watcher] = (),
+        shards: Shards | None = None,
     ):
         self.recorder = recorder
+        self._shards = shards
         self._named, self._optimizers = list(named), list(optimizers)
         self._gradient_scale = gradient_scale
         self._series: dict[str, float | Tensor] = {}
@@ -69,8 +75,10 @@ class AttachedRecorder:
         self._trained = {id(parameter) for parameter in self._parameters}
         self._known = {id(parameter) for held in self._held() for parameter in held}
         self._owned = [{id(parameter) for parameter in held} for held in self._held()]
-        device = self._parameters[0].device
-        self._gradients = FlatVector(recorder.partition, device)
+        # Copies of the gradients, for optimizers that may change them.
+        self._copies: FlatVector | None = None
+        self._copied = False
+        self._rates = RateNames(self._optimizers)
         self._scale: float | Tensor = 1.0
         self._reliability = ReliabilityWatch()
         self._sums = LayerSums(recorder.partition.layout, watchers)
@@ -119,10 +127,13 @@ class AttachedRecorder:
             return {}
         self._end_update()
         store = self.recorder.store
-        store.marks["parameters"] = fingerprint(self._parameters)
+        store.marks["parameters"] = fingerprint(self._parameters, self._shards)
         self.recorder.flush()
-        self._reliability.look(store)
-        return {"run": {"id": store.marks.get("run", "")}, **self.recorder.state_dict()}
+        self._once(lambda: self._reliability.look(store))
+        run: dict[str, Any] = {"id": store.marks.get("run", "")}
+        if self._shards is not None:
+            run["process"] = [self._shards.rank, self._shards.processes]
+        return {"run": run, **self.recorder.state_dict()}
 
     def close(self) -> None:
         """End the intervals that are still open, at the model's present parameters.
@@ -135,7 +146,7 @@ class AttachedRecorder:
         """
         if self.recorder is not None:
             self._end_update()
-            self.recorder.close([parameter.detach() for parameter in self._parameters])
+            self.recorder.close(self._values())
 
     def finish(
         self, cube: str | os.PathLike, attributes: Mapping[str, object] | None = None
@@ -156,8 +167,13 @@ class AttachedRecorder:
             self.save()
             store = self.recorder.store
             about = {**self.recorder.attributes, **(attributes or {})}
-            about |= self._reliability.attributes(store)
-            assemble_cube(store, cube, self.recorder.updates, about)
+            updates = self.recorder.updates
+
+            def assemble() -> None:
+                warnings = self._reliability.attributes(store)
+                assemble_cube(store, cube, updates, {**about, **warnings})
+
+            self._once(assemble)
             self._sums.show(self.recorder.updates, last=True)
             self._sums.close()
         self.detach()
@@ -171,6 +187,14 @@ class AttachedRecorder:
             self._end_update()
             self.recorder.store.release()
 
+    def _once(self, function: Callable[[], None]) -> None:
+        """Call a function in one of the processes that share the parameters."""
+        function() if self._shards is None else self._shards.on_first(function)
+
+    def _values(self) -> list[Tensor]:
+        """What this process holds of the parameters now."""
+        return [local_tensor(parameter.detach()) for parameter in self._parameters]
+
     def _held(self) -> list[list[Tensor]]:
         return [held_parameters(optimizer) for optimizer in self._optimizers]
 
@@ -182,7 +206,7 @@ class AttachedRecorder:
             return
         self.recorder.store.check_held()
         self._check_parameters()
-        self.recorder.before_update(self._parameters)
+        self.recorder.before_update(self._values())
 
     def _given(self, number: int, factor: float | Tensor) -> None:
         """Called when an optimizer has the gradients that it uses."""
@@ -190,30 +214,40 @@ class AttachedRecorder:
             scale = self._gradient_scale
             scale = scale() if callable(scale) else scale
             self._scale = scale.detach().clone() if isinstance(scale, Tensor) else scale
-        given, views = [], []
-        for view, (name, parameter) in zip(self._gradients.views, self._named, strict=True):
-            gradient = parameter.grad
-            if gradient is None or id(parameter) not in self._owned[number]:
-                continue
-            if gradient.shape != view.shape:
-                raise RecordingError(
-                    f"update {self.recorder.updates + 1}: the gradient of {name!r} has shape "
-                    f"{tuple(gradient.shape)}, expected {tuple(view.shape)}"
-                )
-            given.append(gradient.to_dense() if gradient.is_sparse else gradient)
-            views.append(view)
-        if len(views) < len(self._named) and not self._stepped:
-            self._gradients.flat.zero_()
+        scaled = isinstance(factor, Tensor) or factor != 1
+        alone = len(self._optimizers) == 1 and leaves_gradients(self._optimizers[0])
+        self._copied = scaled or not alone
+        found = [
+            gradient if id(parameter) in self._owned[number] else None
+            for gradient, parameter in zip(self._gradients(), self._parameters, strict=True)
+        ]
+        check_gradients(self.recorder.partition, found, self.recorder.updates + 1)
+        if not self._copied:
+            return  # they are still there after the step
+        if self._copies is None:
+            device = self._parameters[0].device
+            self._copies = FlatVector(self.recorder.partition, device)
+        pairs = [(v, g) for v, g in zip(self._copies.views, found, strict=True) if g is not None]
+        if len(pairs) < len(found) and not self._stepped:
+            self._copies.flat.zero_()
         with torch.no_grad():
-            torch._foreach_copy_(views, given)
-            if isinstance(factor, Tensor) or factor != 1:
+            views = [view for view, _ in pairs]
+            torch._foreach_copy_(views, [gradient for _, gradient in pairs])
+            if scaled:
                 torch._foreach_mul_(views, factor)
+
+    def _gradients(self) -> list[Tensor | None]:
+        """What this process holds of the gradients now."""
+        return [
+            g if g is None else g.to_dense() if g.is_sparse else local_tensor(g)
+            for g in (parameter.grad for parameter in self._parameters)
+        ]
 
     def _end(self, number: int) -> None:
         """Called after the step of an optimizer."""
         if not self._stepped:
-            rate = self._optimizers[number].param_groups[0].get("lr")
-            self._described = {} if rate is None else check_series({"lr": rate})
+            self._described = {}
+        self._described = {**self._rates.now(number), **self._described}
         self._stepped.append(number)
         self._described |= self._series
         self._series = {}
@@ -225,7 +259,8 @@ class AttachedRecorder:
         if not self._stepped:
             return
         self._stepped = []
-        self.recorder.after_update(self._parameters, self._gradients.views, self._scale)
+        gradients = self._copies.views if self._copied and self._copies else self._gradients()
+        self.recorder.after_update(self._values(), gradients, self._scale)
         self.recorder.describe_update(**self._described)
         if self._sums.due(self.recorder.updates):
             self.recorder.drain()

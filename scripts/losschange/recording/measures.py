@@ -10,6 +10,7 @@ from torch import Tensor
 from losschange.errors import RecordingError
 
 from .probe_integrator import Gradients
+from .shards import Shards, local_tensor
 from .side_effects import with_parameters, without_side_effects
 
 # Mean loss in nats per target token of a model on a batch that never changes.
@@ -21,11 +22,21 @@ FreshLoss = Callable[[torch.nn.Module, int], Tensor]
 class ProbeLoss:
     """Loss and gradient of a fixed batch at any point, without side effects on the training."""
 
-    def __init__(self, model: torch.nn.Module, parameters: Sequence[Tensor], loss: Loss):
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        parameters: Sequence[Tensor],
+        loss: Loss,
+        shards: Shards | None = None,
+    ):
         self._model, self._parameters, self._loss = model, list(parameters), loss
+        self._shards = shards
 
     def __call__(self, at: Sequence[Tensor] | None = None) -> tuple[Tensor, Gradients]:
         """Loss (nats per target token) and gradients, without dropout.
+
+        With divided parameters: the mean of the losses of all processes, and this process's rows
+        of its gradient.
 
         Raises
         ------
@@ -33,20 +44,29 @@ class ProbeLoss:
             If it is not one number that depends on the model's trained parameters, or measuring it
             changed one of them.
         """
-        with with_parameters(self._parameters, at), without_side_effects(self._model):
-            versions = [parameter._version for parameter in self._parameters]
+        held = [local_tensor(parameter) for parameter in self._parameters]
+        with with_parameters(held, at), without_side_effects(self._model):
+            versions = [parameter._version for parameter in held]
             loss = self._loss(self._model)
-            gradients = _gradients("a probe's loss", loss, self._parameters)
-            _refuse_moved(self._parameters, versions)
+            gradients = _gradients("a probe's loss", loss, self._parameters, self._shards)
+            _refuse_moved(held, versions)
         # A copy: the loss may be a tensor that its function writes to again.
-        return loss.detach().reshape(()).clone(), gradients
+        loss = loss.detach().reshape(()).clone()
+        return (loss if self._shards is None else self._shards.mean(loss)), gradients
 
 
 class FreshGradient:
     """Gradient of a newly drawn batch with dropout, without side effects on the training."""
 
-    def __init__(self, model: torch.nn.Module, parameters: Sequence[Tensor], loss: FreshLoss):
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        parameters: Sequence[Tensor],
+        loss: FreshLoss,
+        shards: Shards | None = None,
+    ):
         self._model, self._parameters, self._loss = model, list(parameters), loss
+        self._shards = shards
 
     def __call__(self, update: int) -> Gradients:
         """Gradients at the model's present parameters; the update's number seeds the dropout.
@@ -56,15 +76,19 @@ class FreshGradient:
         RecordingError
             As `ProbeLoss` does.
         """
+        held = [local_tensor(parameter) for parameter in self._parameters]
         with without_side_effects(self._model, training=True, seed=update):
-            versions = [parameter._version for parameter in self._parameters]
+            versions = [parameter._version for parameter in held]
             loss = self._loss(self._model, update)
-            gradients = _gradients("the loss of a fresh batch", loss, self._parameters)
-            _refuse_moved(self._parameters, versions)
+            what = "the loss of a fresh batch"
+            gradients = _gradients(what, loss, self._parameters, self._shards)
+            _refuse_moved(held, versions)
         return gradients
 
 
-def _gradients(what: str, loss: Tensor, parameters: Sequence[Tensor]) -> Gradients:
+def _gradients(
+    what: str, loss: Tensor, parameters: Sequence[Tensor], shards: Shards | None
+) -> Gradients:
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         found = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
         raise RecordingError(
@@ -72,7 +96,10 @@ def _gradients(what: str, loss: Tensor, parameters: Sequence[Tensor]) -> Gradien
         )
     gradients: Gradients = [None]
     if loss.requires_grad:
-        gradients = torch.autograd.grad(loss.reshape(()), parameters, allow_unused=True)
+        if shards is not None:
+            gradients = shards.gradients(loss.reshape(()), parameters)
+        else:
+            gradients = torch.autograd.grad(loss.reshape(()), parameters, allow_unused=True)
     if all(gradient is None for gradient in gradients):
         raise RecordingError(
             f"{what} does not depend on any trained parameter of the model; compute it with the "

@@ -31,7 +31,7 @@ class MovementCheck:
     def __init__(self, partition: Partition, device: torch.device | str):
         self._names = partition.names
         places = [
-            offset + np.linspace(0, np.prod(shape, dtype=np.int64) - 1, SAMPLES).round()
+            offset + np.linspace(0, max(np.prod(shape, dtype=np.int64) - 1, 0), SAMPLES).round()
             for offset, shape in zip(partition.offsets, partition.shapes, strict=True)
         ]
         self._places = torch.from_numpy(np.concatenate(places).astype(np.int64)).to(device)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from losschange.errors import RecordingError
 
-from .parameters import refuse_sharded
+from .parameters import refuse_flat
 
 
 def stepping_optimizer(optimizer: Any) -> Any:
@@ -49,12 +49,22 @@ def held_parameters(optimizer: Any) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
+def leaves_gradients(optimizer: Any) -> bool:
+    """Whether an optimizer's step is known not to change the gradients that it is given.
+
+    SGD writes Nesterov's momentum into them.
+    """
+    if type(optimizer) is torch.optim.SGD:
+        return not any(group["nesterov"] for group in optimizer.param_groups)
+    return type(optimizer) in (torch.optim.Adam, torch.optim.AdamW)
+
+
 def check_optimizers(named: Sequence[tuple[str, Tensor]], optimizers: Sequence[Any]) -> None:
     """Raise RecordingError unless every trained parameter is held by exactly one optimizer."""
     held: dict[int, Tensor] = {}
     for optimizer in optimizers:
         for parameter in held_parameters(optimizer):
-            refuse_sharded(f"a parameter of {type(optimizer).__name__}", parameter)
+            refuse_flat(f"a parameter of {type(optimizer).__name__}", parameter)
             if id(parameter) in held:
                 raise RecordingError(
                     f"a parameter of shape {tuple(parameter.shape)} is held twice by the "
@@ -108,11 +118,11 @@ class StepWatch:
         self._closure: _Closure | None = None
         # A class that is called an optimizer but never ran Optimizer.__init__ has no hooks.
         if hasattr(optimizer, "_optimizer_step_pre_hooks"):
-            hooks = [
-                optimizer.register_step_pre_hook(self._before),
-                optimizer.register_step_post_hook(self._after),
-            ]
-            self._undo = [hook.remove for hook in hooks]
+            before = optimizer.register_step_pre_hook(self._before)
+            after = optimizer.register_step_post_hook(self._after)
+            # Before those of the training, one of which may clear the gradients.
+            optimizer._optimizer_step_post_hooks.move_to_end(after.id, last=False)
+            self._undo = [before.remove, after.remove]
         else:
             self._undo = [self._replace_step(optimizer)]
 

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from losschange.errors import RecordingError
 
+from .shards import Shards
+
 # The prefix that torch.compile adds to the names of parameters.
 _COMPILED = "_orig_mod."
 # Number of scalars of every parameter in the fingerprint of a model's state.
@@ -58,7 +60,7 @@ def check_recordable(model: torch.nn.Module, named: Sequence[tuple[str, Tensor]]
         Those that are trained.
     """
     for name, parameter in named:
-        refuse_sharded(name, parameter)
+        refuse_flat(name, parameter)
         if parameter.dtype == torch.float64:
             raise RecordingError(
                 f"{name!r} is torch.float64; the recorder keeps its copies in float32, in which "
@@ -85,25 +87,28 @@ def check_recordable(model: torch.nn.Module, named: Sequence[tuple[str, Tensor]]
             )
 
 
-def refuse_sharded(name: str, parameter: Tensor) -> None:
-    """Raise RecordingError if a parameter is a shard of one that several processes hold."""
-    one_flat = type(parameter).__name__ == "FlatParameter" or "_flat_param" in name
-    if one_flat or hasattr(parameter, "device_mesh"):
-        kind = "FullyShardedDataParallel" if one_flat else "a device mesh (fully_shard)"
+def refuse_flat(name: str, parameter: Tensor) -> None:
+    """Raise RecordingError if a parameter is a piece of several, laid end to end."""
+    if type(parameter).__name__ == "FlatParameter" or "_flat_param" in name:
         raise RecordingError(
-            f"{kind} keeps {name!r} in pieces; the recorder needs whole parameters and gradients, "
-            "as DistributedDataParallel has them"
+            f"FullyShardedDataParallel keeps {name!r} in pieces that mix parameters; divide the "
+            "model with torch.distributed.fsdp.fully_shard, or train with DistributedDataParallel"
         )
 
 
-def fingerprint(parameters: Iterable[Tensor]) -> str:
+def fingerprint(parameters: Iterable[Tensor], shards: Shards | None = None) -> str:
     """A short text that almost certainly differs between any two states of a training.
 
-    Made of the bits of a few scalars of every parameter.
+    Made of the bits of a few scalars of every parameter; the same whether and how the parameters
+    are divided among processes.
     """
     samples = []
     for parameter in parameters:
+        size = parameter.numel()
+        places = torch.linspace(0, size - 1, min(_SAMPLES, size)).round().long()
+        if shards is not None:
+            samples.append(shards.scalars(parameter, places))
+            continue
         flat = parameter.detach().reshape(-1)
-        places = torch.linspace(0, flat.numel() - 1, min(_SAMPLES, flat.numel())).round().long()
         samples.append(flat[places.to(flat.device)].float())
     return hashlib.sha256(torch.cat(samples).cpu().numpy().tobytes()).hexdigest()[:16]

@@ -26,6 +26,7 @@ from .probe_integrator import LOSSES, Evaluation, Gradients, Measure
 from .probe_schedule import ProbeSchedule, make_schedules
 from .record_buffer import RecordBuffer
 from .single_updates import gradients_at_start
+from .step_products import StepProducts
 from .unwritten import Unwritten
 
 
@@ -64,6 +65,9 @@ class Recorder:
         its allocations miss the measured change of the loss by no more (Lan et al. 2019 split to
         0.001); "adaptive": by no more than 1 % of it. Costs one wait for the device per record.
         None: never split.
+    add_up : callable (tensor) -> tensor, optional
+        As CellSum takes it: where each of several processes holds a part of the scalars. All
+        processes then make the same calls.
 
     Attributes
     ----------
@@ -92,6 +96,7 @@ class Recorder:
         details: Mapping[str, Sequence[str]] | None = None,
         word_bins: WordBins | None = None,
         simpson_tolerance: float | str | None = None,
+        add_up: Callable[[Tensor], Tensor] | None = None,
     ):
         self.partition = partition
         self.store = store
@@ -105,26 +110,22 @@ class Recorder:
         # theta_t before an update; after it, first theta_t - theta_{t+1}, then the products.
         self._vector = FlatVector(partition, device)
         self._device = device
-        self._cell_sum = CellSum(partition, device)
+        self._cell_sum = CellSum(partition, device, add_up)
         self._word_bins = word_bins
+        common = partition, self._cell_sum
         self._details = {
-            name: ExtraReductions(
-                partition, self._cell_sum, details.get(name, ()), word_bins, device
-            )
+            name: ExtraReductions(*common, details.get(name, ()), word_bins, device)
             for name in self.strides
         }
         self._buffers = {name: self._buffer(name) for name in self.strides}
         self._schedules = make_schedules(
-            partition,
-            self._cell_sum,
-            self.strides,
-            probes or {},
-            simpson_tolerance,
-            self._details,
-            device,
+            *common, self.strides, probes or {}, simpson_tolerance, self._details, device
         )
         self._fresh = gradients_at_start(self.strides, probes or {}, fresh or {})
         self._fresh_gradients: dict[str, Gradients] = {}
+        # Details of "batch" need the products of all parameters at once.
+        at_once = bool(self._details["batch"].names)
+        self._step_products = StepProducts(partition, self._vector, self._cell_sum, at_once)
         self._movement = MovementCheck(partition, device)
         self._finite = FiniteWatch(device)
         self._unwritten = Unwritten(self.strides)
@@ -176,7 +177,7 @@ class Recorder:
         check_gradients(self.partition, gradients, self.updates + 1)
         self._pending = False
         self.updates += 1
-        self._vector.subtract(parameters)
+        batch = self._step_products(parameters, gradients)
         self._movement.after(self._vector.flat)
         self._end([due for due in self._schedules if self.updates % due.stride == 0], parameters)
         for name, gradient in self._fresh_gradients.items():
@@ -184,9 +185,12 @@ class Recorder:
             products.flat.mul_(self._vector.flat)
             self._add(name, products)
         self._fresh_gradients = {}
-        # Last, because it overwrites the step with its product.
-        self._vector.multiply(gradients)
-        self._add("batch", self._vector, scale)
+        if batch is not None:
+            self._add_cells("batch", batch.mul_(scale))
+        else:
+            # Last, because it overwrites the step with its product.
+            self._vector.multiply(gradients)
+            self._add("batch", self._vector, scale)
         if self._buffers["batch"].full or self._finite.lost():
             self.drain()
 
@@ -265,9 +269,12 @@ class Recorder:
     def _add(self, name: str, products: FlatVector, scale: float | Tensor = 1.0) -> None:
         """Add the record of −LCA of every parameter, which is overwritten."""
         cells = self._cell_sum.allocations(products).mul_(scale)
-        self._finite.add(cells)
         extra = self._details[name]
         columns = [c if n == "helped" else c * scale for n, c in zip(extra.names, extra(products))]
+        self._add_cells(name, cells, columns)
+
+    def _add_cells(self, name: str, cells: Tensor, columns: Sequence[Tensor] = ()) -> None:
+        self._finite.add(cells)
         self._buffers[name].add(self.updates, [cells, *columns])
 
     def drain(self) -> None:

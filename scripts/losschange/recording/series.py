@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from losschange.cube.format import SERIES
+from losschange.cube.format import RATE_PREFIX, SERIES
 
 
 class Series:
@@ -18,7 +18,14 @@ class Series:
         self._columns: dict[str, list[float | Tensor]] = {name: [] for name in SERIES}
 
     def add(self, numbers: Mapping[str, float | Tensor]) -> None:
-        """Add the numbers of an update; missing ones are NaN. Tensors stay on their device."""
+        """Add the numbers of an update; missing ones are NaN. Tensors stay on their device.
+
+        Learning rates of groups are columns, too, from the first update that has them.
+        """
+        before = len(self._columns["loss"])
+        for name in numbers:
+            if name.startswith(RATE_PREFIX) and name not in self._columns:
+                self._columns[name] = [float("nan")] * before
         for name, column in self._columns.items():
             column.append(numbers.get(name, float("nan")))
 

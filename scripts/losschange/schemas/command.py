@@ -16,7 +16,10 @@ from .table import layout_table
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `losschange schema` to a parser."""
     parser.add_argument(
-        "model", type=Path, help="a folder of Hugging Face with a config.json, or that file itself"
+        "model",
+        type=Path,
+        help="a folder of Hugging Face with a config.json, or of PEFT with an adapter_config.json; "
+        "or such a file itself",
     )
     parser.add_argument(
         "--rules", action="store_true", help="list the rules, by parameter names, as well"

@@ -10,6 +10,7 @@ import torch
 
 from losschange.recording.partition import PartitionError, Rule, Schema, partition_parameters
 
+from .adapters import has_adapters, is_of_peft, with_adapters
 from .bert import bert_family, modernbert_family, vit_family
 from .blocks import block_schema
 from .generic import is_norm, module_schema
@@ -51,7 +52,8 @@ def schema_for(
     """The schema of a model.
 
     Known models of Hugging Face, alone or inside of another module, get theirs by their
-    configuration. Others are read by the classes and names of their modules: the layers of
+    configuration; LoRA's matrices that PEFT added to them count to the components of the weights
+    that they change. Others are read by the classes and names of their modules: the layers of
     torch.nn.Transformer, and layers of one's own with an attention whose projections have usual
     names (`q_proj`, `c_attn`, `wo` ...) and whose number of heads is an attribute (`n_head`,
     `num_heads` ...). Any other network has a layer per module that holds parameters, in the order
@@ -95,7 +97,8 @@ def schema_for(
 def _known_model(model: torch.nn.Module) -> tuple[str, torch.nn.Module | None]:
     """Name and module of the outermost model whose configuration is known, if there is one."""
     for name, module in model.named_modules():
-        if getattr(getattr(module, "config", None), "model_type", None) in FAMILIES:
+        kind = getattr(getattr(module, "config", None), "model_type", None)
+        if kind in FAMILIES and not is_of_peft(module):
             return name, module
     return "", None
 
@@ -113,7 +116,8 @@ def _family_schema(model: torch.nn.Module, name: str, known: torch.nn.Module) ->
         for own, parameter in module.named_parameters(recurse=False)
         if place and not f"{owner}.".startswith(f"{place}.")
     ]
-    return Schema(schema.stacks, schema.heads, (*schema.rules, *rules), schema.components)
+    schema = Schema(schema.stacks, schema.heads, (*schema.rules, *rules), schema.components)
+    return with_adapters(model, schema) if has_adapters(model) else schema
 
 
 def _component(module: torch.nn.Module, name: str) -> str:
