@@ -35,7 +35,7 @@ class IntervalStore:
     attributes : mapping
         Global attributes of the cube.
     settings : str
-        Digest of all that decides about the numbers, apart from the checkpoints.
+        Digest of everything that the numbers depend on, apart from the checkpoints.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class IntervalStore:
     @staticmethod
     @contextmanager
     def locked(output: Path) -> Iterator[None]:
-        """Keep everybody else from recording into a folder.
+        """Prevent other processes from recording into a folder.
 
         Raises
         ------
         CheckpointError
-            If somebody does already, or the folder cannot be written.
+            If another process does so already, or the folder cannot be written.
         """
         try:
             (output / "parts").mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ class IntervalStore:
             yield
 
     def begin(self, series: Sequence[Checkpoint]) -> None:
-        """Look at the parts that there are; remove unfinished files.
+        """Check the parts that exist; remove unfinished files.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Do the checkpoints of a series belong together, and where are their tensors in the model?"""
+"""Checks that checkpoints are of one architecture, and finds each parameter's stored tensor."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from losschange.errors import CheckpointError
 from .series import Checkpoint
 from .stored import StoredTensors
 
-# Of a configuration: what says nothing about the architecture.
+# Keys of a configuration that say nothing about the architecture.
 IGNORED_SETTINGS = {
     "_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache",
     "id2label", "label2id", "_commit_hash", "auto_map",
 }  # fmt: skip
-# What wrappers put before names, and what models with a top put before those of the bare one.
+# Prefixes that wrappers, and models with an output layer, add to the names of a bare model.
 PREFIXES = ("module.", "_orig_mod.", "model.")
 
 
 def check_series(series: Sequence[Checkpoint]) -> None:
-    """Raise CheckpointError unless all checkpoints are whole and of one architecture.
+    """Raise CheckpointError unless all checkpoints can be read and are of one architecture.
 
     Reads the names and shapes of their tensors and their configurations, no weights.
     """
@@ -127,7 +127,7 @@ class NameMap:
 
     @property
     def complete(self) -> bool:
-        """Whether every trained parameter has its tensor, of its shape."""
+        """Whether every trained parameter has a stored tensor of its shape."""
         return not self.missing and not self.wrong
 
     def read(self, stored: StoredTensors, name: str) -> Tensor:

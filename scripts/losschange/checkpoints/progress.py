@@ -1,4 +1,4 @@
-"""What is said while a series of checkpoints is recorded."""
+"""Progress lines of a recording from checkpoints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .series import Checkpoint
 
 
 class Progress:
-    """Tells what was done, and how long the rest will take.
+    """Reports what was done, and the time left.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class Progress:
         self._done = self._todo = 0
 
     def begin(self, todo: int, intervals: int) -> None:
-        """Say how many of the intervals are to be recorded."""
+        """Report how many intervals are still to be recorded."""
         self._todo = todo
         kept = f", {intervals - todo} of them recorded before" if todo < intervals else ""
         self._tell(f"{intervals} intervals{kept}")
@@ -36,7 +36,7 @@ class Progress:
         whole: Integral,
         tolerance: float,
     ) -> None:
-        """Say what came of one text in one interval."""
+        """Report the result of one text in one interval."""
         start, end = pair
         error = float(whole.cells.sum()) - change
         beyond = "" if whole.missed <= tolerance else f"; tolerance of {tolerance:g} not reached"
@@ -46,7 +46,7 @@ class Progress:
         )
 
     def end_interval(self) -> None:
-        """Say how long the rest will take, by what the intervals so far took."""
+        """Report the time left, estimated from the intervals so far."""
         self._done += 1
         if self._done < self._todo:
             seconds = (time.monotonic() - self._start) / self._done * (self._todo - self._done)

@@ -1,8 +1,9 @@
-"""The loss change along the straight way between two checkpoints, split until it adds up.
+"""Simpson's rule on the straight segment between two checkpoints, split until its error is small.
 
 With theta(s) = theta_a + s D, cell c changes the loss by the integral over s from 0 to 1 of
-g_c(theta(s)) · D_c. Simpson's rule is applied to pieces of the way; the piece that misses the
-measured change of the loss the most is halved (Lan et al. 2019 halve all of them).
+g_c(theta(s)) · D_c. Simpson's rule is applied to pieces of the segment. The error of a piece is the
+sum of its cells less the measured change of the loss; the piece with the largest error is halved
+(Lan et al. 2019 halve all of them).
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ from itertools import count
 
 import numpy as np
 
-# Rounding of a float32 loss, as a share of it: a piece that misses less cannot be improved.
+# Rounding of a float32 loss, as a share of it: a piece with a smaller error cannot be improved.
 ROUNDING = 4 * float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
 class Look:
-    """Loss and slope at a point of the way.
+    """Loss and slopes at a point of the segment.
 
     Parameters
     ----------
     share : float
-        Of the way, 0..1.
+        Place of the point: 0 is the start of the segment, 1 its end.
     loss : float
         Nats per target token.
     slopes : float64 array (cells,)
-        Gradient times the whole way, summed over each cell: d loss / d share.
+        Gradient times the whole step, summed over each cell: d loss / d share.
     """
 
     share: float
@@ -39,14 +40,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Integral:
-    """The loss change of a way, by cell.
+    """The loss change along a segment, by cell.
 
     Parameters
     ----------
     cells : float64 array (cells,)
         Nats.
     evaluations : int
-        Looks taken between the ends.
+        Evaluations of the text between the ends.
     missed : float
         Sum over the pieces of the absolute error of each, nats.
     """
@@ -66,14 +67,14 @@ class _Piece:
 
 
 def trapezoid(first: Look, last: Look) -> np.ndarray:
-    """Loss change (cells,) of the whole way from its two ends."""
+    """Loss change (cells,) of the whole segment by the trapezoid rule, from its two ends."""
     return (last.share - first.share) / 2 * (first.slopes + last.slopes)
 
 
 def simpson(
     look: Callable[[float], Look], first: Look, last: Look, tolerance: float, most: int
 ) -> Integral:
-    """Loss change of a way by Simpson's rule on as many pieces as are needed.
+    """Loss change along a segment by Simpson's rule, on as many pieces as are needed.
 
     Parameters
     ----------
@@ -84,9 +85,9 @@ def simpson(
         Nats. Pieces are halved until the sum of their absolute errors is at most this: errors of
         opposite sign do not hide each other.
     most : int
-        Evaluations between the ends, 1 or more; then the result stands as it is.
+        Largest number of evaluations between the ends, 1 or more.
     """
-    numbers = count()  # pieces of equal error in the order of their making
+    numbers = count()  # decides between pieces of equal error: the older one comes first
     middle = look((first.share + last.share) / 2)
     pieces = [(0.0, next(numbers), _Piece(first, middle, last))]
     evaluations = 1
@@ -100,7 +101,7 @@ def simpson(
             half = _Piece(start, look((start.share + end.share) / 2), end)
             heapq.heappush(pieces, (-half.error, next(numbers), half))
         evaluations += 2
-    # In the order of the way, so that the sum does not depend on how it was split.
+    # In their order along the segment, so that the sum does not depend on the order of splitting.
     ordered = sorted((piece for _, _, piece in pieces), key=lambda piece: piece.start.share)
     return Integral(
         np.sum([piece.cells for piece in ordered], axis=0),

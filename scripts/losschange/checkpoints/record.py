@@ -55,9 +55,9 @@ def record_checkpoints(
 
     Between two checkpoints the parameters are taken to move straight. The cube of a text has a
     record per interval, at the update number of its end, under "probe" (trapezoid rule) and
-    "simpson" (Simpson's rule on pieces that are halved until they add up), with the loss at both
-    ends, the error, and how often the text was evaluated. There is no "batch": what single updates
-    did is not known any more.
+    "simpson" (Simpson's rule on pieces that are halved until their errors are small), with the loss
+    at both ends, the error, and the number of evaluations of the text. There is no "batch", because
+    single updates are not known.
 
     What was recorded is kept, interval by interval, in `output`/parts: call it again with the same
     settings after an interruption, and it goes on.
@@ -95,7 +95,7 @@ def record_checkpoints(
     attributes : mapping, optional
         Further global attributes of the cubes, such as {"model": ...}.
     progress : callable (line), optional
-        Told what was done and how long the rest will take.
+        Called with a line after each interval: what was done, and the time left.
 
     Returns
     -------
@@ -211,7 +211,7 @@ def _record_text(
         walk.move(share)
         return Look(share, *walk.look(text))
 
-    # Exactly at the end: rounding must not depend on where another text left the model.
+    # Load the end again: moving back and forth rounds, and another text may have moved the model.
     walk.stand(pair[1])
     first, last = starts[text.name], ends[text.name]
     whole = simpson(look, first, last, *limits)

@@ -1,4 +1,4 @@
-"""A series of checkpoints: which there are, and after how many updates each was made."""
+"""A series of checkpoints: its files, and the update after which each was made."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from losschange.errors import CheckpointError
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
-# Of a folder of Hugging Face, in the order in which they are looked for.
+# Files of weights in a folder of Hugging Face, in the order in which they are looked for.
 WEIGHTS = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -129,7 +129,7 @@ def update_of(path: Path) -> int:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """The checkpoints right below a folder that have a number."""
+    """The checkpoints directly in a folder whose names have an update number."""
     inside = sorted(path for path in folder.iterdir() if is_checkpoint(path))
     numbered = [path for path in inside if _NUMBER.search(path.name)]
     if not numbered:

@@ -14,7 +14,7 @@ from losschange.errors import CheckpointError
 
 from .series import WEIGHTS, Checkpoint
 
-# Under which the weights stand in files that hold more.
+# Keys of the weights in files that also hold other things, such as the optimizer's state.
 NESTED = ("state_dict", "model_state_dict", "model", "module", "params")
 
 
@@ -78,7 +78,7 @@ class StoredTensors:
             raise CheckpointError(f"{file} needs the package safetensors ({error})") from None
 
         def read(name: str) -> Tensor:
-            # Opened for each tensor: what was read through one mapping stays in memory with it.
+            # Open the file anew for each tensor: pages read through a mapping stay in memory with it.
             try:
                 with safetensors.safe_open(file, "pt") as handle:
                     return handle.get_tensor(name)
@@ -109,7 +109,7 @@ def files_of(checkpoint: Checkpoint) -> list[Path]:
 
 
 def _load(file: Path) -> Any:
-    """What torch.save wrote, without running code from the file."""
+    """The content of a file of torch.save, read without running code from it."""
     try:
         try:
             return torch.load(file, map_location="cpu", weights_only=True, mmap=True)

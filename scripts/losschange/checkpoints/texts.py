@@ -22,8 +22,8 @@ Loss = Callable[[nn.Module], Tensor]
 Source = str | os.PathLike | Sequence | np.ndarray | Tensor | Loss
 
 OBJECTIVES = ("causal", "masked")
-# Devlin et al. (2019): a share of the words is to be found; of these, most are hidden, some stand
-# as they are, and some are replaced by any other.
+# Masking of Devlin et al. (2019): a share of the tokens are targets; most of these are replaced by
+# the mask token, some by a random token, and some are left unchanged.
 MASKED, HIDDEN, REPLACED = 0.15, 0.8, 0.1
 MOST_UNKNOWN = 0.5
 
@@ -59,7 +59,7 @@ def make_text(
     batch_tokens: int,
     seed: int,
 ) -> Text:
-    """A text from a file, from token ids, or from a loss of one's own.
+    """A text from a file, from token ids, or from a function that computes a loss.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class _BatchLoss:
         device = next(model.parameters()).device
         found = model(self.rows.to(device))
         scores = found if isinstance(found, Tensor) else found.logits
-        # A causal model says nothing about what follows the last token.
+        # The last token has no next token that a causal model could be asked for.
         scores = scores[:, : self.target.shape[1]].float()
         target = self.target.to(device).flatten()
         loss = cross_entropy(scores.flatten(0, 1), target, ignore_index=-100, reduction="sum")
@@ -201,7 +201,7 @@ def _batches(pieces: Sequence[np.ndarray], rows: int) -> list[list[np.ndarray]]:
 def _hide(
     name: str, rows: Tensor, tokenizer: Any, words: int | None, generator: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Rows with some words hidden, and the words to be found, -100 where there is none."""
+    """Sequences with masked tokens, and the targets: -100 where a token is no target."""
     mask = getattr(tokenizer, "mask_token_id", None)
     if mask is None:
         raise CheckpointError(

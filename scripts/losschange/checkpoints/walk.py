@@ -1,7 +1,8 @@
-"""A model on its way from one checkpoint to the next.
+"""Moving a model along the straight segment from one checkpoint to the next.
 
-In memory are theta, the whole step to the next checkpoint and one gradient, each a row of float32:
-three times the model. At most two checkpoints are known at a time: theta and theta plus the step.
+Three flat float32 vectors of the model's size are in memory: the parameters theta, the difference
+between the two checkpoints (the step), and one gradient. No more than two checkpoints can be
+computed from these: the end of the segment and its start.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ CHUNK = 1 << 20
 
 
 class Walk:
-    """Moves a model between checkpoints, and looks at the loss of texts there.
+    """Moves a model along segments between checkpoints, and evaluates texts there.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Its parameters are put into the row theta; the model is no longer its owner's.
+        Its parameters become views of the flat vector theta, so it must not be used elsewhere.
     partition : Partition
         Of its trainable parameters.
     names : NameMap
@@ -58,7 +59,7 @@ class Walk:
 
     @torch.no_grad()
     def stand(self, checkpoint: Checkpoint) -> None:
-        """Put the model exactly where a checkpoint is."""
+        """Set the parameters to those of a checkpoint, bit for bit."""
         if self._loaded == checkpoint and self._share == 1.0:
             return
         with self._open(checkpoint) as stored:
@@ -69,7 +70,7 @@ class Walk:
 
     @torch.no_grad()
     def go(self, checkpoint: Checkpoint) -> None:
-        """Go from the checkpoint where the model stands to the next; the step is the way there."""
+        """Load the next checkpoint; the step is its difference to the one loaded before."""
         with self._open(checkpoint) as stored:
             places = zip(self.partition.names, self._theta.views, self._step.views, strict=True)
             for name, theta, step in places:
@@ -81,12 +82,14 @@ class Walk:
 
     @torch.no_grad()
     def move(self, share: float) -> None:
-        """Move the model to a share of the way that it went last, 0..1."""
+        """Set the parameters to a point of the last segment: 0 is its start, 1 its end."""
         self._theta.flat.add_(self._step.flat, alpha=share - self._share)
         self._share = share
 
     def look(self, text: Text) -> tuple[float, np.ndarray]:
-        """Loss of a text where the model is, and its slopes (cells,) along the step.
+        """Loss of a text at the present parameters, and its slopes (cells,) along the step.
+
+        The slope of a cell is the sum over its scalars of gradient times step.
 
         Raises
         ------
@@ -99,9 +102,9 @@ class Walk:
 
     @torch.no_grad()
     def slopes_towards(self, checkpoint: Checkpoint) -> np.ndarray:
-        """Slopes (cells,) of the text looked at last along the way to another checkpoint.
+        """Slopes (cells,) of the text evaluated last, along the segment to another checkpoint.
 
-        The model does not move, and only one tensor of the other checkpoint is in memory at a time.
+        The parameters stay as they are, and one tensor of the other checkpoint is read at a time.
         """
         with self._open(checkpoint) as stored:
             places = zip(self.partition.names, self._theta.views, self._gradient.views, strict=True)
@@ -110,9 +113,9 @@ class Walk:
             )
 
     def evaluate(self, text: Text) -> float:
-        """Loss of a text where the model is, nats per target token; its gradient is kept."""
+        """Loss of a text at the present parameters, nats per target token; keeps its gradient."""
         self._gradient.flat.zero_()
-        # Gradients are added up right in the row: no copy of them is made.
+        # backward() then adds gradients to the flat vector itself, without a copy.
         for name, view in zip(self.partition.names, self._gradient.views, strict=True):
             self._parameters[name].grad = view
         total = 0.0

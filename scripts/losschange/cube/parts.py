@@ -177,7 +177,7 @@ class PartStore:
         with open_cube(path) as cube:
             held = {name: read_records(cube, layout, name) for name in estimators_of(cube)}
             series = {name: cube[name].values for name in (*SERIES, *rates_of(cube))}
-            before = zip(cube["valid_step"].values.tolist(), cube["valid_loss"].values, strict=True)
+            before = zip(cube["valid_step"].values.tolist(), cube["valid_loss"].values)
             valid_losses = [*before, *valid_losses]
             attributes, word_bins = dict(cube.attrs), bins_of(cube)
         joined = {
@@ -194,8 +194,7 @@ class PartStore:
         Parameters
         ----------
         layout : CubeLayout
-        updates : int
-        run, parameters : str
+        updates, run, parameters : int, str, str
             As `marks_of_run` takes them.
 
         Raises
@@ -239,9 +238,8 @@ class PartStore:
     def _check_layout(self, layout: CubeLayout, updates: int) -> None:
         parts = self.parts()
         if parts and not updates:
-            raise CubeError(
-                f"{self.folder} holds the parts of another training; give an empty folder"
-            )
+            another = "holds the parts of another training; give an empty folder"
+            raise CubeError(f"{self.folder} {another}")
         # Later parts may be incomplete; they are deleted anyway.
         for _, _, path in [part for part in parts if part[1] <= updates][-1:]:
             with open_cube(path) as cube:

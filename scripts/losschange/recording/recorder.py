@@ -66,8 +66,7 @@ class Recorder:
         0.001); "adaptive": by no more than 1 % of it. Costs one wait for the device per record.
         None: never split.
     add_up : callable (tensor) -> tensor, optional
-        As CellSum takes it: where each of several processes holds a part of the scalars. All
-        processes then make the same calls.
+        As CellSum takes it, where several processes, which all make the same calls, share scalars.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Are the heads of a schema those of the model? Found out by silencing one after the other."""
+"""Checks that the heads of a schema are those of the model, by silencing one after the other."""
 
 from __future__ import annotations
 
