@@ -185,8 +185,9 @@ def _refuse(args, model, optimizer) -> None:
     sharded = any(hasattr(parameter, "device_mesh") for parameter in model.parameters())
     if sharded or not (kind == "NO" or kind.startswith("MULTI_")):
         raise RecordingError(
-            f"{'a device mesh' if sharded else kind} keeps the model in pieces; the recorder "
-            "needs whole parameters and gradients, as DistributedDataParallel has them"
+            f"{'a device mesh' if sharded else kind} keeps the model in pieces, which this "
+            "callback does not follow; train with DistributedDataParallel, or use "
+            "losschange.attach in a loop of your own with fully_shard"
         )
 
 

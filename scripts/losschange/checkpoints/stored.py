@@ -78,7 +78,7 @@ class StoredTensors:
             raise CheckpointError(f"{file} needs the package safetensors ({error})") from None
 
         def read(name: str) -> Tensor:
-            # Open the file anew for each tensor: pages read through a mapping stay in memory with it.
+            # Open the file for each tensor: pages read through a mapping stay in memory with it.
             try:
                 with safetensors.safe_open(file, "pt") as handle:
                     return handle.get_tensor(name)
