@@ -38,6 +38,8 @@ class Training:
             n_layer=options.layers,
             n_head=8,
             n_positions=options.context,
+            bos_token_id=0,
+            eos_token_id=0,
         )
         torch.manual_seed(0)
         self.model = transformers.GPT2LMHeadModel(config)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ["torch", "numpy", "xarray", "netCDF4", "matplotlib", "transformers", "lightning"]
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 # What PyTorch and xarray import by themselves where it is installed.
-OPTIONAL = {"pandas", "python-dateutil", "pytz", "six"}
+OPTIONAL = {"pandas", "python-dateutil", "pytz", "six", "tqdm"}
 FOREIGN = ["fairseq", "snakemake", "losschange_fairseq", "running", "training", "text", "lightning"]
 
 

@@ -130,7 +130,7 @@ def _rates(status: RunStatus) -> str:
     return ", ".join(groups) or _number(status.rate[-1], ".3g")
 
 
-def draw_status(status: RunStatus, estimator: str, figure: str | os.PathLike) -> None:
+def draw_status(status: RunStatus, estimator: str, figure: str | os.PathLike[str]) -> None:
     """Draw Figure 1 of what was recorded so far.
 
     Parameters

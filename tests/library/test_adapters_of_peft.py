@@ -11,7 +11,9 @@ from losschange.cube.format import open_cube
 from losschange.cube.layout import Cell
 from losschange.recording.attachment import attach
 from losschange.schemas import schema_for
+from offline_transformers import import_transformers
 
+import_transformers()  # before PEFT imports it
 peft = pytest.importorskip("peft")
 
 TARGETS = {

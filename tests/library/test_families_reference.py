@@ -67,6 +67,8 @@ def cells_by_rules(products, schema):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_cells_are_those_of_the_reference(tmp_path, family):
     model = make_model(family)
+    if hasattr(model.config, "num_experts_per_tok"):
+        model.set_experts_implementation("eager")  # the others do not know float64
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
     recorder = attach(model, optimizer, folder=tmp_path / "parts")
     expected = []
@@ -96,7 +98,7 @@ def test_recording_does_not_change_a_bit_of_a_training_with_dropout(tmp_path, fa
     trained, losses = [], []
     for recording in (False, True):
         model = make_model(family, **DROPOUT)
-        quiet = float(loss_of(family)(model))
+        quiet = loss_of(family)(model).item()
         model.train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
         if recording:
@@ -112,7 +114,7 @@ def test_recording_does_not_change_a_bit_of_a_training_with_dropout(tmp_path, fa
         torch.manual_seed(3)
         for update in range(2):
             loss = loss_of(family, update)(model)
-            losses.append(float(loss))
+            losses.append(loss.item())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

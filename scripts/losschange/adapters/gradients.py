@@ -66,7 +66,10 @@ class ClippingWatch:
                 # second entry is added after that.
                 _when_backward_ends(lambda: _when_backward_ends(ended))
 
-        handles = [p.register_post_accumulate_grad_hook(accumulated) for p in self._watched]
+        handles = [
+            p.register_post_accumulate_grad_hook(accumulated)  # type: ignore[no-untyped-call]
+            for p in self._watched
+        ]
 
         def end() -> None:
             for handle in handles:

@@ -34,7 +34,7 @@ class LogitWeights:
         self._places = places.to(rows.device)
         self._logits = rows[self._places].clone()
         self._found: tuple[Tensor, Tensor, Tensor] | None = None
-        logits.register_hook(self._arrived)
+        logits.register_hook(self._arrived)  # type: ignore[no-untyped-call]
 
     def result(self) -> tuple[Tensor, Tensor]:
         """(sum of the weights of all target tokens, their number); both 0 without any.

@@ -29,7 +29,7 @@ class TensorBoardWatcher:
         Updates between two points.
     """
 
-    def __init__(self, folder: str | os.PathLike, every: int = 100):
+    def __init__(self, folder: str | os.PathLike[str], every: int = 100):
         self.every = check_every(every)
         self._writer = SummaryWriter(os.fspath(folder))
 

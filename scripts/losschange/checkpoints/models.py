@@ -72,7 +72,8 @@ def make_model(place: Path, weights: bool = True) -> nn.Module:
         raise CheckpointError(f"no model can be made from {place} ({said})") from None
     if hasattr(model, "generation_config"):
         config.use_cache = False
-    return model.float()
+    found: nn.Module = model.float()
+    return found
 
 
 def _make_adapted(folder: Path, weights: bool) -> nn.Module:
@@ -199,7 +200,10 @@ def _renamed(model: nn.Module, stored: Iterable[str]) -> dict[str, str]:
         from transformers.core_model_loading import WeightRenaming
     except ImportError:
         return {}
-    changes = [c for c in get_model_conversion_mapping(model) if isinstance(c, WeightRenaming)]
+    hugging_face: Any = model
+    changes = [
+        c for c in get_model_conversion_mapping(hugging_face) if isinstance(c, WeightRenaming)
+    ]
     found = {}
     for name in stored:
         new = name

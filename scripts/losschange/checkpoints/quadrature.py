@@ -68,7 +68,9 @@ class _Piece:
 
 def trapezoid(first: Look, last: Look) -> np.ndarray:
     """Loss change (cells,) of the whole segment by the trapezoid rule, from its two ends."""
-    return (last.share - first.share) / 2 * (first.slopes + last.slopes)
+    half: float = (last.share - first.share) / 2
+    slopes: np.ndarray = first.slopes + last.slopes
+    return half * slopes
 
 
 def simpson(

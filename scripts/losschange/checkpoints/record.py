@@ -33,12 +33,12 @@ BATCH_TOKENS = 4096
 
 
 def record_checkpoints(
-    checkpoints: str | os.PathLike | Sequence[str | os.PathLike],
+    checkpoints: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     texts: Source | Mapping[str, Source],
-    output: str | os.PathLike,
+    output: str | os.PathLike[str],
     *,
     updates: Sequence[int] | None = None,
-    model: torch.nn.Module | str | os.PathLike | None = None,
+    model: torch.nn.Module | str | os.PathLike[str] | None = None,
     tokenizer: Any = None,
     schema: Schema | None = None,
     objective: str | None = None,
@@ -220,7 +220,7 @@ def _record_text(
 
 
 def _model_for(
-    model: torch.nn.Module | str | os.PathLike | None, first: Checkpoint
+    model: torch.nn.Module | str | os.PathLike[str] | None, first: Checkpoint
 ) -> torch.nn.Module:
     if isinstance(model, torch.nn.Module):
         for name, parameter in model.named_parameters():

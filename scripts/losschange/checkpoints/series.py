@@ -52,7 +52,8 @@ class Checkpoint:
 
 
 def find_checkpoints(
-    paths: str | os.PathLike | Sequence[str | os.PathLike], updates: Sequence[int] | None = None
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    updates: Sequence[int] | None = None,
 ) -> list[Checkpoint]:
     """The checkpoints of a series in the order of training.
 

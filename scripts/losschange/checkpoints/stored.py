@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class StoredTensors:
             return
         for name, tensor in _tensors_in(_load(file), file).items():
             self.shapes[name] = tuple(tensor.shape)
-            self._readers[name] = lambda _, tensor=tensor: tensor
+            self._readers[name] = partial(_held, tensor)
 
     def _open_safetensors(self, file: Path) -> None:
         try:
@@ -81,7 +82,8 @@ class StoredTensors:
             # Open the file for each tensor: pages read through a mapping stay in memory with it.
             try:
                 with safetensors.safe_open(file, "pt") as handle:
-                    return handle.get_tensor(name)
+                    found: Tensor = handle.get_tensor(name)
+                    return found
             except safetensors.SafetensorError as error:
                 raise _torn(file, error) from None
 
@@ -92,6 +94,10 @@ class StoredTensors:
                     self._readers[name] = read
         except (safetensors.SafetensorError, OSError) as error:
             raise _torn(file, error) from None
+
+
+def _held(tensor: Tensor, name: str) -> Tensor:
+    return tensor
 
 
 def files_of(checkpoint: Checkpoint) -> list[Path]:

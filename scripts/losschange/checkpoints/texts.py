@@ -19,7 +19,7 @@ from losschange.errors import CheckpointError
 
 # Loss of a model in nats per target token.
 Loss = Callable[[nn.Module], Tensor]
-Source = str | os.PathLike | Sequence | np.ndarray | Tensor | Loss
+Source = str | os.PathLike[str] | Sequence[int] | np.ndarray | Tensor | Loss
 
 OBJECTIVES = ("causal", "masked")
 # Masking of Devlin et al. (2019): a share of the tokens are targets; most of these are replaced by

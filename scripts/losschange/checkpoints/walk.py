@@ -121,7 +121,7 @@ class Walk:
         total = 0.0
         for part in text.parts:
             loss = part(self.model)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         if not math.isfinite(total):
             raise CheckpointError(
@@ -159,9 +159,8 @@ class Walk:
             name: p for name, p in self._parameters.items() if name not in self.partition.names
         }
         for name, held in rest.items():
-            stored_name = (
-                self.names.buffers.get(name) or (self.names.aliases.get(name) or [None])[0]
-            )
+            aliases = self.names.aliases.get(name) or []
+            stored_name = self.names.buffers.get(name) or next(iter(aliases), None)
             if stored_name is None:
                 continue
             found = stored.read(stored_name).to(held.device, held.dtype)

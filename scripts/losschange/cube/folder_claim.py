@@ -29,7 +29,7 @@ class FolderClaim:
     folder : path
     """
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike[str]):
         self.folder = Path(folder)
         self.taken_over = False
         self._lock = FileLock(self.folder / LOCK_NAME, timeout=0, thread_local=False)

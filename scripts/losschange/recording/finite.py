@@ -33,10 +33,11 @@ class FiniteWatch:
 
     def lost(self) -> bool:
         """Whether a number that is not finite was found so far."""
-        if self._travels and (self._arrived is None or self._arrived.query()):
+        arrived = self._arrived is None or self._arrived.query()  # type: ignore[no-untyped-call]
+        if self._travels and arrived:
             lost = not self._answer
             self._on_host.copy_(self._all_finite, non_blocking=True)
-            self._arrived = torch.cuda.Event()
+            self._arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._arrived.record()
             return bool(lost)
         return not self._travels and not self._answer

@@ -112,7 +112,7 @@ class AttachedRecorder:
             self._end_update()
             self.recorder.add_valid_loss(loss)
 
-    def save(self) -> dict:
+    def save(self) -> dict[str, Any]:
         """Write all records so far; call it with every checkpoint.
 
         Records stay in memory until they are on disk: after an error, such as a full disk, it can
@@ -149,7 +149,7 @@ class AttachedRecorder:
             self.recorder.close(self._values())
 
     def finish(
-        self, cube: str | os.PathLike, attributes: Mapping[str, object] | None = None
+        self, cube: str | os.PathLike[str], attributes: Mapping[str, object] | None = None
     ) -> None:
         """End the recording, detach from the optimizer, and write the cube.
 
@@ -247,7 +247,10 @@ class AttachedRecorder:
         """Called after the step of an optimizer."""
         if not self._stepped:
             self._described = {}
-        self._described = {**self._rates.now(number), **self._described}
+        rates = self._rates.now(number)
+        if "lr" in self._described:
+            rates.pop("lr", None)  # that of the optimizer that stepped first counts
+        self._described |= rates
         self._stepped.append(number)
         self._described |= self._series
         self._series = {}

@@ -6,6 +6,8 @@ change. Comparing all scalars would cost a pass over them, so a few of each para
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -31,7 +33,7 @@ class MovementCheck:
     def __init__(self, partition: Partition, device: torch.device | str):
         self._names = partition.names
         places = [
-            offset + np.linspace(0, max(np.prod(shape, dtype=np.int64) - 1, 0), SAMPLES).round()
+            offset + np.linspace(0, max(prod(shape) - 1, 0), SAMPLES).round()
             for offset, shape in zip(partition.offsets, partition.shapes, strict=True)
         ]
         self._places = torch.from_numpy(np.concatenate(places).astype(np.int64)).to(device)
@@ -66,7 +68,7 @@ class MovementCheck:
         update : int
             Number of the last update.
         """
-        if self._expected is None:
+        if self._expected is None or self._allowed is None:
             return
         difference = (parameters[self._places] - self._expected).abs_()
         found = torch.any((difference > self._allowed).view(-1, SAMPLES), dim=1).nonzero()

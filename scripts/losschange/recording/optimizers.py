@@ -136,7 +136,7 @@ class StepWatch:
         """Replace an optimizer's step by one with hooks; return a function that restores it."""
         own, original = optimizer.__dict__.get("step"), optimizer.step
 
-        def step(*arguments, **options):
+        def step(*arguments: Any, **options: Any) -> Any:
             changed = self._before(optimizer, (optimizer, *arguments), options)
             (_, *arguments), options = changed or ((optimizer, *arguments), options)
             result = original(*arguments, **options)
@@ -152,7 +152,9 @@ class StepWatch:
         optimizer.step = step
         return put_back
 
-    def _before(self, optimizer, arguments: tuple, options: dict) -> tuple | None:
+    def _before(
+        self, optimizer: Any, arguments: tuple[Any, ...], options: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         if self._outer is not None and _is_running(self._outer):
             self._depth += 1  # a step that calls the step of its base class
             return None
@@ -173,7 +175,7 @@ class StepWatch:
             return arguments, {**options, "closure": self._closure}
         return (arguments[0], self._closure, *arguments[2:]), options
 
-    def _after(self, optimizer, arguments, options) -> None:
+    def _after(self, optimizer: Any, arguments: Any, options: Any) -> None:
         if self._depth:
             self._depth -= 1
             return
@@ -188,13 +190,15 @@ class StepWatch:
 class _Closure:
     """A closure that checks whether it was called once, at the parameters before the step."""
 
-    def __init__(self, function: Callable, moved: Sequence[Tensor], given: Callable[[], None]):
+    def __init__(
+        self, function: Callable[..., Any], moved: Sequence[Tensor], given: Callable[[], None]
+    ):
         self._function, self._given = function, given
         self._moved, self._versions = moved, [parameter._version for parameter in moved]
         self._samples = _samples(moved)
         self._calls, self._elsewhere = 0, False
 
-    def __call__(self, *arguments, **options):
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
         self._calls += 1
         if self._calls == 1:
             self._elsewhere = self._versions != [p._version for p in self._moved] or any(

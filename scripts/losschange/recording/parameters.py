@@ -21,10 +21,11 @@ _SAMPLES = 16
 def unwrap_model(model: torch.nn.Module) -> torch.nn.Module:
     """The model inside the wrappers of torch.compile and data parallelism."""
     while True:
+        compiled = getattr(model, "_orig_mod", None)
         if isinstance(model, torch.nn.parallel.DistributedDataParallel | torch.nn.DataParallel):
             model = model.module
-        elif isinstance(getattr(model, "_orig_mod", None), torch.nn.Module):
-            model = model._orig_mod
+        elif isinstance(compiled, torch.nn.Module):
+            model = compiled
         else:
             return model
 

@@ -58,7 +58,7 @@ class Rule:
     n_heads: int | tuple[int, ...] | None = None
     order: str = "components"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.heads not in (None, "rows", "columns"):
             raise PartitionError(
                 f"the rule {self.pattern!r} has heads={self.heads!r}; it must be "
@@ -95,8 +95,8 @@ class Schema:
             heads = "-"
             if rule.heads:
                 numbers = rule.n_heads or self.heads
-                numbers = (numbers,) if isinstance(numbers, int) else dict.fromkeys(numbers)
-                heads = f"{'/'.join(map(str, numbers))} in {rule.heads}"
+                different = [numbers] if isinstance(numbers, int) else list(dict.fromkeys(numbers))
+                heads = f"{'/'.join(map(str, different))} in {rule.heads}"
             rows.append((" ".join(dict.fromkeys(names)), depth, heads, rule.pattern))
         widths = [max(len(row[place]) for row in rows) for place in range(3)]
         return "\n".join(

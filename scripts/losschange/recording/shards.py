@@ -29,7 +29,7 @@ def local_tensor(tensor: Tensor) -> Tensor:
         return tensor
     with torch.no_grad():
         # Without gradients this is the tensor that the process keeps, not a view of it.
-        local: Tensor = tensor.to_local()  # type: ignore[operator]
+        local: Tensor = tensor.to_local()  # type: ignore[attr-defined]
         return local
 
 
@@ -52,7 +52,7 @@ def find_shards(named: Sequence[tuple[str, Tensor]]) -> Shards | None:
         If only some parameters are divided, or otherwise than `fully_shard` divides them on a
         mesh with one axis.
     """
-    divided = [(name, p) for name, p in named if is_sharded(p)]
+    divided: list[tuple[str, Any]] = [(name, p) for name, p in named if is_sharded(p)]
     if not divided:
         return None
     if len(divided) < len(named):

@@ -108,7 +108,8 @@ def _family_schema(model: torch.nn.Module, name: str, known: torch.nn.Module) ->
     base = getattr(known, "base_model", known)
     place = next(found for found, module in model.named_modules() if module is base)
     pattern = re.escape(f"{place}." if place else "")
-    schema = FAMILIES[known.config.model_type](pattern, known.config)
+    config: Any = known.config
+    schema = FAMILIES[config.model_type](pattern, config)
     end = len(schema.stacks) - 1
     rules = [
         Rule(re.escape(f"{owner}.{own}" if owner else own), _component(module, own), end)

@@ -129,7 +129,8 @@ def _compare(
     for part in (name for name in heads if name != kind):
         for cell in heads[part]:
             group = number // len(heads[part])
-            expected = silent >= set(range(cell.head * group, (cell.head + 1) * group))
+            head = cell.head or 0
+            expected = silent >= set(range(head * group, (head + 1) * group))
             before, after = gradients[cell]
             # A gradient that was 0 before says nothing.
             if before.any() and expected == bool(after.any()):
@@ -179,10 +180,12 @@ def _gradients(
 ) -> list[Tensor]:
     """Absolute gradients of a random sum of the model's results, on the host."""
     generator = torch.Generator().manual_seed(seed)
-    total = sum(
-        (result * torch.randn(result.shape, generator=generator).to(result)).sum()
-        for result in _results(call(model, example))
-    )
+    total = torch.stack(
+        [
+            (result * torch.randn(result.shape, generator=generator).to(result)).sum()
+            for result in _results(call(model, example))
+        ]
+    ).sum()
     found = torch.autograd.grad(total, parameters, allow_unused=True)
     return [
         torch.zeros_like(p, device="cpu") if g is None else g.abs().float().cpu()
