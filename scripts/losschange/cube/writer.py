@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import netCDF4
 import numpy as np
@@ -85,7 +85,7 @@ class CubeWriter:
         self.rates = tuple(rates)
         if np.any(np.diff(self.steps) <= 0):
             raise CubeError(f"{self.path}: the steps of a cube must ascend")
-        self._file: netCDF4.Dataset | None = None
+        self._file: Any = None  # a netCDF4.Dataset between __enter__ and __exit__
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
 
     def __enter__(self) -> CubeWriter:
