@@ -88,7 +88,7 @@ def records_of(log):
 
 
 def test_weights_and_biases_offline_shows_the_sums(tmp_path, monkeypatch):
-    wandb = pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb", reason="wandb is not in the lock: see tools/lock.toml")
     from wandb.proto import wandb_internal_pb2
 
     from losschange.adapters.weights_and_biases import UPDATE, WandbWatcher

@@ -44,8 +44,9 @@ class LossChangeCallback(TrainerCallback):
 
     Parameters
     ----------
-    schema : Schema
-        Which parameter belongs to which cell, such as losschange.gpt2_schema(12, 12).
+    schema : Schema or None
+        Which parameter belongs to which cell, such as losschange.gpt2_schema(12, 12). None:
+        that of losschange.schema_for.
     folder : path
         Folder for the parts of the cube: empty, or that of the training to resume.
     cube : path
@@ -65,7 +66,7 @@ class LossChangeCallback(TrainerCallback):
 
     def __init__(
         self,
-        schema: Schema,
+        schema: Schema | None,
         folder: str | os.PathLike,
         cube: str | os.PathLike,
         probes: Mapping[str, Mapping[str, Tensor] | Loss] | None = None,

@@ -36,8 +36,9 @@ class LossChangeCallback(Callback):
 
     Parameters
     ----------
-    schema : Schema
-        Which parameter belongs to which cell, by its name in the LightningModule.
+    schema : Schema or None
+        Which parameter belongs to which cell, by its name in the LightningModule. None: that of
+        losschange.schema_for.
     folder : path
         Folder for the parts of the cube: empty, or that of the training to resume.
     cube : path
@@ -57,7 +58,7 @@ class LossChangeCallback(Callback):
 
     def __init__(
         self,
-        schema: Schema,
+        schema: Schema | None,
         folder: str | os.PathLike,
         cube: str | os.PathLike,
         probes: Mapping[str, Loss] | None = None,
