@@ -49,7 +49,11 @@ def test_the_shipped_configuration_is_valid_and_the_papers():
     assert configuration.vocabulary.size == 32000
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "presets").glob("*.yaml")), ids=lambda p: p.stem)
+# tests/test_zhu_presets.py has those of the study zhu2020, which train other models.
+PRESETS = [path for path in sorted((ROOT / "presets").glob("*.yaml")) if "zhu" not in path.stem]
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_the_presets_are_valid(path):
     preset = yaml.safe_load(path.read_text(encoding="utf-8"))
     configuration = load_configuration(merged(values(), preset))

@@ -144,7 +144,7 @@ CORPUS = "europarl-en-de"
         ({"vocabulary": {"size": 32000}}, "vocabulary.size: found 32000, but the text of"),
         (
             {"training": {"layers": 3}},
-            "training of mt-en-de: layers 3 is odd; a translation model has half of them",
+            "training of mt-en-de: layers 3 is odd; a model with an encoder and a decoder has",
         ),
         ({"corpora": {"my corpus": {}}}, "corpora.my corpus: found 'my corpus'; "),
         ({"seeds": 2}, "seeds: found 2; allowed is a list, such as seeds: [1, 2]"),

@@ -58,20 +58,23 @@ def load_configuration(
         problems = [_describe(problem) for problem in error.errors()]
         problems += list(_broken_references(values))
     else:
+        models = configuration.trained_models()
+        broken = list(_broken_trainings(configuration, models))
+        # Sections of studies refer to trainings, and variants follow from them, so each is
+        # looked at only where what it builds on is valid.
         of_studies = [
             line
-            for study in configuration.studies
+            for study in ([] if broken else configuration.studies)
             for line in mistakes_of_study(study, configuration)
         ]
-        # The variants of a study follow from its section, so this must be valid.
-        models = (
-            configuration.trained_models() if of_studies else configuration.models_and_variants()
-        )
+        if not broken and not of_studies:
+            models = configuration.models_and_variants()
+            broken = list(_broken_trainings(configuration, models))
         problems = [
             *_broken_references(values),
             *of_studies,
             *_shared_paths(configuration),
-            *_broken_trainings(configuration, models),
+            *broken,
             *_missing_splits(configuration, models),
         ]
         # These checks follow references, so all references must be valid.

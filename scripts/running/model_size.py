@@ -76,9 +76,9 @@ def model_size(
     # per head; one cell for the biases of out, W1 and W2; one for the norms. Cross-attention adds
     # cells for its matrices only.
     cells = layers * (4 * heads + 2 + heads + 1 + 1) + crossed * 4 * heads
-    # Cells outside the layers: embedding, learned positions and their norm before the layers; the
-    # norm, the matrix and the bias after the layers.
-    cells += 1 + 2 * bool(learned) + (pre_norm or head) + (matrices > 1 or head) + head
+    # Cells outside the layers: every matrix of words, and the dense layer; learned positions and
+    # their norm before the layers; the norm and the bias after the layers.
+    cells += max(matrices, 1 + head) + 2 * bool(learned) + (pre_norm or head) + head
 
     weights = layers * (4 * width * width + 2 * width * inner) + crossed * 4 * width * width
     # Attention scores and weighted sums of values, forward and backward, masked positions included.
