@@ -19,7 +19,8 @@ from losschange.claims.judging import LEARNED
 from running.configuration_check import ConfigurationError, load_configuration
 from studies.attention_heads.cost import cost_lines, passes_of
 from studies.attention_heads.figure_data import Panel, functions_of, timing
-from studies.attention_heads.judging import COLUMN, judge_heads
+from studies.attention_heads.inputs import COLUMN
+from studies.attention_heads.judging import judge_heads
 from studies.attention_heads.relating import relate
 from tiny_trainings import values
 

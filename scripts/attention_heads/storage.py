@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from .errors import HeadsError
-from .gates import Pruning
+
+if TYPE_CHECKING:
+    from .gates import Pruning
 
 HEADS_FORMAT, GATES_FORMAT = "attention-heads-1", "attention-gates-1"
 HEAD_AXES = ("snapshot", "attention", "layer", "head")

@@ -8,6 +8,8 @@ from running.models import Model
 from ..run_files import RunFiles
 
 CONTROL = "control"
+# The claims are judged once, not once per estimator of LCA: the name of the only column.
+COLUMN = "heads"
 ENCODER = "encoder-"
 
 

@@ -16,10 +16,8 @@ from running.models import parse_model
 
 from .claims import CLAIMS
 from .evidence import Training
+from .inputs import COLUMN
 from .resampling import HeadResample
-
-# The claims are judged once, not once per estimator of LCA.
-COLUMN = "heads"
 
 
 class HeadEvidence(Evidence):

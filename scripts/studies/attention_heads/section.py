@@ -5,7 +5,7 @@ from __future__ import annotations
 from report.claims.tables import MARKS, interval_text, value_text
 from report.sections import Section, StudyContext, illustration_links
 
-from .judging import COLUMN
+from .inputs import COLUMN
 
 TEMPLATE = "studies/attention_heads/report/section.html.j2"
 
