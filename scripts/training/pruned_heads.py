@@ -81,6 +81,7 @@ def prune_training(options: argparse.Namespace) -> None:
         )
         write_gates(_path(options, arm.name), pruning, attributes, variables)
         print(f"{options.model}: {arm.name} keeps {kept} heads", file=sys.stderr)
+        del handle, batches  # or two models would be in memory while the next one is loaded
     _write_mask(options)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from report.claims.tables import MARKS, interval_text, value_text
 from report.sections import Section, StudyContext, illustration_links
 
@@ -12,12 +14,14 @@ TEMPLATE = "studies/attention_heads/report/section.html.j2"
 
 def sections(context: StudyContext) -> list[Section]:
     """One section: claims, then figures."""
+    shown = context.claims["main_models"] if context.claims else []
+    figures = {number: replace(each, models=shown) for number, each in context.figures.items()}
     html = context.render(
         TEMPLATE,
         claims=claim_rows(context.claims) if context.claims else [],
-        figures=context.figures,
+        figures=figures,
     )
-    links = illustration_links(context.figures)
+    links = illustration_links(figures)
     return [Section(context.study.name, context.study.title, html, links)]
 
 
