@@ -95,7 +95,10 @@ def source_list(run: Run) -> list[Source]:
     """The archives, one entry for each, with all sources that share it."""
     names: dict[tuple, list[str]] = {}
     for record in run.sources:
-        settings = (run.configuration.get("sources") or {}).get(record["source"], {})
+        name = record["source"]
+        treebanks = run.configuration.get("treebanks") or {}
+        settings = (run.configuration.get("sources") or {}).get(name)
+        settings = settings or treebanks.get(name.removeprefix("treebank-")) or {}
         # A digest that was added to the configuration after the download also pins the archive.
         pinned = record["pinned"] or settings.get("sha256") == record["sha256"]
         licence = settings.get("licence") or ""
