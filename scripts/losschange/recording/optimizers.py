@@ -138,9 +138,9 @@ class StepWatch:
 
         def step(*arguments: Any, **options: Any) -> Any:
             changed = self._before(optimizer, (optimizer, *arguments), options)
-            (_, *arguments), options = changed or ((optimizer, *arguments), options)
-            result = original(*arguments, **options)
-            self._after(optimizer, arguments, options)
+            taken, options = changed or ((optimizer, *arguments), options)
+            result = original(*taken[1:], **options)
+            self._after(optimizer, taken[1:], options)
             return result
 
         def put_back() -> None:
