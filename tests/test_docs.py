@@ -117,6 +117,15 @@ def test_the_page_of_the_configuration_has_every_key_and_every_line():
     assert [line for line in lines if line not in page.splitlines()] == []
 
 
+def test_the_page_of_the_claims_has_those_of_every_study():
+    page = documentation_pages.claims_list()
+    from studies.vazquez2022.claims import CLAIMS
+
+    assert [number for number in CLAIMS if CLAIMS[number].statement not in page] == []
+    with_claims = {path.parts[-2] for path in ROOT.glob("scripts/studies/*/claims*")}
+    assert page.count("| claim | section |") == len(with_claims) > 1
+
+
 def test_allowed_values_are_told_in_words():
     schema = {
         "properties": {"rate": {"$ref": "#/$defs/Rate"}},

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def claims_list() -> str:
     """All claims of all studies as Markdown, each with its criterion."""
     _find_scripts()
-    from studies import study_names
+    from studies import load_study, study_names
 
     lines = []
-    for name in study_names():
-        if not (ROOT / "scripts" / "studies" / name / "claims" / "__init__.py").is_file():
+    for name in sorted(study_names(), key=lambda name: load_study(name).order):
+        if find_spec(f"studies.{name}.claims") is None:
             continue
         claims = import_module(f"studies.{name}.claims").CLAIMS
         lines += [

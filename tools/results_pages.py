@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from losschange.claims.verdicts import FAILS, HOLDS, UNKNOWN  # noqa: E402
-from studies import load_study  # noqa: E402
+from report.claims.tables import claims_markdown  # noqa: E402
+from studies import load_study, study_names  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -159,8 +160,24 @@ def claim_pages(run: Path) -> Iterator[str]:
     yield "A claim holds (✓) if the whole interval meets its criterion, does not hold (✗) if the"
     yield "whole interval misses it; otherwise nothing can be told (?). Claims of figures are in"
     yield "shares, ranks and ratios. [What is behind it](../reference/claims.md).\n"
-    for path in sorted((run / "claims").glob("*.md")):
-        yield compact(path.read_text(encoding="utf-8"))
+    for title, record in claim_records(run):
+        yield f"## {title}\n"
+        yield compact(claims_markdown(record))
+
+
+def claim_records(run: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The records of judged claims that a run holds, each with a title; the paper's first."""
+    titles = {name: load_study(name).title for name in study_names()}
+    paths = [run / "claims" / "claims.json"]
+    paths += [path for path in sorted(run.glob("claims/*.json")) if path not in paths]
+    paths += [path for path in sorted(run.glob("*/claims.json")) if path not in paths]
+    for path in paths:
+        record = read_json(path)
+        if not {"columns", "claims", "draws"} <= record.keys():
+            continue
+        name = path.parent.name if path.stem == "claims" else path.stem
+        title = "The paper's claims" if name == "claims" else titles.get(name, name.capitalize())
+        yield title, record
 
 
 def figures(run: Path, studies: list[Any], folder: Path) -> Iterator[str]:
