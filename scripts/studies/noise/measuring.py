@@ -5,6 +5,7 @@ The record is a NetCDF file: everything that figures, tables and claims of the s
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -135,7 +136,7 @@ def _add_thinned(record: xr.Dataset, cube: xr.Dataset, stride: int, draws: int, 
     record["thinned_drawn"] = (("draw", "window"), found["drawn"].values)
 
 
-def write_record(record: xr.Dataset, path: Any) -> None:
+def write_record(record: xr.Dataset, path: str | os.PathLike[str]) -> None:
     """Write a record as NetCDF-4; equal records give byte-identical files."""
     encoding: dict[Any, dict[str, Any]] = {
         name: {"zlib": True, "complevel": 4, "shuffle": True}
