@@ -31,8 +31,8 @@ def fill(inputs, options) -> Table:
                 [estimator, str(row.models), row.factor, *map(value_text, numbers), interval]
                 + list(chances)
             )
-        numbers = permanova(found.distances, [label["objective"] for label in found.labels])
-        ratio, share, p = map(value_text, numbers)
+        alone = permanova(found.distances, [label["objective"] for label in found.labels])
+        ratio, share, p = map(value_text, alone)
         rows.append(
             [estimator, str(len(found.models)), "objective", ratio, share, MISSING, p, MISSING]
         )
