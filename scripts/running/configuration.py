@@ -123,8 +123,10 @@ class RunConfiguration(Section):
         A corpus that takes its test pairs from another one is tested on these alone.
         """
         name = f"{NEWS_TEST}-{'-'.join(model.languages)}"
-        known = model.translates and name in self.corpora
-        return name if known and not self.corpora[model.corpus].test_from else None
+        corpus = self.corpora.get(model.corpus)
+        if not model.translates or name not in self.corpora or (corpus and corpus.test_from):
+            return None
+        return name
 
     def cleaning_of(self, corpus: str) -> list[dict[str, float]]:
         """Cleaning steps of a corpus: its own, or those of the run."""
