@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from running.configuration_fields import Count, Positive, Section
 
@@ -57,10 +58,11 @@ def mistakes(configuration: RunConfiguration) -> Iterator[str]:
                 f"{KEY}.split: found {own.split!r}, but corpora.{name}.{own.split} is 0; take a "
                 "split that holds text"
             )
-    widths = {
-        configuration.training_of(model).embedding_dimension
-        for model in studied_models(configuration)
-    }
+    widths = set()
+    for model in studied_models(configuration):
+        # Overrides that contradict each other are told by the check of the trainings.
+        with suppress(ValidationError):
+            widths.add(configuration.training_of(model).embedding_dimension)
     least = WORDS_PER_DIMENSION * max(widths, default=0)
     if own.words < least:
         yield (

@@ -29,7 +29,7 @@ def draw(inputs, options):
             one = table.sel({"method": method})  # as a keyword it means something else
             for stage, colour in COLOURS.items():
                 draw_line(axes, one["depth"].values, one, "retrieval", colour, stage=stage)
-            axes.set_ylim(-0.02, 1.02)
+            axes.set_ylim(bottom=0)
             if method == "cosine":
                 names = [look_of(objective_of(part)).title for part in name.split("+")]
                 axes.set_title(f"{' and '.join(names)}\n({name.replace('+', ', ')})")
