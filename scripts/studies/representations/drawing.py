@@ -63,7 +63,7 @@ def draw_line(
     place : of xr.DataArray.sel
     """
     value, low, high, bottom = (
-        table[name + ending].sel(**place).values for ending in ("", "_low", "_high", "_floor")
+        table[name + ending].sel(place).values for ending in ("", "_low", "_high", "_floor")
     )
     axes.plot(x, value, color=colour, linestyle=dash, marker="o", markersize=1.8)
     axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
@@ -88,16 +88,13 @@ def draw_by_depth(axes: Axes, spaces: dict[str, xr.Dataset], name: str, title: s
 def add_legend(figure: Figure, trainings: Iterable[str], further: Sequence[Line2D] = ()) -> None:
     """The models, the floor and other entries above the figure."""
     names = list(dict.fromkeys(name.partition(SEED)[0] for name in trainings))
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=look_of(objective_of(name)).colour,
-            linestyle=look_of(objective_of(name)).dash,
-            label=f"{look_of(objective_of(name)).title} ({name})",
-        )
-        for name in names
-    ]
+    handles = []
+    for name in names:
+        look = look_of(objective_of(name))
+        # A style is a name or a pattern of dashes; matplotlib's hints know only the names.
+        dash: Any = look.dash
+        label = f"{look.title} ({name})"
+        handles.append(Line2D([], [], color=look.colour, linestyle=dash, label=label))
     handles += [floor_entry(), *further]
     figure.legend(
         handles=handles, loc="outside upper center", ncols=len(handles), fontsize=SMALL + 0.5

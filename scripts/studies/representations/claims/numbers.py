@@ -60,7 +60,7 @@ def read(table: xr.Dataset, name: str, **place: object) -> list[Number]:
     place : of xr.DataArray.sel
     """
     value, low, high = (
-        np.atleast_1d(table[name + ending].sel(**place).values) for ending in ("", "_low", "_high")
+        np.atleast_1d(table[name + ending].sel(place).values) for ending in ("", "_low", "_high")
     )
     errors = (high - low) / (2 * Z_95)
     return [Number(float(one), float(error)) for one, error in zip(value, errors, strict=True)]
