@@ -141,8 +141,8 @@ class Recording(Section):
                 )
         for name in self.strides:
             estimator = parse_estimator(name)
-            text = self.texts.get(estimator.text)
-            if estimator.rule == "exact" and not (text and text.sentences):
+            named = self.texts.get(estimator.text)
+            if estimator.rule == "exact" and not (named and named.sentences):
                 raise ValueError(
                     f"estimators: {name} passes a whole text; add one with `sentences` to texts, "
                     "such as small: {split: train, sentences: 10000}, and record exact_small"
