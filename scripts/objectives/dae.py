@@ -69,7 +69,7 @@ OBJECTIVE = Objective(
         "exp(loss) of the original text, token by token, each given the corrupted text and the "
         "original before it",
     ),
-    filled=0.9,  # 0.94 measured in trainings of the preset demo
+    filled=0.85,  # measured in trainings of the presets demo (0.94) and sample (about 0.75)
     sees_future=True,
     own_settings=("infilling_share", "infilling_span", "permuted_sentences"),
     mistakes=mistakes,
