@@ -70,7 +70,7 @@ def claims_list() -> str:
             continue
         claims = import_module(f"studies.{name}.claims").CLAIMS
         lines += [
-            f"### {name}\n",
+            f"### {load_study(name).title}\n",
             "| claim | section | statement | criterion |",
             "|---|---|---|---|",
         ]
