@@ -88,7 +88,8 @@ def _draw_profiles(axes: Axes, record: xr.Dataset) -> None:
     """Shares of the layers in the sum of every part, all six components together."""
     for term in ("batch", *PARTS):
         values = sum(layer_contributions(record, term, name) for name in LAYER_COMPONENTS)
-        shares = values / values.sum(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):  # a part may be nothing at all
+            shares = values / values.sum(axis=1, keepdims=True)
         at = np.arange(1, shares.shape[1] + 1)
         colour = PART_COLOURS.get(term, "black")
         axes.plot(at, shares[0], color=colour, marker="o", markersize=2, linewidth=0.8)
