@@ -59,26 +59,27 @@ def load_configuration(
         problems += list(_broken_references(values))
     else:
         models = configuration.trained_models()
+        references = list(_broken_references(values))
         broken = list(_broken_trainings(configuration, models))
-        # Sections of studies refer to trainings, and variants follow from them, so each is
-        # looked at only where what it builds on is valid.
+        # Sections of studies refer to corpora and trainings, and variants follow from them, so
+        # each is looked at only where what it builds on is valid.
         of_studies = [
             line
-            for study in ([] if broken else configuration.studies)
+            for study in ([] if references or broken else configuration.studies)
             for line in mistakes_of_study(study, configuration)
         ]
-        if not broken and not of_studies:
+        if not (references or broken or of_studies):
             models = configuration.models_and_variants()
             broken = list(_broken_trainings(configuration, models))
         problems = [
-            *_broken_references(values),
+            *references,
             *of_studies,
             *_shared_paths(configuration),
             *broken,
             *_missing_splits(configuration, models),
         ]
         # These checks follow references, so all references must be valid.
-        if not list(_broken_references(values)):
+        if not references:
             problems += broken_plans(configuration, models, places)
     problems = [*found_before, *problems]
     if problems:
