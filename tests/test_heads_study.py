@@ -31,14 +31,14 @@ def few_draws(monkeypatch):
     monkeypatch.setattr("studies.attention_heads.judging.DRAWS", 40)
 
 
-def measures(top=0.4, heads=HEADS):
+def measures(top=0.4):
     """Two heads with most relevance; the first is the most confident except in layer 1."""
-    relevance = np.full((LAYERS, heads), (1 - 2 * top) / max(heads - 2, 1))
+    relevance = np.full((LAYERS, HEADS), (1 - 2 * top) / (HEADS - 2))
     relevance[:, :2] = [top * 1.2, top * 0.8]
     relevance[0, :2] = [0.6, 0.2]
-    confidence = np.full((LAYERS, heads), 0.3)
+    confidence = np.full((LAYERS, HEADS), 0.3)
     confidence[1:, 0] = 0.95
-    confidence[0, 2 % heads] = 0.9
+    confidence[0, 2] = 0.9
     return relevance, confidence
 
 
@@ -141,7 +141,8 @@ def test_missing_texts_models_and_heads_are_a_sentence_each(tmp_path):
     assert "no sentence holds a rare token" in judged[3]["reason"]
     assert "no treebank" in judged[4]["reason"]
     assert "no price" in judged[5]["reason"] and "from scratch" in judged[9]["reason"]
-    single = training(tmp_path, description(*measures(heads=1), heads=1), heads=1)
+    alone = np.ones((LAYERS, 1))
+    single = training(tmp_path, description(alone, alone, heads=1), heads=1)
     assert "one head per layer" in results(single)[3]["reason"]
     doubted = results(training(tmp_path, description(*measures(), **useful())), (), "did not learn")
     assert "did not learn" in doubted[3]["reason"]
