@@ -42,7 +42,8 @@ class HeadEvidence(Evidence):
         draws: int = DRAWS,
         seed: int = 1,
     ):
-        super().__init__(trainings, main, learned, draws, seed)
+        summaries: Any = trainings  # resampled by this class, so they need not be summaries
+        super().__init__(summaries, main, learned, draws, seed)
         self._scratch = scratch
 
     def objective(self, model: str) -> str:

@@ -151,7 +151,7 @@ def _record(
     estimator: str = "",
     part: str = ALL,
 ) -> dict[str, Any]:
-    numbers = {
+    numbers: dict[str, Any] = {
         name: [_number(one) for one in value] if isinstance(value, tuple) else value
         for name, value in asdict(agreement).items()
     }
