@@ -42,7 +42,9 @@ def mistakes(configuration: Any) -> Iterator[str]:
             f"{configuration.vocabulary.size} symbols, so no token would be rare"
         )
     for model in configuration.trained_models():
-        held = configuration.corpora[model.corpus].valid
+        corpus = configuration.corpora.get(model.corpus)
+        # Another check tells of a corpus that is missing; "every 23" is no number of sentences.
+        held = corpus.valid if corpus and isinstance(corpus.valid, int) else 0
         if model.name in configuration.main_models.values() and 0 < held < settings.groups:
             yield (
                 f"{KEY}.groups: found {settings.groups}, but the validation text of {model.name} "
