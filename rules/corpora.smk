@@ -267,7 +267,8 @@ for corpus in CORPORA:
             "text"
         conda:
             "../envs/corpora.yaml"
-        threads: 2
+        # Test sets alone are small, and a job of one thread starts beside a training.
+        threads: 2 if CORPORA[corpus].train else 1
         resources:
             runtime=text_minutes(CONFIGURATION, corpus),
             mem_mb=2500,
