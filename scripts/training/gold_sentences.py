@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from attention_heads.errors import TreebankError
 from attention_heads.functions import GoldSentences
@@ -95,7 +96,9 @@ def _aligned(
     handle: TrainedModelHandle, batches: Iterable, columns: Mapping[str, list[Sentence]]
 ) -> GoldSentences:
     """The word that every token belongs to; none where pieces and words do not agree."""
-    kept, owners, sentences = [], [], []
+    kept: list[Any] = []
+    owners: list[dict[str, list[list[int]]]] = []
+    sentences: list[dict[str, list[Sentence]]] = []
     for batch in batches:
         pieces, tokens = handle.pieces(batch), handle.tokens(batch)
         numbers = batch["id"].tolist()

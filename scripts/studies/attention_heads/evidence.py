@@ -75,7 +75,7 @@ class Training:
 
     def shape(self, attention: str) -> tuple[int, int]:
         """Layers and heads of an attention type."""
-        known = ~np.isnan(self.heads["weight_norm"].isel(snapshot=-1).sel(attention=attention))
+        known = self.heads["weight_norm"].isel(snapshot=-1).sel(attention=attention).notnull()
         return int(known.any("head").sum()), int(known.any("layer").sum())
 
     def quantity(self, measure: str, attention: str, snapshot: int = -1) -> Quantity:

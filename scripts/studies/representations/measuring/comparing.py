@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from representations.checks import Floats
 from representations.comparison import compare_states
 from representations.procrustes import METHODS, align, retrieve
 from representations.states import StatesReader
@@ -99,7 +99,12 @@ def _stack(reader: StatesReader) -> list[str]:
 
 
 def _alignment(
-    first: Floats, second: Floats, words: xr.Dataset, held_out: int, repeats: int, seed: int
+    first: NDArray[np.float32],
+    second: NDArray[np.float32],
+    words: xr.Dataset,
+    held_out: int,
+    repeats: int,
+    seed: int,
 ) -> xr.Dataset:
     """Share of held-out words that find their counterpart, both ways together."""
     sentences = words["sentence"].values
