@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model, model_validator
 
@@ -85,11 +85,9 @@ class Training(Section):
 
 
 # The same keys, all of them optional: the values that an objective or a model overrides.
-TrainingOverride = create_model(
-    "TrainingOverride",
-    __base__=Section,
-    **{
-        name: (Annotated[(info.annotation, *info.metadata, name)] | None, None)
-        for name, info in Training.model_fields.items()
-    },
-)
+# pydantic takes any type as a field's, made at run time too, which no annotation can describe.
+_OPTIONAL_FIELDS: dict[str, Any] = {
+    name: (Annotated[(info.annotation, *info.metadata, name)] | None, None)
+    for name, info in Training.model_fields.items()
+}
+TrainingOverride = create_model("TrainingOverride", __base__=Section, **_OPTIONAL_FIELDS)

@@ -138,7 +138,7 @@ def _translate(
         references = [line.rstrip("\n") for line in islice(lines, len(translations))]
     found = translation_scores(translations, references, what.seed, what.language, normalisation)
     kept = ("bleu", "chrf", "bleu_shuffled_sources", "bleu_signature", "chrf_signature")
-    attributes: dict[str, Any] = {name: found[name] for name in kept if found[name] is not None}
+    attributes = {name: value for name in kept if (value := found[name]) is not None}
     if normalisation is not None:
         translations, references = (
             [normalisation[1](text) for text in side] for side in (translations, references)

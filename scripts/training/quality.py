@@ -201,7 +201,7 @@ def translation_scores(
     seed: int,
     language: str = "en",
     normalisation: tuple[str, Callable[[str], str]] | None = None,
-) -> dict[str, object]:
+) -> dict[str, float | str | None]:
     """BLEU and chrF of translations, with the signatures that make them comparable.
 
     `bleu_shuffled_sources` is a baseline: the BLEU of a model that translates, for each sentence,

@@ -6,6 +6,7 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -32,7 +33,8 @@ class Evidence:
     Parameters
     ----------
     summaries : mapping of model to sequence of Dataset
-        One summary per replicate (seed).
+        One summary per replicate (seed). A subclass that overrides `_replicate` and `objective`
+        may hold other records of a training.
     main : mapping of objective to model
         Models that claims about an objective are judged on.
     learned : mapping of model to verdict, or to a sequence of one per replicate
@@ -41,7 +43,7 @@ class Evidence:
         Number of resamplings, and their seed.
     """
 
-    summaries: Mapping[str, Sequence[xr.Dataset]]
+    summaries: Mapping[str, Sequence[Any]]
     main: Mapping[str, str]
     learned: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     draws: int = DRAWS

@@ -75,9 +75,8 @@ class Training:
 
     def shape(self, attention: str) -> tuple[int, int]:
         """Layers and heads of an attention type."""
-        norms = self.heads["weight_norm"].isel(snapshot=-1).sel(attention=attention).values
-        known = ~np.isnan(norms)
-        return int(known.any(1).sum()), int(known.any(0).sum())
+        known = self.heads["weight_norm"].isel(snapshot=-1).sel(attention=attention).notnull()
+        return int(known.any("head").sum()), int(known.any("layer").sum())
 
     def quantity(self, measure: str, attention: str, snapshot: int = -1) -> Quantity:
         """A measure with what it can be resampled over: sentences, at the last snapshot."""

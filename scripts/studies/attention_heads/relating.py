@@ -155,7 +155,7 @@ def _record(
         name: [_number(one) for one in value] if isinstance(value, tuple) else value
         for name, value in asdict(agreement).items()
     }
-    numbers |= {name: _number(numbers[name]) for name in ("value", "p_value")}
+    numbers |= {"value": _number(agreement.value), "p_value": _number(agreement.p_value)}
     return {
         "model": training.name,
         "attention": attention,

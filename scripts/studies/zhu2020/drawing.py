@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import matplotlib
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -78,7 +79,7 @@ def draw_curves(
 
 def name_lines(figure: Figure, grid: Iterable[Axes], below: str) -> None:
     """One legend for all panels, and a line of text below them."""
-    found: dict[str, object] = {}
+    found: dict[str, Artist] = {}
     for axes in grid:
         found |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     figure.legend(

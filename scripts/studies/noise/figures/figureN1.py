@@ -87,7 +87,9 @@ def _draw_bars(axes: Axes, record: xr.Dataset, name: str) -> None:
 def _draw_profiles(axes: Axes, record: xr.Dataset) -> None:
     """Shares of the layers in the sum of every part, all six components together."""
     for term in ("batch", *PARTS):
-        values = sum(layer_contributions(record, term, name) for name in LAYER_COMPONENTS)
+        values = np.sum(
+            [layer_contributions(record, term, name) for name in LAYER_COMPONENTS], axis=0
+        )
         with np.errstate(invalid="ignore"):  # a part may be nothing at all
             shares = values / values.sum(axis=1, keepdims=True)
         at = np.arange(1, shares.shape[1] + 1)

@@ -82,7 +82,7 @@ def _draw_slopes(axes: Axes, optimizer: str) -> None:
     """Dashed lines with the predicted slope, through the middle of what is drawn."""
     if not axes.lines:
         return
-    drawn = [(line.get_xdata(), line.get_ydata()) for line in axes.lines]
+    drawn = [(np.asarray(line.get_xdata()), np.asarray(line.get_ydata())) for line in axes.lines]
     for at, value in drawn:
         known = np.isfinite(value) & (value > 0)
         if known.sum() < 2:

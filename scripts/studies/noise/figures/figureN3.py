@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import xarray as xr
 from matplotlib import colormaps
@@ -13,6 +15,10 @@ from losschange.plots.style import TITLES, draw_message, look_of, new_figure
 from studies.noise.records import Records, read_records
 
 COLUMNS = {"layer": "layers", "component": "components"}
+LEGENDS: dict[str, Literal["outside lower left", "outside lower right"]] = {
+    "layer": "outside lower left",
+    "component": "outside lower right",
+}
 COMPONENTS = ("embedding", *LAYER_COMPONENTS)
 
 
@@ -30,9 +36,8 @@ def draw_scales(records: Records) -> Figure:
             axes.axhline(float(record["targets"][0]), color="0.4", linestyle=":", linewidth=0.8)
             axes.set_yscale("log")
             if place == 0:
-                side = "left" if axis == "layer" else "right"
                 handles, labels = axes.get_legend_handles_labels()
-                figure.legend(handles, labels, loc=f"outside lower {side}", ncols=5)
+                figure.legend(handles, labels, loc=LEGENDS[axis], ncols=5)
         look = look_of(str(record.attrs["objective"]))
         row[0].set_ylabel(f"{look.title}\n{model}")
     for axes, title in zip(grid[0], COLUMNS.values(), strict=True):

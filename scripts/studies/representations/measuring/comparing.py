@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from representations.comparison import compare_states
 from representations.procrustes import METHODS, align, retrieve
@@ -98,8 +99,8 @@ def _stack(reader: StatesReader) -> list[str]:
 
 
 def _alignment(
-    first: np.ndarray,
-    second: np.ndarray,
+    first: NDArray[np.float32],
+    second: NDArray[np.float32],
     words: xr.Dataset,
     held_out: int,
     repeats: int,

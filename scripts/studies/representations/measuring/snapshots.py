@@ -119,8 +119,8 @@ def loss_change(cube: Path, updates: Sequence[int], stack: str) -> xr.DataArray:
         total = np.zeros((len(updates) - 1, len(inside), len(layout.components)))
         for start in range(0, len(steps), STEPS_PER_BLOCK):
             some = slice(start, start + STEPS_PER_BLOCK)
-            cells = file["lca"].isel(step=some, layer=inside).values
-            values = np.asarray(np.nansum(cells, -1, np.float64))
+            lca = file["lca"].isel(step=some, layer=inside).values
+            values = np.asarray(np.nansum(lca, -1, np.float64))
             where = np.searchsorted(updates, steps[some]) - 1
             known = (where >= 0) & (where < len(total))
             np.add.at(total, where[known], values[known])

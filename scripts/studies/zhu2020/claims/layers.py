@@ -20,8 +20,12 @@ from ..profiles import SUM, dense, profile
 from .registry import claim, claim_by_reading
 
 MEAN = "mean"
-ABOVE = {"unit": MEAN, "least": 0.0}
 INTERVALS = 10  # of equally many updates
+
+
+def _above(name: str) -> Condition:
+    """The condition that a difference is above 0."""
+    return Condition(name, unit=MEAN, least=0.0)
 
 
 @claim_by_reading(
@@ -49,7 +53,7 @@ def sampled_is_exact(resample: Resample, reading: str) -> list[float]:
     "Z-b",
     "3.2",
     "Embeddings and softmax contribute very little: less than every layer.",
-    [Condition("smallest layer less the largest of the word matrices", **ABOVE)],
+    [_above("smallest layer less the largest of the word matrices")],
     layers=False,
 )
 def words_contribute_little(resample: Resample, reading: str) -> list[float]:
@@ -65,8 +69,8 @@ def words_contribute_little(resample: Resample, reading: str) -> list[float]:
     "3.3",
     "The first and the last encoder layer contribute more than those between them.",
     [
-        Condition("en1 less the mean of en2 to en5", **ABOVE),
-        Condition("en6 less the mean of en2 to en5", **ABOVE),
+        _above("en1 less the mean of en2 to en5"),
+        _above("en6 less the mean of en2 to en5"),
     ],
 )
 def encoder_is_a_sandwich(resample: Resample) -> list[float]:
@@ -82,7 +86,7 @@ def encoder_is_a_sandwich(resample: Resample) -> list[float]:
     "The contribution of decoder layers rises with depth, and the last is the largest.",
     [
         Condition("Spearman of layer and contribution", least=0.9),
-        Condition("de6 less the largest before it", **ABOVE),
+        _above("de6 less the largest before it"),
     ],
 )
 def decoder_rises(resample: Resample) -> list[float]:
@@ -97,8 +101,8 @@ def decoder_rises(resample: Resample) -> list[float]:
     "abstract",
     "The last layers contribute most: that of the encoder, and that of the decoder.",
     [
-        Condition("en6 less the largest other encoder layer", **ABOVE),
-        Condition("de6 less the largest other decoder layer", **ABOVE),
+        _above("en6 less the largest other encoder layer"),
+        _above("de6 less the largest other decoder layer"),
     ],
 )
 def last_layers_are_largest(resample: Resample, reading: str) -> list[float]:
@@ -111,8 +115,8 @@ def last_layers_are_largest(resample: Resample, reading: str) -> list[float]:
     "5",
     "The first encoder layer and the last decoder layer contribute most.",
     [
-        Condition("en1 less the largest other encoder layer", **ABOVE),
-        Condition("de6 less the largest other decoder layer", **ABOVE),
+        _above("en1 less the largest other encoder layer"),
+        _above("de6 less the largest other decoder layer"),
     ],
 )
 def first_encoder_and_last_decoder_are_largest(resample: Resample, reading: str) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
+from typing import Protocol
 
 from losschange.claims.registry import ClaimList
 from losschange.claims.resamples import Resample
@@ -12,6 +13,12 @@ from losschange.claims.verdicts import Condition
 from ..profiles import PER_PARAMETER, SUM
 
 CLAIMS = ClaimList(("mt",), layers=12)
+
+
+class MeasureByReading(Protocol):
+    """Measures the statistics of a claim under a reading of the groups."""
+
+    def __call__(self, resample: Resample, reading: str) -> list[float]: ...
 
 
 def claim(
@@ -29,7 +36,7 @@ def claim_by_reading(
     The decorated function takes a Resample and a reading.
     """
 
-    def put(measure: Callable[[Resample, str], list[float]]) -> Callable:
+    def put(measure: MeasureByReading) -> Callable:
         for reading, suffix in ((PER_PARAMETER, ""), (SUM, "-sum")):
             found = wraps(measure)(partial(measure, reading=reading))
             ending = "" if reading == PER_PARAMETER else " (sums instead of means per parameter)"
