@@ -169,7 +169,9 @@ def test_pairs_are_counted_where_they_can_be_known(tmp_path):
     assert text_minutes(paper, "wmt-en-de") > text_minutes(paper, "europarl-en-et") > 10
     tiny = yaml.safe_load((ROOT / "tests" / "tiny.yaml").read_text())["corpora"]
     changed = {name: {**values()["corpora"][name], **keys} for name, keys in tiny.items()}
-    small = configuration(corpora=changed, vocabulary={"size": 200})
+    small = configuration(
+        corpora=changed, vocabulary={"size": 200}, attention_heads={"frequent": 20}
+    )
     assert corpus_pairs(small, "europarl-en-de") == 1600
 
 

@@ -29,7 +29,11 @@ def server(tmp_path_factory):
 
 
 def run(folder, server, *arguments):
-    configuration = ["mirror=" + server.base, "models=[clm-en,clm-fi,clm-et]"]
+    configuration = [
+        "mirror=" + server.base,
+        "models=[clm-en,clm-fi,clm-et]",
+        "studies=[vazquez2022]",
+    ]
     done = snakemake(
         folder,
         *arguments,

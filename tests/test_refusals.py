@@ -86,7 +86,7 @@ def without_output(model):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"estimators": ["simpsons"]}, RecordingError, "'simpsons'; allowed: batch, fresh, probe,"),
+        ({"estimators": ["simpsons"]}, RecordingError, "'simpsons'; allowed: batch, "),
         ({"estimators": "probe"}, RecordingError, "unknown estimator 'p'; allowed"),
         ({"estimators": {"probe": 0}}, RecordingError, "stride of the estimator 'probe' is 0"),
         ({"estimators": {"probe": 1.5}}, RecordingError, "is 1.5; it must be a number of updates"),

@@ -35,6 +35,11 @@ TOOLSETS = {
         "prune_heads",
         "relate_heads",
         "judge_head_claims",
+        "measure_interventions",
+        "extract_states",
+        "describe_space",
+        "compare_spaces",
+        "compare_snapshots",
     ),
     "figures": (),
 }

@@ -132,7 +132,7 @@ for language, read in models_by_language(CONFIGURATION).items():
             log:
                 f"{RESULTS}/logs/compare_spaces/{language}.log",
             conda:
-                "../../envs/figures.yaml"
+                "../../envs/training.yaml"
             resources:
                 runtime=SPACE_MINUTES,
                 mem_mb=2000,
@@ -160,7 +160,7 @@ rule describe_space:
     log:
         f"{RESULTS}/logs/describe_space/{{model}}.log",
     conda:
-        "../../envs/figures.yaml"
+        "../../envs/training.yaml"
     resources:
         runtime=SPACE_MINUTES,
         mem_mb=2000,

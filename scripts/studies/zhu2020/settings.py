@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from running.configuration_fields import Section
+from running.models import parse_model
 
 if TYPE_CHECKING:
     from running.configuration import Configuration
@@ -30,11 +31,14 @@ class Settings(Section):
 
 
 def mistakes(configuration: Configuration) -> Iterator[str]:
-    """Names under `untied` that are no translation models of the run."""
-    known = [model.name for model in configuration.trained_models() if model.translates]
+    """Names under `untied` that no translation model can have; one that is not trained is not."""
     for name in configuration.zhu2020.untied:
-        if name not in known:
+        try:
+            translates = parse_model(name).translates
+        except ValueError:
+            translates = False
+        if not translates:
             yield (
-                f"zhu2020.untied: found {name!r}; allowed are the translation models of this run: "
-                f"{', '.join(known) or 'none'}"
+                f"zhu2020.untied: found {name!r}; allowed are the names of translation models, "
+                "such as mt-de-en"
             )
