@@ -11,7 +11,7 @@ import numpy as np
 from losschange.claims.judging import DRAWS, INTERVAL
 from losschange.claims.verdicts import Claim, Result
 from losschange.cube.estimators import in_order
-from report.claims.record import number
+from report.claims.record import claim_record, number, result_record
 
 from .claims import CLAIMS, judge
 from .points import TEXTS, Measured, Point, Rewound, cost_text, read_family
@@ -121,27 +121,4 @@ def _rewound_rankings(rewound: Sequence[Rewound], seed: int) -> list[dict]:
 
 
 def _claim_record(claim: Claim, result: Result) -> dict:
-    return {
-        "number": claim.number,
-        "section": claim.section,
-        "statement": claim.statement,
-        "criterion": claim.criterion,
-        "method": " ".join((claim.measure.__doc__ or "").split()),
-        "conditions": [
-            {"name": one.name, "unit": one.unit, "range": one.text()} for one in claim.conditions
-        ],
-        "results": {
-            "cost": {
-                "verdict": result.verdict,
-                "reason": result.reason,
-                "models": list(result.models),
-                "replicates": result.replicates,
-                "deciding": result.deciding,
-                "parts": [
-                    {n: number(getattr(part, n)) for n in ("value", "low", "high")}
-                    | {"verdict": part.verdict, "models": {}}
-                    for part in result.parts
-                ],
-            }
-        },
-    }
+    return {**claim_record(claim), "results": {"cost": result_record(result)}}
