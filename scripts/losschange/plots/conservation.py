@@ -26,7 +26,7 @@ from .estimator_key import (
 from .style import count_format, look_of, new_figure
 
 CURVE_HEIGHT = 1.4  # inches of a model's curves
-WIDTHS = (1, 1, 0.64)
+WIDTHS = (1, 1, 0.78)
 BAND = "0.91"
 FEW_POINTS = 40  # up to so many validations are marked one by one
 

@@ -144,5 +144,6 @@ def key_row(axes: Axes, place: float, name: str, value: str = "", left: float = 
 
 def sample_row(axes: Axes, place: float, look: LineStyle, name: str, value: str) -> None:
     """A line of text that begins with a sample of a curve."""
-    axes.plot([0, SAMPLE], [-place] * 2, solid_capstyle="butt", **look)
+    # A key with many rows is longer than its axes.
+    axes.plot([0, SAMPLE], [-place] * 2, solid_capstyle="butt", clip_on=False, **look)
     key_row(axes, place, name, value, left=INDENT)
