@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from losschange.analysis.summaries import SummaryError, open_summary
+from losschange.claims.judging import DRAWS
 from report.claims.pages import matrix_page
 from report.claims.record import as_json, judge_run, read_verdicts
 from report.claims.tables import claims_csv, claims_markdown
@@ -30,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--main", nargs="*", default=[], help="main models, one per objective")
     parser.add_argument("--seed", type=int, default=1, help="draws the resamplings (default: 1)")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="resamplings (default: %(default)s)")
     parser.add_argument("--output-stem", type=Path, required=True, help="path without suffix")
     return parser
 
@@ -43,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(f"cannot judge the claims: {error}") from error
     learned = read_verdicts(options.qualities)
     claims = import_module(f"studies.{options.study}.claims").CLAIMS
-    record = judge_run(summaries, options.main, learned, options.seed, claims)
+    record = judge_run(summaries, options.main, learned, options.seed, claims, options.draws)
     for suffix in options.formats:
         path = options.output_stem.with_name(f"{options.output_stem.name}.{suffix}")
         with replace_when_complete(path) as temporary:

@@ -361,11 +361,15 @@ def test_fairseq_is_built_with_two_of_its_modules_and_the_others_say_so(tmp_path
     monkeypatch.setattr(setuptools, "setup", setuptools.setup)  # put back afterwards
     monkeypatch.delitem(sys.modules, "sitecustomize", raising=False)
     hook = importlib.import_module("sitecustomize")
+    for name in hook.CLASSIFIERS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
     names = [*hook.LEFT_OUT, *hook.BUILT]
     options = {"version": "0.12.3.1", "ext_modules": [SimpleNamespace(name=one) for one in names]}
     reduced = hook.reduced(options)
     assert [extension.name for extension in reduced["ext_modules"]] == list(hook.BUILT)
     assert reduced["py_modules"] == ["alignment_train_cpu_binding"]
+    assert not any((tmp_path / name).exists() for name in hook.CLASSIFIERS)
     for name in hook.LEFT_OUT:
         source = (tmp_path / (name.replace(".", "/") + ".py")).read_text()
         with pytest.raises(ImportError, match=rf"{name} is left out .*To build all of fairseq"):
@@ -388,3 +392,12 @@ except ImportError as error:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("fairseq.libnat is left out by this project's set-up")
+
+
+@pytest.mark.slow
+def test_a_process_that_trains_does_not_import_scikit_learn():
+    program = "import sys, losschange_fairseq; print('sklearn' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT / "scripts"
+    )
+    assert done.stdout.split() == ["False"], done.stderr

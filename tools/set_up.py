@@ -215,7 +215,7 @@ def install_lock(environment, pins, log, uv, variables):
     file = write_requirements(environment / "fairseq.txt", pins, ["fairseq-fixed"])
     command = [*uv, "--no-deps", "--no-build-isolation", "--no-binary", "fairseq-fixed"]
     command += ["--config-settings-package", mark, "--requirements", file]
-    title = "Set-up 4 of 5: fairseq, without libbleu, libbase, libnat and alignment_train"
+    title = "Set-up 4 of 5: fairseq, without libbleu, libbase, libnat, alignment_train, classifiers"
     run_stage(title, command, log, fairseq_variables(variables))
 
 

@@ -22,7 +22,9 @@ rule judge_objectives:
         stem=OBJECTIVE_CLAIMS,
         main=RUN_FILES.main_models(),
         seed=CONFIGURATION.seed,
+        draws=CONFIGURATION.claims.resamplings,
     shell:
         "{PYTHON:q} {input.code[0]:q} --study objectives --formats json csv md"
         " --summaries {input.summaries} --qualities {input.qualities}"
-        " --main {params.main} --seed {params.seed} --output-stem {params.stem} > {log} 2>&1"
+        " --main {params.main} --seed {params.seed} --draws {params.draws}"
+        " --output-stem {params.stem} > {log} 2>&1"

@@ -40,9 +40,11 @@ rule judge_claims:
         stem=f"{CLAIMS}/claims",
         main=of_paper(RUN_FILES, RUN_FILES.main_models()),
         seed=CONFIGURATION.seed,
+        draws=CONFIGURATION.claims.resamplings,
     shell:
         "{PYTHON:q} {input.code[0]:q} --summaries {input.summaries} --qualities {input.qualities}"
-        " --main {params.main} --seed {params.seed} --output-stem {params.stem} > {log} 2>&1"
+        " --main {params.main} --seed {params.seed} --draws {params.draws}"
+        " --output-stem {params.stem} > {log} 2>&1"
 
 
 rule describe_claims:

@@ -10,7 +10,7 @@ from objectives import OBJECTIVES
 from studies import resume_points_of_study, settings_of_studies, study_names, variants_of_study
 
 from .configuration_corpora import CleaningSteps, Corpus, CorpusName, Source, Treebank
-from .configuration_execution import Evaluation, Execution, Figures, Snapshots, Update
+from .configuration_execution import Claims, Evaluation, Execution, Figures, Snapshots, Update
 from .configuration_fields import Count, Positive, Rate, RunName, Section, Seeds
 from .configuration_recording import Recording
 from .configuration_training import Training, TrainingOverride
@@ -63,6 +63,7 @@ class RunConfiguration(Section):
     main_models: dict[ObjectiveName, ModelName]
     studies: Annotated[list[StudyName], Field(min_length=1)]
     figures: Figures
+    claims: Claims
     mirror: str | None
     corpora_lock: str | None = "corpora.lock"
     download_retries: Positive

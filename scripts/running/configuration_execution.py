@@ -67,6 +67,12 @@ class Snapshots(Section):
     precision: Literal["float16", "float32"]
 
 
+class Claims(Section):
+    """How the intervals of the claims are made."""
+
+    resamplings: Annotated[int, Field(ge=40)]  # a tail of 2.5 % then holds one of them
+
+
 class Figures(Section):
     """Options of figures and tables."""
 

@@ -1,9 +1,13 @@
-"""Build fairseq with the two of its six compiled modules that training and data need.
+"""Build fairseq with what training and data need: two of six compiled modules, no scikit-learn.
 
 Python runs a module of this name when it starts. set_up.py puts this folder on PYTHONPATH while uv
 builds fairseq's archive, and only then. The archive's setup.py has no option to choose modules: it
 calls `setuptools.setup` with all six, which compile for three minutes. Here the call loses four of
 them, and in the place of each a Python module is installed that says what is missing.
+
+fairseq imports all of its tasks and criterions whenever it is imported. Three of them classify
+sentences or sound and import scikit-learn, which takes a second of every process. They are left
+out: their names are then unknown to fairseq's command line.
 """
 
 from pathlib import Path
@@ -19,6 +23,11 @@ LEFT_OUT = {
     "fairseq.libnat": "the non-autoregressive models Levenshtein and insertion Transformer",
     "alignment_train_cpu_binding": "simultaneous translation with monotonic attention",
 }
+CLASSIFIERS = (
+    "fairseq/criterions/sentence_prediction.py",
+    "fairseq/criterions/sentence_prediction_adapters.py",
+    "fairseq/tasks/audio_classification.py",
+)
 MODULE = """raise ImportError(
     "{name} is left out by this project's set-up; fairseq needs it for {purpose}. "
     "To build all of fairseq (three minutes, a C++ compiler): python -m pip install "
@@ -44,6 +53,8 @@ def reduced(options):
     for name, purpose in LEFT_OUT.items():
         path = Path(*name.split(".")).with_suffix(".py")
         path.write_text(MODULE.format(name=name, purpose=purpose, version=options["version"]))
+    for name in CLASSIFIERS:
+        Path(name).unlink()
     alone = [name for name in LEFT_OUT if "." not in name]
     return {
         **options,

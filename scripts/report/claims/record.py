@@ -61,6 +61,7 @@ def judge_run(
     learned: Mapping[str, Sequence[str]],
     seed: int,
     claims: Mapping[int | str, Claim] = CLAIMS,
+    draws: int = DRAWS,
 ) -> dict:
     """The record of all claims under all estimators of a run.
 
@@ -75,12 +76,14 @@ def judge_run(
         Seed of the resampling.
     claims : mapping of number to Claim
         The claims of a study; by default those of the paper itself.
+    draws : int
+        Number of resamplings behind each interval.
     """
     record = {
         "columns": [],
         "main_models": [],
         "interval": list(INTERVAL),
-        "draws": DRAWS,
+        "draws": draws,
         "seed": seed,
         "agreement": [],
         "positive_shares": {},
@@ -90,7 +93,7 @@ def judge_run(
     for architecture, members in group_by_architecture(summaries).items():
         grouped = group_by_model(members)
         chosen = main_models(grouped) | main_models({m: grouped[m] for m in main if m in grouped})
-        evidence = Evidence(grouped, chosen, learned, seed=seed)
+        evidence = Evidence(grouped, chosen, learned, draws, seed)
         _judge_architecture(record, evidence, architecture, claims)
     return record
 
