@@ -1,5 +1,7 @@
 """What the jobs ask of the machine, or of the queue of a cluster."""
 
+import threading
+
 from running.earlier_runs import take_results, trained_again
 from running.files import UserError
 from running.status import write_plan
@@ -49,6 +51,24 @@ onstart:
         if repeated:
             print(repeated, file=sys.stderr)
     list_missing_sources()
+
+
+def cancel_timers():
+    """Let Snakemake end at once: it sets a timer to look again when it may start more jobs.
+
+    The profiles make that an hour, because every look sets a timer of its own.
+    """
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.cancel()
+
+
+onsuccess:
+    cancel_timers()
+
+
+onerror:
+    cancel_timers()
 
 
 # The kind of GPU to request on a cluster with several kinds.
