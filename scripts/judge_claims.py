@@ -31,7 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--main", nargs="*", default=[], help="main models, one per objective")
     parser.add_argument("--seed", type=int, default=1, help="draws the resamplings (default: 1)")
-    parser.add_argument("--draws", type=int, default=DRAWS, help="resamplings (default: %(default)s)")
+    parser.add_argument(
+        "--draws", type=int, default=DRAWS, help="resamplings (default: %(default)s)"
+    )
     parser.add_argument("--output-stem", type=Path, required=True, help="path without suffix")
     return parser
 
