@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from losschange.claims import FAILS, HOLDS, UNKNOWN
@@ -29,7 +30,7 @@ class Row:
     """One claim and its cells, aligned with the record's columns."""
 
     number: int
-    section: str
+    where: str
     statement: str
     criterion: str
     cells: list[Cell]
@@ -45,7 +46,7 @@ def matrix_rows(record: dict) -> list[Row]:
     return [
         Row(
             claim["number"],
-            claim["section"],
+            _where(claim["section"]),
             claim["statement"],
             claim["criterion"],
             [_cell(claim["results"][name]) for name in column_names(record)],
@@ -133,15 +134,20 @@ def claims_markdown(record: dict) -> str:
     rows = []
     for row in matrix_rows(record):
         cells = [f"{cell.mark} {cell.value} {cell.interval}" for cell in row.cells]
-        rows.append([str(row.number), f"§{row.section}", row.statement, *cells])
+        rows.append([str(row.number), row.where, row.statement, *cells])
     notes = [f"{mark}: {verdict}." for verdict, mark in MARKS.items()]
     notes.append(
         "The number is that of the condition that decides, the bracket its 95 % interval from "
         f"{record['draws']} resamplings."
     )
     return as_markdown(
-        Table("Claims", ["claim", "§", "statement", *column_names(record)], rows, notes)
+        Table("Claims", ["claim", "where", "statement", *column_names(record)], rows, notes)
     )
+
+
+def _where(section: str) -> str:
+    """A section's number with its sign; "abstract" and the minutes of a talk as they are."""
+    return f"§{section}" if re.fullmatch(r"[0-9.]+", section) else section
 
 
 def _cell(result: dict) -> Cell:
