@@ -15,11 +15,13 @@ INTERVALS = 10
 
 
 def draw(inputs, options):
-    """One row per training; a column of the map is an interval, a row a group."""
+    """Two trainings beside each other; a column of the map is an interval, a row a group."""
     summaries = inputs["summaries"]
     if not summaries:
         return no_models("Z4")
-    figure, grid = panels(summaries, [UNITS[reading] for reading in READINGS], height=1.7)
+    figure, grid = panels(
+        summaries, [UNITS[reading] for reading in READINGS], height=2.2, abreast=2
+    )
     for row, summary in zip(grid, summaries, strict=True):
         groups = groups_of(summary)
         sums = intervals(summary, train_and_test(summary)["train"], INTERVALS)
