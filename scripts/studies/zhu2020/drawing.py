@@ -57,7 +57,8 @@ def panels(
     figure = new_figure(height * rows + 0.6)
     grid = figure.subplots(rows, abreast * len(titles), squeeze=False)
     for axes, title in zip(grid[0], list(titles) * abreast, strict=True):
-        axes.set_title(title)
+        # On the left: a power of ten may stand above the right end.
+        axes.set_title(title, loc="left" if abreast > 1 else "center")
     grid = grid.reshape(rows * abreast, len(titles))
     for axes in grid[len(summaries) :].flat:
         axes.remove()
