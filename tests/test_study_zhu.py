@@ -12,7 +12,9 @@ from losschange.claims.statistics import kendall
 from losschange.cube.layout import WITH_DECODER_EMBEDDING, Cell, CubeLayout
 from losschange.cube.word_bins import bin_words
 from losschange.cube.writer import CubeWriter
+from report.inputs import Run
 from studies.zhu2020.agreement import null_bound, split_half, tau, tau_course, tau_of_sizes
+from studies.zhu2020.bleu import bleu_rows
 from studies.zhu2020.claims import CLAIMS
 from studies.zhu2020.figures import figureZ1, figureZ2, figureZ3, figureZ4, figureZ5
 from studies.zhu2020.groups import groups_of
@@ -233,6 +235,19 @@ def test_the_record_has_a_verdict_for_every_claim_and_estimator(theirs):
     assert [claim["number"] for claim in record["claims"]] == list(CLAIMS)
     assert all(set(claim["results"]) == set(names) for claim in record["claims"])
     assert {course["estimator"] for course in record["courses"]} == set(names) - {"exact_small"}
+
+
+def test_bleu_stands_beside_theirs_with_what_it_is_of():
+    models = ["mt-de-en-iwslt14", "mt-en-de-wmt14", "mt-en-de"]
+    corpora = {"iwslt14-en-de": {"cleaning": [{"maximum_words": 9}, {"lowercase": 1}]}}
+    scores = {"bleu": 3.0, "bleu_shuffled_sources": 0.5, "bleu_signature": "tok:13a"}
+    seeds = [{"translation": {"test": scores | {"bleu": bleu}}} for bleu in (3.0, 5.0)]
+    qualities = dict.fromkeys(models[::2], seeds)
+    run = Run({"corpora": corpora}, models, qualities, {}, {}, {}, [], [], [], {}, [])
+    first, second = bleu_rows(run)
+    assert (first.printed, first.reached, first.shuffled) == (34.4, 4.0, 0.5)
+    assert (first.signature, first.text) == ("tok:13a", "detokenised, lower-cased")
+    assert (second.printed, second.reached, second.text) == (27.7, None, "detokenised")
 
 
 @pytest.mark.parametrize("module", [figureZ1, figureZ2, figureZ3, figureZ4, figureZ5])
