@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--costs",
         type=json.loads,
         default={},
-        help="what each estimator costs, by model, as JSON (studies.zhu2020.cost)",
+        help="what each estimator costs, by model, as JSON (studies.zhu2020.relative_cost)",
     )
     parser.add_argument("--output-stem", type=Path, required=True, help="path without suffix")
     options = parser.parse_args(arguments)

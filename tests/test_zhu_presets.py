@@ -8,7 +8,7 @@ from running.configuration_check import ConfigurationError, load_configuration
 from running.cost_table import cost_table
 from running.costs import evaluations_per_update, training_cost
 from running.models import parse_model
-from studies.zhu2020.cost import relative_costs
+from studies.zhu2020.relative_cost import relative_costs
 from tiny_trainings import values
 from workflow_runs import ROOT, planned_jobs, snakemake
 

@@ -1,7 +1,7 @@
 """The claims of Zhu et al. 2020, and all that the study makes under one name. -> zhu2020/"""
 
 from running.models import parse_model
-from studies.zhu2020.cost import relative_costs
+from studies.zhu2020.relative_cost import relative_costs
 from studies.zhu2020.models import shown_models
 
 ZHU = f"{RESULTS}/zhu2020"

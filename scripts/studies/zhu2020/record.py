@@ -39,7 +39,7 @@ def judge_study(
     seed : int
         Seed of the resampling.
     costs : mapping of model to mapping of estimator to number, optional
-        Tokens per update in units of the training batch (`cost.relative_costs`).
+        Tokens per update in units of the training batch (`relative_cost.relative_costs`).
     """
     grouped = group_by_model(summaries)
     evidence = Evidence(grouped, {"mt": judged}, learned, seed=seed)
