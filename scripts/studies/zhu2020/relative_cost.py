@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def relative_costs(configuration: Configuration, model: Model) -> dict[str, float]:
     """Tokens per update of each estimator by itself, in units of the training batch.
 
-    Those of the trapezoid rule and of Simpson's include the ends of their intervals, which they
-    share with each other and with the exact gradient of the same text. Estimates, as in
-    `running.costs`: a sentence has a usual length, and intervals are split a usual number of times.
+    Those of the trapezoid rule and of Simpson's both include the ends of their intervals, which
+    they share. Estimates, as in `running.costs`: a sentence has a usual length, and intervals are
+    split a usual number of times.
     """
     training, recording = configuration.training_of(model), configuration.recording_of(model)
     objective = OBJECTIVES[model.objective]
