@@ -106,6 +106,6 @@ def name_lines(figure: Figure, grid: Iterable[Axes], below: str) -> None:
     for axes in grid:
         found |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     figure.legend(
-        list(found.values()), list(found), loc="outside upper center", ncols=8, fontsize=SMALL
+        list(found.values()), list(found), loc="outside upper center", ncols=7, fontsize=SMALL
     )
     figure.supxlabel(below, size=7)

@@ -37,8 +37,8 @@ def draw(inputs, options):
     name_lines(
         figure,
         grid.flat,
-        "left: groups from the source to the softmax, hatched: sampled, filled: exact; right: "
-        "updates, band: 95 % of the resamplings of training, grey: unrelated rankings",
+        "left: groups from the source to the softmax, hatched: sampled, filled: exact\n"
+        "right: updates, band: 95 % of the resamplings of training, grey: unrelated rankings",
     )
     return figure
 
