@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from losschange.analysis.summaries import SummaryError, open_summary
@@ -21,6 +22,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--qualities", type=Path, nargs="*", default=[])
     parser.add_argument("--judged", required=True, help="model that the verdicts are of")
     parser.add_argument("--seed", type=int, default=1, help="draws the resamplings (default: 1)")
+    parser.add_argument(
+        "--costs",
+        type=json.loads,
+        default={},
+        help="what each estimator costs, by model, as JSON (studies.zhu2020.relative_cost)",
+    )
     parser.add_argument("--output-stem", type=Path, required=True, help="path without suffix")
     options = parser.parse_args(arguments)
     try:
@@ -28,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (SummaryError, FileNotFoundError) as error:
         raise UserError(f"cannot judge the claims: {error}") from error
     learned = read_verdicts(options.qualities)
-    record = judge_study(summaries, options.judged, learned, options.seed)
+    record = judge_study(summaries, options.judged, learned, options.seed, options.costs)
     for suffix, write in WRITERS.items():
         path = options.output_stem.with_name(f"{options.output_stem.name}.{suffix}")
         with replace_when_complete(path) as temporary:

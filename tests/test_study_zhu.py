@@ -12,7 +12,9 @@ from losschange.claims.statistics import kendall
 from losschange.cube.layout import WITH_DECODER_EMBEDDING, Cell, CubeLayout
 from losschange.cube.word_bins import bin_words
 from losschange.cube.writer import CubeWriter
+from report.inputs import Run
 from studies.zhu2020.agreement import null_bound, split_half, tau, tau_course, tau_of_sizes
+from studies.zhu2020.bleu import bleu_rows
 from studies.zhu2020.claims import CLAIMS
 from studies.zhu2020.figures import figureZ1, figureZ2, figureZ3, figureZ4, figureZ5
 from studies.zhu2020.groups import groups_of
@@ -151,16 +153,19 @@ def test_tau_is_tau_b_and_nothing_stays_within_its_bound():
     assert tau(first, second) == pytest.approx(kendalltau(first, second).statistic)
     assert tau(first, second) == pytest.approx(kendall(first, second))
     assert null_bound(15) == pytest.approx(0.377, abs=0.001)
-    unrelated = [tau(*random.standard_normal((2, 15))) for _ in range(400)]
+    many = random.standard_normal((2, 400, 15))
+    unrelated = tau(*many)
+    assert unrelated[7] == pytest.approx(kendalltau(*many[:, 7]).statistic)
+    assert np.isnan(tau(np.ones(15), many[0, 0]))
     assert np.mean(np.abs(unrelated) > null_bound(15)) == pytest.approx(0.05, abs=0.03)
 
 
 def test_agreement_over_training_of_what_agrees_and_of_what_does_not(theirs, nothing):
-    course = tau_course(theirs, "fresh", "exact_small", draws=40)
+    course = tau_course(TimeBins(theirs, "exact_small"), "fresh", draws=40)
     assert course.tau[-1] > 0.9 and (course.low <= course.tau).all()
     assert course.updates[-1] == STEPS and len(course.updates) == 6
-    assert split_half(theirs, "exact_small") > 0.85
-    other = tau_course(nothing, "fresh", "exact_small", draws=40)
+    assert split_half(TimeBins(theirs, "exact_small")) > 0.85
+    other = tau_course(TimeBins(nothing, "exact_small"), "fresh", draws=40)
     assert np.abs(other.tau).max() < 0.6 and other.low[-1] < null_bound(15)
 
 
@@ -203,9 +208,10 @@ def test_means_per_parameter_follow_sizes_where_groups_contribute_alike(tmp_path
     assert judged(summary, "Z-b-sum").verdict != HOLDS
     sizes = groups_of(summary).parameters
     means = profile(Resample(TimeBins(summary, "fresh")), PER_PARAMETER)
-    assert tau_of_sizes(summary, "fresh") == pytest.approx(tau(means, -sizes))
-    assert tau_of_sizes(summary, "fresh") > null_bound(15)
-    assert np.isnan(tau_of_sizes(summary, "fresh", SUM))
+    bins = TimeBins(summary, "fresh")
+    assert tau_of_sizes(bins) == pytest.approx(tau(means, -sizes))
+    assert tau_of_sizes(bins) > null_bound(15)
+    assert np.isnan(tau_of_sizes(bins, SUM))
 
 
 def test_sums_and_means_can_disagree(tmp_path):
@@ -229,6 +235,19 @@ def test_the_record_has_a_verdict_for_every_claim_and_estimator(theirs):
     assert [claim["number"] for claim in record["claims"]] == list(CLAIMS)
     assert all(set(claim["results"]) == set(names) for claim in record["claims"])
     assert {course["estimator"] for course in record["courses"]} == set(names) - {"exact_small"}
+
+
+def test_bleu_stands_beside_theirs_with_what_it_is_of():
+    models = ["mt-de-en-iwslt14", "mt-en-de-wmt14", "mt-en-de"]
+    corpora = {"iwslt14-en-de": {"cleaning": [{"maximum_words": 9}, {"lowercase": 1}]}}
+    scores = {"bleu": 3.0, "bleu_shuffled_sources": 0.5, "bleu_signature": "tok:13a"}
+    seeds = [{"translation": {"test": scores | {"bleu": bleu}}} for bleu in (3.0, 5.0)]
+    qualities = dict.fromkeys(models[::2], seeds)
+    run = Run({"corpora": corpora}, models, qualities, {}, {}, {}, [], [], [], {}, [])
+    first, second = bleu_rows(run)
+    assert (first.printed, first.reached, first.shuffled) == (34.4, 4.0, 0.5)
+    assert (first.signature, first.text) == ("tok:13a", "detokenised, lower-cased")
+    assert (second.printed, second.reached, second.text) == (27.7, None, "detokenised")
 
 
 @pytest.mark.parametrize("module", [figureZ1, figureZ2, figureZ3, figureZ4, figureZ5])

@@ -3,10 +3,12 @@
 import pytest
 import yaml
 
+from objectives import OBJECTIVES
 from running.configuration_check import ConfigurationError, load_configuration
 from running.cost_table import cost_table
 from running.costs import evaluations_per_update, training_cost
 from running.models import parse_model
+from studies.zhu2020.relative_cost import relative_costs
 from tiny_trainings import values
 from workflow_runs import ROOT, planned_jobs, snakemake
 
@@ -62,8 +64,9 @@ def test_the_cost_of_the_exact_gradient_is_stated_before_it_runs():
     configuration = load_configuration(merged(PAPER))
     model = parse_model(IWSLT)
     passes = dict(evaluations_per_update(configuration.recording_of(model), 32))
-    # 10,000 sentences of 32 tokens: a pass every 500 updates, and Simpson's two.
-    assert passes[320000] == pytest.approx(2 / 500)
+    # 10,000 sentences of 32 tokens: a pass every 500 updates for the end of an interval, and
+    # about three inside of it. That of `exact_small` is counted by itself.
+    assert passes[320000] == pytest.approx(4 / 500)
     without = merged(PAPER, recording={"estimators": dict.fromkeys(
         ("exact_small", "probe_small", "simpson_small"), 0)})  # fmt: skip
     plain = training_cost(load_configuration(without), model)
@@ -74,6 +77,19 @@ def test_the_cost_of_the_exact_gradient_is_stated_before_it_runs():
     assert training_cost(load_configuration(every), model).seconds > 20 * plain.seconds
     table = cost_table(configuration)
     assert IWSLT in table and WMT in table
+
+
+def test_what_an_estimator_costs_is_told_in_batches_per_update():
+    configuration = load_configuration(merged(PAPER, recording={"estimators": {"simpson": 0}}))
+    costs = relative_costs(configuration, parse_model(IWSLT))
+    batch = 4096 * OBJECTIVES["mt"].filled
+    assert costs["batch"] == 0
+    assert costs["fresh"] == costs["fresh_test"] == pytest.approx(4096 / batch)
+    assert costs["fresh_small"] == pytest.approx(costs["fresh"] / 10)
+    # One pass of 10,000 sentences of 32 tokens every 500 updates; Simpson's takes about three more.
+    assert costs["exact_small"] == costs["probe_small"] == pytest.approx(320000 / 500 / batch)
+    assert costs["simpson_small"] == pytest.approx(4 * costs["exact_small"])
+    assert "simpson" not in costs
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The claims of Zhu et al. 2020, and all that the study makes under one name. -> zhu2020/"""
 
+from running.models import parse_model
+from studies.zhu2020.relative_cost import relative_costs
 from studies.zhu2020.models import shown_models
 
 ZHU = f"{RESULTS}/zhu2020"
@@ -28,9 +30,13 @@ rule judge_zhu2020:
         stem=f"{ZHU}/claims",
         judged=ZHU_MODELS[:1],
         seed=CONFIGURATION.seed,
+        costs=json.dumps(
+            {name: relative_costs(CONFIGURATION, parse_model(name)) for name in ZHU_MODELS[:1]}
+        ),
     shell:
         "{PYTHON:q} {input.code[0]:q} --summaries {input.summaries} --qualities {input.qualities}"
-        " --judged {params.judged} --seed {params.seed} --output-stem {params.stem} > {log} 2>&1"
+        " --judged {params.judged} --seed {params.seed} --costs {params.costs:q}"
+        " --output-stem {params.stem} > {log} 2>&1"
 
 
 rule zhu2020:

@@ -130,6 +130,7 @@ class Resample:
     def __init__(self, bins: TimeBins, random: np.random.Generator | None = None):
         self.bins = bins
         self._chosen: dict[int, np.ndarray] = {}
+        self._others: dict[str, Resample] = {}
         self._seed = None if random is None else int(random.integers(2**63))
 
     @property
@@ -165,9 +166,10 @@ class Resample:
 
         Where both have equally many pieces of time, the same pieces replace each other.
         """
-        other = Resample(self.bins.under(estimator))
-        other._seed = self._seed
-        return other
+        if estimator not in self._others:
+            other = self._others[estimator] = Resample(self.bins.under(estimator))
+            other._seed = self._seed
+        return self._others[estimator]
 
     @cached_property
     def totals(self) -> np.ndarray:

@@ -35,19 +35,34 @@ def no_models(number: str) -> Figure:
 
 
 def panels(
-    summaries: Sequence[xr.Dataset], titles: Sequence[str], height: float = 1.35
+    summaries: Sequence[xr.Dataset], titles: Sequence[str], height: float = 1.35, abreast: int = 1
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with a row per model and a column per title.
+    """A figure with a panel per title for each model.
+
+    Parameters
+    ----------
+    summaries : sequence of Dataset
+    titles : sequence of str
+    height : float
+        Of a row, in inches; less where that would not fit on a page.
+    abreast : int
+        Models beside each other in a row.
 
     Returns
     -------
     (figure, array of Axes (models, titles))
     """
-    height = min(height, PAGE_HEIGHT / len(summaries))
-    figure = new_figure(height * len(summaries) + 0.6)
-    grid = figure.subplots(len(summaries), len(titles), squeeze=False)
-    for axes, title in zip(grid[0], titles, strict=True):
-        axes.set_title(title)
+    rows = -(-len(summaries) // abreast)
+    height = min(height, PAGE_HEIGHT / rows)
+    figure = new_figure(height * rows + 0.6)
+    grid = figure.subplots(rows, abreast * len(titles), squeeze=False)
+    for axes, title in zip(grid[0], list(titles) * abreast, strict=True):
+        # On the left: a power of ten may stand above the right end.
+        axes.set_title(title, loc="left" if abreast > 1 else "center")
+    grid = grid.reshape(rows * abreast, len(titles))
+    for axes in grid[len(summaries) :].flat:
+        axes.remove()
+    grid = grid[: len(summaries)]
     for row, summary in zip(grid, summaries, strict=True):
         name = str(summary.attrs["model"])
         row[0].set_ylabel(name.replace(".", "\n"), size=SMALL, weight="bold")
@@ -77,12 +92,20 @@ def draw_curves(
     value_format(axes)
 
 
+def not_recorded(axes: Axes) -> None:
+    """A panel without data says so."""
+    axes.text(0.5, 0.5, "not recorded", ha="center", size=SMALL, transform=axes.transAxes)
+    axes.grid(False)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
 def name_lines(figure: Figure, grid: Iterable[Axes], below: str) -> None:
     """One legend for all panels, and a line of text below them."""
     found: dict[str, Artist] = {}
     for axes in grid:
         found |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     figure.legend(
-        list(found.values()), list(found), loc="outside upper center", ncols=8, fontsize=SMALL
+        list(found.values()), list(found), loc="outside upper center", ncols=7, fontsize=SMALL
     )
     figure.supxlabel(below, size=7)

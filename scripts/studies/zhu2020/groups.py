@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import xarray as xr
 
 from losschange.claims.resamples import TimeBins
 from losschange.cube.layout import DECODER_EMBEDDING
+
+from .keeping import kept
 
 ENCODER, DECODER, WORDS = "encoder", "decoder", "words"
 
@@ -83,11 +84,7 @@ def groups_of(summary: xr.Dataset) -> Groups:
     )
 
 
-_OF_BINS: WeakKeyDictionary[TimeBins, Groups] = WeakKeyDictionary()
-
-
+@kept
 def groups_of_bins(bins: TimeBins) -> Groups:
-    """The groups of a training; kept, because hundreds of resamplings of it ask for them."""
-    if bins not in _OF_BINS:
-        _OF_BINS[bins] = groups_of(bins.summary)
-    return _OF_BINS[bins]
+    """The groups of a training."""
+    return groups_of(bins.summary)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import xarray as xr
 
+from losschange.claims.resamples import TimeBins
 from losschange.cube.estimators import VALID, Estimator, in_order, parse_estimator
 
 from ..run_files import RunFiles
+from .keeping import kept
 
 STUDY = "zhu2020"
 
@@ -67,6 +69,18 @@ def counterpart_of(summary: xr.Dataset, estimator: str) -> str | None:
     pairs = [(one, text) for one in rules for text in ("test", VALID) if one != "batch"]
     names = [Estimator(one, text).name for one, text in pairs]
     return next((name for name in names if name in known and name != estimator), None)
+
+
+@kept
+def reference_of_bins(bins: TimeBins) -> str | None:
+    """The estimator that stands for the exact gradient in a training."""
+    return reference_of(bins.summary)
+
+
+@kept
+def counterpart_of_bins(bins: TimeBins) -> str | None:
+    """The counterpart of the estimator that the bins are of."""
+    return counterpart_of(bins.summary, bins.estimator)
 
 
 def train_and_test(summary: xr.Dataset) -> dict[str, str]:

@@ -12,19 +12,25 @@ from losschange.claims.judging import MissingData
 from losschange.claims.resamples import Resample, TimeBins
 
 from .groups import Groups, groups_of, groups_of_bins
+from .keeping import kept
 
 SUM, PER_PARAMETER = "sum", "per parameter"
 READINGS = (PER_PARAMETER, SUM)
 TOP_BINS = 5  # of 25 groups of words in the paper
 
 
-def profile(resample: Resample, reading: str, groups: Groups | None = None) -> np.ndarray:
+def profile(resample: Resample, reading: str) -> np.ndarray:
     """Contributions (groups,) of a training: nats, or nats per parameter.
 
     An estimator that sees a sample of the updates is scaled to all of them.
     """
-    groups = groups or groups_of_bins(resample.bins)
-    return read(groups.sums(resample.totals) / resample.bins.share, groups, reading)
+    return read(_sums(resample), groups_of_bins(resample.bins), reading)
+
+
+@kept
+def _sums(resample: Resample) -> np.ndarray:
+    """Contributions (groups,) in nats; every claim asks for them."""
+    return groups_of_bins(resample.bins).sums(resample.totals) / resample.bins.share
 
 
 def read(sums: np.ndarray, groups: Groups, reading: str) -> np.ndarray:
@@ -81,20 +87,27 @@ def word_profile(resample: Resample) -> np.ndarray:
         If the estimator was not recorded with the detail "vocabulary".
     """
     bins = resample.bins
-    summary = bins.summary
-    blocks = None
-    if WORD_TOTALS in summary:
-        blocks = summary[WORD_TOTALS].sel(estimator=bins.estimator).values
-    if blocks is None or np.isnan(blocks).any():
+    blocks = _word_blocks(bins)
+    if blocks is None:
         raise MissingData(f"{bins.estimator} was recorded without the detail vocabulary")
     weights = np.bincount(resample.chosen(len(blocks)), minlength=len(blocks)).astype(float)
     found: np.ndarray = -np.tensordot(weights, blocks, axes=1) / bins.share
     return found
 
 
-def text_shares(summary: xr.Dataset) -> np.ndarray:
+@kept
+def _word_blocks(bins: TimeBins) -> np.ndarray | None:
+    """LCA (blocks, matrices, frequency bins); None where it was not recorded."""
+    if WORD_TOTALS not in bins.summary:
+        return None
+    blocks: np.ndarray = bins.summary[WORD_TOTALS].sel(estimator=bins.estimator).values
+    return None if np.isnan(blocks).any() else blocks
+
+
+@kept
+def text_shares(bins: TimeBins) -> np.ndarray:
     """Share (frequency bins,) of the running text that the words of each bin make up."""
-    found: np.ndarray = summary["text_share"].values
+    found: np.ndarray = bins.summary["text_share"].values
     return found
 
 

@@ -20,24 +20,23 @@ def sections(context: StudyContext) -> list[Section]:
         figures=context.figures,
         bleu=bleu_rows(context.run),
         claims=matrix_context(record) if record else None,
-        courses=_last_points(record) if record else [],
+        courses=_points_of_courses(record) if record else [],
         value_text=value_text,
         interval_text=interval_text,
     )
     return [Section("zhu2020", context.study.title, html, illustration_links(context.figures))]
 
 
-def _last_points(record: dict) -> list[dict]:
-    """Of every course of tau per parameter: its start, middle and end, of the judged models."""
+def _points_of_courses(record: dict) -> list[dict]:
+    """The courses of tau per parameter of the judged models, point by point."""
     judged = record["main_models"]
     found = []
     for course in record["courses"]:
         if course["model"] not in judged or course["reading"] != PER_PARAMETER:
             continue
-        last = len(course["updates"]) - 1
         points = [
             {name: course[name][place] for name in ("updates", "tau", "low", "high")}
-            for place in (0, last // 2, last)
+            for place in range(len(course["updates"]))
         ]
         found.append({**course, "points": points})
     return found

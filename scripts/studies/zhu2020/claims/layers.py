@@ -9,13 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from losschange.claims.judging import MissingData
-from losschange.claims.resamples import Resample
+from losschange.claims.resamples import Resample, TimeBins
 from losschange.claims.statistics import pearson, share_of_mean, spearman
 from losschange.claims.verdicts import Condition
 
 from ..agreement import tau
 from ..groups import DECODER, ENCODER, WORDS, groups_of_bins
-from ..models import counterpart_of, reference_of
+from ..keeping import kept
+from ..models import counterpart_of_bins, reference_of_bins
 from ..profiles import SUM, dense, profile
 from .registry import claim, claim_by_reading
 
@@ -41,12 +42,12 @@ def sampled_is_exact(resample: Resample, reading: str) -> list[float]:
     Of unrelated rankings of 15 groups, 5 % are outside ±0.38. The exact gradient is that of a whole
     text; where none was recorded, Simpson's rule or the trapezoid rule on a probe stands for it.
     """
-    reference = reference_of(resample.bins.summary)
+    reference = reference_of_bins(resample.bins)
     if reference is None:
         raise MissingData("neither an exact gradient nor a probe was recorded")
     if reference == resample.bins.estimator:
         raise MissingData(f"{reference} is itself what the others are compared with")
-    return [tau(profile(resample, reading), profile(resample.under(reference), reading))]
+    return [float(tau(profile(resample, reading), profile(resample.under(reference), reading)))]
 
 
 @claim_by_reading(
@@ -59,7 +60,7 @@ def sampled_is_exact(resample: Resample, reading: str) -> list[float]:
 def words_contribute_little(resample: Resample, reading: str) -> list[float]:
     """§3.2: embeddings and softmax contribute very little. Each below every layer: > 0."""
     groups = groups_of_bins(resample.bins)
-    values = profile(resample, reading, groups)
+    values = profile(resample, reading)
     layers = values[groups.of_kind(ENCODER) + groups.of_kind(DECODER)]
     return [share_of_mean(layers.min() - values[groups.of_kind(WORDS)].max(), values)]
 
@@ -141,15 +142,18 @@ def higher_layers_lead_throughout(resample: Resample) -> list[float]:
 
     Layers in random order give one half.
     """
-    curves = resample.curves(*resample.bins.components)
-    parts = np.array_split(curves, INTERVALS)
-    sums = np.stack([part.sum(axis=0) for part in parts])[resample.chosen(INTERVALS)]
-    border = resample.border or 0
-    found = []
-    for stack in (sums[:, :border], sums[:, border:]):
-        depth = np.arange(float(stack.shape[1]))
-        found.append(float(np.mean([spearman(depth, layers) > 0 for layers in stack])))
-    return found
+    return list(_rising(resample.bins)[resample.chosen(INTERVALS)].mean(axis=0))
+
+
+@kept
+def _rising(bins: TimeBins) -> np.ndarray:
+    """Whether contributions rise with depth (intervals, stacks)."""
+    curves = bins.cached("curves", tuple(bins.components))
+    sums = np.stack([part.sum(axis=0) for part in np.array_split(curves, INTERVALS)])
+    stacks = np.split(sums, [bins.border or 0], axis=1)
+    return np.array(
+        [[spearman(np.arange(float(len(one))), one) > 0 for one in layers] for layers in stacks]
+    ).T
 
 
 @claim_by_reading(
@@ -161,7 +165,7 @@ def higher_layers_lead_throughout(resample: Resample) -> list[float]:
 )
 def train_is_test(resample: Resample, reading: str) -> list[float]:
     """§3.2: the curves of train and test are alike. Pearson's r at least 0.9."""
-    other = counterpart_of(resample.bins.summary, resample.bins.estimator)
+    other = counterpart_of_bins(resample.bins)
     if other is None:
         raise MissingData("no estimator on other text was recorded to compare with")
     return [pearson(profile(resample, reading), profile(resample.under(other), reading))]
@@ -177,7 +181,7 @@ def train_is_test(resample: Resample, reading: str) -> list[float]:
 def encoder_is_decoder(resample: Resample, reading: str) -> list[float]:
     """§3.2: en_dense and de_dense are nearly the same. The ratio is between one half and two."""
     groups = groups_of_bins(resample.bins)
-    values = profile(resample, SUM, groups)
+    values = profile(resample, SUM)
     encoder, decoder = (dense(values, groups, kind, reading) for kind in (ENCODER, DECODER))
     return [encoder / decoder if decoder > 0 else np.nan]
 
@@ -185,7 +189,7 @@ def encoder_is_decoder(resample: Resample, reading: str) -> list[float]:
 def _stack(resample: Resample, kind: str, reading: str = SUM) -> np.ndarray:
     """Contributions of the layers of a stack."""
     groups = groups_of_bins(resample.bins)
-    return profile(resample, reading, groups)[groups.of_kind(kind)]
+    return profile(resample, reading)[groups.of_kind(kind)]
 
 
 def _lead(layers: np.ndarray, place: int) -> float:

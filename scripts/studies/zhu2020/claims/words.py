@@ -30,4 +30,4 @@ def frequent_words_dominate(resample: Resample) -> list[float]:
     if words.sum() <= 0:
         return [np.nan, np.nan]
     share = float(words[:TOP_BINS].sum() / words.sum())
-    return [share, share / float(text_shares(resample.bins.summary)[:TOP_BINS].sum())]
+    return [share, share / float(text_shares(resample.bins)[:TOP_BINS].sum())]

@@ -9,7 +9,7 @@ from losschange.plots.estimator_key import looks_of
 from losschange.plots.style import SMALL, count_format
 
 from ..agreement import null_bound, tau_course
-from ..drawing import name_lines, no_models, panels
+from ..drawing import name_lines, no_models, not_recorded, panels
 from ..groups import groups_of
 from ..models import estimators_of, reference_of, sampled_of
 from ..profiles import PER_PARAMETER, READINGS, profile, shares
@@ -29,7 +29,7 @@ def draw(inputs, options):
         reference = reference_of(summary)
         if reference is None:
             for axes in row:
-                axes.text(0.5, 0.5, "no exact gradient", ha="center", transform=axes.transAxes)
+                not_recorded(axes)
             continue
         for axes, reading in zip(row, READINGS, strict=False):
             _draw_shares(axes, summary, reference, reading, looks)
@@ -37,8 +37,8 @@ def draw(inputs, options):
     name_lines(
         figure,
         grid.flat,
-        "groups from the source to the softmax (left), updates (right); band: 95 % of the "
-        "resamplings of training, grey: unrelated rankings",
+        "left: groups from the source to the softmax, hatched: sampled, filled: exact\n"
+        "right: updates, band: 95 % of the resamplings of training, grey: unrelated rankings",
     )
     return figure
 
@@ -51,7 +51,7 @@ def _draw_shares(axes, summary, reference, reading, looks):
         (-BAR / 2, sampled_of(summary), "//////"),
         (BAR / 2, reference, None),
     ):
-        values = shares(profile(Resample(TimeBins(summary, name)), reading, groups))
+        values = shares(profile(Resample(TimeBins(summary, name)), reading))
         colour = looks[name]["color"]
         filled = {"facecolor": "white" if hatch else colour, "edgecolor": colour}
         axes.bar(places + shift, values, BAR, hatch=hatch, linewidth=0.5, label=name, **filled)
@@ -60,17 +60,18 @@ def _draw_shares(axes, summary, reference, reading, looks):
 
 
 def _draw_agreement(axes, summary, reference, looks):
+    bins = TimeBins(summary, reference)
     bound = null_bound(len(groups_of(summary).names))
     axes.axhspan(-bound, bound, color="0.93", zorder=0)
     for name in estimators_of(summary):
         if name == reference:
             continue
-        course = tau_course(summary, name, reference, PER_PARAMETER)
+        course = tau_course(bins, name, PER_PARAMETER)
         line = {key: looks[name][key] for key in ("color", "linestyle")}
         axes.plot(course.updates, course.tau, **line, label=name)
         axes.fill_between(
             course.updates, course.low, course.high, color=line["color"], alpha=0.15, linewidth=0
         )
-    axes.set_ylim(-1.05, 1.05)
+    axes.set_ylim(min(-0.6, axes.get_ylim()[0]), 1.05)
     count_format(axes.xaxis, most=3)
     axes.text(0.98, 0.04, f"against {reference}", ha="right", size=SMALL, transform=axes.transAxes)

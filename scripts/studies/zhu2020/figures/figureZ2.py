@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from losschange.plots.style import SMALL
 
-from ..drawing import TEST, TRAIN, UNITS, WORD_COLOURS, draw_curves, name_lines, no_models, panels
+from ..drawing import (
+    TEST,
+    TRAIN,
+    UNITS,
+    WORD_COLOURS,
+    draw_curves,
+    name_lines,
+    no_models,
+    not_recorded,
+    panels,
+)
 from ..groups import DECODER, ENCODER, WORDS
 from ..models import train_and_test
 from ..profiles import PER_PARAMETER, READINGS, cumulative
@@ -21,10 +31,12 @@ def draw(inputs, options):
     for row, summary in zip(grid, summaries, strict=True):
         shown = train_and_test(summary)
         for axes, (reading, text) in zip(row, columns, strict=True):
-            if text in shown:
-                curves = cumulative(summary, shown[text])
-                draw_curves(axes, curves.updates, joined(curves, reading), WORD_COLOURS)
-                axes.set_xlabel(shown[text], size=SMALL)
+            if text not in shown:
+                not_recorded(axes)
+                continue
+            curves = cumulative(summary, shown[text])
+            draw_curves(axes, curves.updates, joined(curves, reading), WORD_COLOURS)
+            axes.set_xlabel(shown[text], size=SMALL)
     name_lines(figure, grid.flat, "updates; below a panel: its estimator")
     return figure
 

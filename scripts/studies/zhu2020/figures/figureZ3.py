@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from losschange.plots.style import SMALL
 
-from ..drawing import TEST, TRAIN, draw_curves, group_colours, name_lines, no_models, panels
+from ..drawing import (
+    TEST,
+    TRAIN,
+    draw_curves,
+    group_colours,
+    name_lines,
+    no_models,
+    not_recorded,
+    panels,
+)
 from ..groups import DECODER, ENCODER
 from ..models import train_and_test
 from ..profiles import PER_PARAMETER, cumulative, read
@@ -20,13 +29,15 @@ def draw(inputs, options):
     for row, summary in zip(grid, summaries, strict=True):
         shown = train_and_test(summary)
         for axes, (kind, text) in zip(row, columns, strict=True):
-            if text in shown:
-                curves = cumulative(summary, shown[text])
-                groups = curves.groups
-                values = read(curves.values, groups, PER_PARAMETER)
-                lines = {groups.names[place]: values[:, place] for place in groups.of_kind(kind)}
-                draw_curves(axes, curves.updates, lines, group_colours(groups))
-                axes.set_xlabel(shown[text], size=SMALL)
+            if text not in shown:
+                not_recorded(axes)
+                continue
+            curves = cumulative(summary, shown[text])
+            groups = curves.groups
+            values = read(curves.values, groups, PER_PARAMETER)
+            lines = {groups.names[place]: values[:, place] for place in groups.of_kind(kind)}
+            draw_curves(axes, curves.updates, lines, group_colours(groups))
+            axes.set_xlabel(shown[text], size=SMALL)
     name_lines(
         figure,
         grid.flat,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from losschange.plots.style import SMALL
+from losschange.plots.style import SMALL, value_format
 
 from ..drawing import UNITS, no_models, panels
 from ..groups import groups_of
@@ -15,11 +15,13 @@ INTERVALS = 10
 
 
 def draw(inputs, options):
-    """One row per training; a column of the map is an interval, a row a group."""
+    """Two trainings beside each other; a column of the map is an interval, a row a group."""
     summaries = inputs["summaries"]
     if not summaries:
         return no_models("Z4")
-    figure, grid = panels(summaries, [UNITS[reading] for reading in READINGS], height=1.7)
+    figure, grid = panels(
+        summaries, [UNITS[reading] for reading in READINGS], height=2.2, abreast=2
+    )
     for row, summary in zip(grid, summaries, strict=True):
         groups = groups_of(summary)
         sums = intervals(summary, train_and_test(summary)["train"], INTERVALS)
@@ -28,11 +30,11 @@ def draw(inputs, options):
             most = np.abs(values).max() or 1.0
             image = axes.imshow(values, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
             axes.set_yticks(range(len(groups.names)), groups.names, size=SMALL)
-            axes.set_xticks(range(INTERVALS), range(1, INTERVALS + 1), size=SMALL)
+            shown = [0, INTERVALS // 2 - 1, INTERVALS - 1]
+            axes.set_xticks(shown, [place + 1 for place in shown], size=SMALL)
             axes.grid(False)
             bar = figure.colorbar(image, ax=axes, pad=0.01)
-            bar.ax.tick_params(labelsize=SMALL)
-            bar.ax.yaxis.get_offset_text().set_size(SMALL)
+            value_format(bar.ax)
     figure.supxlabel(
         f"interval of training, {INTERVALS} of equally many updates; blue: the loss fell", size=7
     )

@@ -8,7 +8,7 @@ from losschange.claims.judging import MissingData
 from losschange.claims.resamples import Resample, TimeBins
 from losschange.plots.style import SMALL, value_format
 
-from ..drawing import WORD_COLOURS, name_lines, no_models, panels
+from ..drawing import WORD_COLOURS, name_lines, no_models, not_recorded, panels
 from ..groups import groups_of
 from ..models import counterpart_of, estimators_of
 from ..profiles import word_profile
@@ -28,7 +28,10 @@ def draw(inputs, options):
         return no_models("Z5")
     figure, grid = panels(summaries, ["train", "test"])
     for row, summary in zip(grid, summaries, strict=True):
-        for axes, (name, words) in zip(row, _recorded(summary), strict=False):
+        recorded = _recorded(summary)
+        for axes in row[len(recorded) :]:
+            not_recorded(axes)
+        for axes, (name, words) in zip(row, recorded, strict=False):
             shared = "emb" in groups_of(summary).names
             for matrix, values in zip(summary["matrix"].values, words, strict=True):
                 group = "emb" if shared else GROUPS.get(str(matrix), str(matrix))
