@@ -138,6 +138,11 @@ def test_distances_of_objectives():
     found = verdict(20, spaces_of(far, {"languages": [0.3, 0.35]}))
     assert found.parts[0].value == pytest.approx(2 / 3 - 0.325)
     assert found.parts[0].verdict == HOLDS
+    # Seeds that are as far apart as objectives leave nothing to the objective.
+    found_seeds = verdict(20, spaces_of(far, {"languages": [0.3], "seeds": [0.2, 0.3]}))
+    assert found_seeds.parts[1].value == pytest.approx(2 / 3 - 0.25)
+    assert found_seeds.parts[1].verdict == HOLDS
+    assert verdict(20, spaces_of(far, {"seeds": [0.7, 0.8]})).parts[1].verdict == FAILS
     # One seed and no snapshots: these conditions cannot be told, and the claim cannot.
     assert math.isnan(found.parts[1].value) and math.isnan(found.parts[2].value)
     assert found.verdict == UNKNOWN and "not measured" in found.reason

@@ -13,7 +13,7 @@ from representations.comparison import compare_states
 from representations.procrustes import METHODS, align, retrieve
 from representations.states import StatesReader
 
-MEASURES = ("rsa", "cka", "pwcca", "pwcca_reversed")
+MEASURES = ("rsa", "cka", "pwcca", "pwcca_reversed", "svcca")
 
 
 def equal_depths(first: list[str], second: list[str]) -> list[tuple[Fraction, str, str]]:
