@@ -7,7 +7,14 @@ import pytest
 import xarray as xr
 
 from studies import load_studies
-from studies.representations.figures import figureS3, figureS4, figureS5, figureS6, figureS7, figureS8
+from studies.representations.figures import (
+    figureS3,
+    figureS4,
+    figureS5,
+    figureS6,
+    figureS7,
+    figureS8,
+)
 
 ENDINGS = {"": 0.0, "_low": -0.05, "_high": 0.05}
 LAYERS = ["0 without positions", "0", "1", "2", "norm"]
