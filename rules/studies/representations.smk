@@ -22,14 +22,16 @@ SPACE_TEXTS = {
 }
 # The parts of speech of generated sentences are known; other texts have none.
 SPACE_TREEBANKS = {
-    language: [
-        f"{RESULTS}/corpora/synthetic/{corpus}.{number}.{side}.conllu"
-        for number in range(len(CORPORA[corpus].sources))
-        for side, its_language in zip(("first", "second"), CORPORA[corpus].languages)
-        if its_language == language
-    ]
-    if CONFIGURATION.is_generated(corpus)
-    else []
+    language: (
+        [
+            f"{RESULTS}/corpora/synthetic/{corpus}.{number}.{side}.conllu"
+            for number in range(len(CORPORA[corpus].sources))
+            for side, its_language in zip(("first", "second"), CORPORA[corpus].languages)
+            if its_language == language
+        ]
+        if CONFIGURATION.is_generated(corpus)
+        else []
+    )
     for corpus, language in text_corpora(CONFIGURATION).items()
 }
 SPACE_PAIRS = list(pairs(RUN_FILES))
