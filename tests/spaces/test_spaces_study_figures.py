@@ -44,7 +44,7 @@ def comparison(level, whole=True):
     flat = (("depth",), [level] * 3)
     found = table_of(
         {"depth": DEPTHS, "method": ["cosine", "csls"], "stage": ["before", "after"]},
-        rsa=flat, cka=flat, pwcca=flat, svcca=flat,
+        rsa=flat, rsa_uncentred=(("depth",), [level / 2] * 3), cka=flat, pwcca=flat, svcca=flat,
         retrieval=(("depth", "method", "stage"), np.full((3, 2, 2), level)),
     )  # fmt: skip
     if whole:
@@ -94,7 +94,8 @@ def test_the_distance_of_seeds_and_languages_is_the_scale_of_that_of_objectives(
     for axes in rows:
         assert all(has_line(axes, level) for level in (0.3, 0.5, 0.7, 0.0))
         assert not has_line(axes, 0.9), "the pair of the second seeds is no objective of its own"
-    assert "other seed of the same model" in labels(figure) and "floor" in labels(figure)
+    assert has_line(rows[0], 0.15), "RSA that is not centred"
+    assert {"other seed of the same model", "floor", "RSA, not centred"} <= set(labels(figure))
 
 
 def test_no_word_found_is_cut_off_and_seeds_are_the_scale(pairs):

@@ -67,6 +67,8 @@ def _draw_map(axes: Axes, table: xr.DataArray, name: str, limits: tuple[float, f
 def _draw_depths(axes: Axes, measure: str, maps: dict[str, xr.Dataset], inputs) -> None:
     for colour, table in zip(COLOURS, maps.values(), strict=False):
         draw_line(axes, table["depth"].values, table, measure, colour)
+        if measure == "rsa":
+            axes.plot(table["depth"], table["rsa_uncentred"], color=colour, linewidth=0.4)
     draw_scale(axes, inputs, measure)
     axes.set_xlabel("share of the depth")
     axes.axhline(0, color="0.3", linewidth=0.4)
@@ -77,4 +79,5 @@ def _handles(maps: dict[str, xr.Dataset], inputs) -> list[Line2D]:
         Line2D([], [], color=colour, marker="o", markersize=2, label=name.replace("+", " and "))
         for colour, name in zip(COLOURS, maps, strict=False)
     ]
+    handles.append(Line2D([], [], color="0.4", linewidth=0.4, label="RSA, not centred"))
     return [*handles, *scale_entries(inputs), floor_entry()]
