@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from attention_heads.errors import TreebankError
 from representations.errors import RepresentationError
 from running.files import UserError, replace_when_complete, run_script
 from studies.representations.measuring.reading import read_words
@@ -26,6 +27,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--counted-sentences", type=int, required=True)
     parser.add_argument("--words", type=int, required=True, help="how many words, about")
     parser.add_argument("--limit", type=int, required=True, help="pieces of a sentence")
+    parser.add_argument(
+        "--treebanks", type=Path, nargs="*", default=[], help="CoNLL-U files of the text"
+    )
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
     vocabularies = {name: Path(path) for name, path in options.vocabulary}
@@ -37,8 +41,9 @@ def main(arguments: list[str] | None = None) -> None:
             options.counted_sentences,
             options.words,
             options.limit,
+            options.treebanks,
         )
-    except RepresentationError as error:
+    except (RepresentationError, TreebankError) as error:
         raise UserError(f"{options.text}: {error}") from error
     with replace_when_complete(options.output) as temporary:
         words.to_netcdf(temporary, engine="netcdf4")

@@ -20,6 +20,20 @@ SPACE_TEXTS = {
     language: f"{RESULTS}/corpora/{corpus}/{{split}}.{language}"
     for corpus, language in text_corpora(CONFIGURATION).items()
 }
+# The parts of speech of generated sentences are known; other texts have none.
+SPACE_TREEBANKS = {
+    language: (
+        [
+            f"{RESULTS}/corpora/synthetic/{corpus}.{number}.{side}.conllu"
+            for number in range(len(CORPORA[corpus].sources))
+            for side, its_language in zip(("first", "second"), CORPORA[corpus].languages)
+            if its_language == language
+        ]
+        if CONFIGURATION.is_generated(corpus)
+        else []
+    )
+    for corpus, language in text_corpora(CONFIGURATION).items()
+}
 SPACE_PAIRS = list(pairs(RUN_FILES))
 SPACE_MODELS = RUN_FILES.trainings(model.name for model in described_models(CONFIGURATION))
 SPACE_MAIN = RUN_FILES.trainings(model.name for model in main_models(CONFIGURATION))
@@ -64,6 +78,7 @@ for language, read in models_by_language(CONFIGURATION).items():
             text=SPACE_TEXTS[language].format(split=SPACES.split),
             counted=SPACE_TEXTS[language].format(split="train"),
             vocabularies=list(vocabularies.values()),
+            treebanks=SPACE_TREEBANKS[language],
             code=uses("collect_words"),
         output:
             f"{RESULTS}/words/{language}.nc",
@@ -80,7 +95,8 @@ for language, read in models_by_language(CONFIGURATION).items():
         shell:
             "{PYTHON:q} {input.code[0]:q} --text {input.text} {params.vocabularies}"
             " --counted-text {input.counted} --counted-sentences {params.counted}"
-            " --words {params.words} --limit {params.limit} --output {output} > {log} 2>&1"
+            " --words {params.words} --limit {params.limit} --treebanks {input.treebanks}"
+            " --output {output} > {log} 2>&1"
 
     rule:
         name:

@@ -28,13 +28,15 @@ class Relation:
 class Sentence:
     """Words as written, the dependencies between them, and the sentence as running text.
 
-    A contraction such as German "im" is one word; dependencies inside it are left out. Without a
-    line `# text = ...` the text is the words with spaces between them.
+    A contraction such as German "im" is one word; dependencies inside it are left out, and it has
+    no tag ("_"). Without a line `# text = ...` the text is the words with spaces between them.
     """
 
     words: list[str] = field(default_factory=list)
     relations: list[Relation] = field(default_factory=list)
     text: str = ""
+    # Universal parts of speech, one for every word.
+    tags: list[str] = field(default_factory=list)
 
 
 def read_conllu(path: str | os.PathLike[str]) -> list[Sentence]:
@@ -109,7 +111,7 @@ def _fields(path: Path, number: int, line: str) -> list[str]:
 def _sentence(path: Path, rows: list[tuple[int, list[str]]]) -> Sentence:
     """A sentence from its lines: numbers in the file and fields."""
     result, place, contracted = Sentence(), {"0": -1}, 0
-    for number, (identifier, form, *_) in rows:
+    for number, (identifier, form, _, tag, *_) in rows:
         if "." in identifier:  # a word that is understood but not written
             continue
         first, _, last = identifier.partition("-")
@@ -117,6 +119,7 @@ def _sentence(path: Path, rows: list[tuple[int, list[str]]]) -> Sentence:
             raise TreebankError(f"{path}:{number}: {identifier!r} is not the number of a word")
         if last or int(first) > contracted:
             result.words.append(form)
+            result.tags.append(tag)
         if last:
             contracted = int(last)
         else:

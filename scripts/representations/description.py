@@ -141,20 +141,26 @@ def _contextuality(
 
 
 def _information(states: Floats, words: xr.Dataset, extent: Extent) -> dict[str, Estimate | Floats]:
-    """Input: the word itself. Output: the word to its right, what a causal model predicts."""
-    types, right = words["type"].values, words["right"].values
+    """Input: the word itself. Output: the word to its right, what a causal model predicts.
+
+    Both are asked of the same clusters, those of all states that are used for one of them.
+    """
+    labels = {"input": words["type"].values, "output": words["right"].values}
     whole = single_piece(words)
     # At a sentence's end there is no next word.
-    whole = whole[right[whole] != ""]
+    whole = whole[labels["output"][whole] != ""]
+    rows = {}
+    for name, column in labels.items():
+        frequent = whole[information.most_frequent_types(column[whole], extent.types)]
+        rows[name] = _some(frequent, extent.samples, extent.seed)
+    used = np.union1d(rows["input"], rows["output"])
+    clusters = information.cluster(states[used], extent.clusters, extent.seed)
     found: dict[str, Estimate | Floats] = {}
-    for name, labels in (("input", types), ("output", right)):
-        rows = whole[information.most_frequent_types(labels[whole], extent.types)]
-        rows = _some(rows, extent.samples, extent.seed)
-        known = information.type_information(
-            states[rows],
-            labels[rows],
-            words["sentence"].values[rows],
-            extent.clusters,
+    for name, own in rows.items():
+        known = information.cluster_information(
+            clusters[np.searchsorted(used, own)],
+            labels[name][own],
+            words["sentence"].values[own],
             repeats=extent.repeats,
             seed=extent.seed,
         )

@@ -20,6 +20,12 @@ from .fairseq_handle import Batch
 
 BOS, PAD, EOS = (SPECIAL_IDS[name] for name in ("bos_id", "pad_id", "eos_id"))
 
+# What a masked language model's settings say of its masks, by fairseq's names.
+MASK_OPTIONS = (
+    "mask_prob", "leave_unmasked_prob", "random_token_prob", "freq_weighted_replacement",
+    "mask_multiple_length", "mask_stdev",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Row:
@@ -179,26 +185,16 @@ class MaskSettings:
     """
 
     def __init__(self, task: Any, seed: int):
-        self._task, self._seed = task, seed
+        # Read once: every look into fairseq's settings takes longer than masking a sentence.
+        self._options = {name: getattr(task.cfg, name) for name in MASK_OPTIONS}
+        self._options |= {"pad_idx": PAD, "mask_idx": task.mask_idx, "seed": seed}
+        self._words = task.source_dictionary
 
     def draw(self, number: int, tokens: Tensor, predicted: bool) -> Tensor:
         """The masked tokens; if `predicted`, the targets, with padding at unmasked positions."""
-        task, options = self._task, self._task.cfg
-        masked = MaskTokensDataset(
-            {number: tokens},
-            task.source_dictionary,
-            pad_idx=PAD,
-            mask_idx=task.mask_idx,
-            return_masked_tokens=predicted,
-            seed=self._seed,
-            mask_prob=options.mask_prob,
-            leave_unmasked_prob=options.leave_unmasked_prob,
-            random_token_prob=options.random_token_prob,
-            freq_weighted_replacement=options.freq_weighted_replacement,
-            mask_multiple_length=options.mask_multiple_length,
-            mask_stdev=options.mask_stdev,
-        )
-        found: Tensor = masked[number]
+        found: Tensor = MaskTokensDataset(
+            {number: tokens}, self._words, return_masked_tokens=predicted, **self._options
+        )[number]
         return found
 
 

@@ -38,6 +38,7 @@ def treebank(tmp_path):
 def test_a_treebank_is_read_by_written_words(treebank):
     first, second = read_conllu(treebank())
     assert first.words == ["Im", "Haus", "schläft", "die", "Katze", "."]
+    assert first.tags == ["_", "NOUN", "VERB", "DET", "NOUN", "PUNCT"]
     assert Relation("nsubj", 4, 2) in first.relations
     assert Relation("case", 0, 1) in first.relations  # "Im" stands for both of its words
     assert len(first.relations) == 6

@@ -8,6 +8,7 @@ import xarray as xr
 
 from losschange.claims import FAILS, HOLDS, UNKNOWN
 from report import page
+from report.claims.tables import value_text
 from report.illustrations import Figure
 from report.sections import StudyContext
 from studies import load_studies
@@ -138,6 +139,11 @@ def test_distances_of_objectives():
     found = verdict(20, spaces_of(far, {"languages": [0.3, 0.35]}))
     assert found.parts[0].value == pytest.approx(2 / 3 - 0.325)
     assert found.parts[0].verdict == HOLDS
+    # Seeds that are as far apart as objectives leave nothing to the objective.
+    found_seeds = verdict(20, spaces_of(far, {"languages": [0.3], "seeds": [0.2, 0.3]}))
+    assert found_seeds.parts[1].value == pytest.approx(2 / 3 - 0.25)
+    assert found_seeds.parts[1].verdict == HOLDS
+    assert verdict(20, spaces_of(far, {"seeds": [0.7, 0.8]})).parts[1].verdict == FAILS
     # One seed and no snapshots: these conditions cannot be told, and the claim cannot.
     assert math.isnan(found.parts[1].value) and math.isnan(found.parts[2].value)
     assert found.verdict == UNKNOWN and "not measured" in found.reason
@@ -212,13 +218,28 @@ def test_the_record_has_a_column_for_every_architecture():
     assert record["main_models"] == list(MODELS.values())
     for claim in record["claims"]:
         assert set(claim["results"]) == {"stock", "matched"} and claim["method"]
+    assert record["relations"] == [], "without snapshots there is nothing to relate"
+
+
+def test_the_record_relates_loss_change_and_change_of_every_main_training():
+    tables = {"mt": snapshots_of(0, True), "clm": snapshots_of(1, False)}
+    spaces = spaces_of(**{name: space_of(over_training=table) for name, table in tables.items()})
+    trainings = {name: [name] for name in MODELS.values()}
+    found = {
+        each["training"]: each
+        for each in judge({"stock": [spaces]}, trainings, {}, draws=8)["relations"]
+    }
+    assert set(found) == {"clm-en", "mt-en-de"}
+    assert found["mt-en-de"]["correlation"] > max(found["mt-en-de"]["null"])
+    assert abs(found["clm-en"]["correlation"]) < 0.5
 
 
 def test_the_sections_of_the_report_name_verdicts_and_the_embedding_layer():
     trainings = {name: [name] for name in MODELS.values()}
     similar = np.full(8, 0.3)
     similar[1] = 0.7
-    spaces = {"stock": [spaces_of(mt=space_of(average_similarity=similar))]}
+    table = snapshots_of(0, True)
+    spaces = {"stock": [spaces_of(mt=space_of(over_training=table, average_similarity=similar))]}
     record = judge(spaces, trainings, {}, draws=8)
     environment = page._environment()
 
@@ -233,6 +254,7 @@ def test_the_sections_of_the_report_name_verdicts_and_the_embedding_layer():
         assert "figureS1" in shown and "not BERT and OPUS-MT" in shown
         if claims:
             assert "MT less MLM 0.2" in shown and "without" in shown
+            assert f"mt-en-de {value_text(1.0)} (" in shown
             assert judged.count('<th scope="row">') == 11 and "does not hold" in judged
         else:
             assert "not been judged" in judged

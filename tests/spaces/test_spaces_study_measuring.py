@@ -50,9 +50,11 @@ def test_a_rotated_space_is_the_same_and_an_independent_one_is_at_the_floor(tmp_
     )
     found = compare_spaces(first, second, words, 100, 150, 4, 0, all_layers=True)
     same, other = found.isel(depth=0), found.isel(depth=1)
-    for name in ("rsa", "cka", "pwcca", "pwcca_reversed"):
+    for name in ("rsa", "cka", "pwcca", "pwcca_reversed", "svcca"):
         assert float(same[name]) == pytest.approx(1, abs=0.01)
         assert abs(float(other[name] - other[f"{name}_floor"])) < 0.1
+    # The second space is the first one, shifted: only centring tells.
+    assert float(same["rsa_uncentred"]) < 0.95
     assert (same["retrieval"].sel(stage="after") > 0.99).all()
     assert (same["retrieval"].sel(stage="before") < 0.2).all()
     assert (other["retrieval"] < 0.05).all()

@@ -65,6 +65,7 @@ def test_figures_read_files_that_the_rules_make():
     read = {figure.number: figure.inputs(files) for figure in study.figures}
     assert read["S7"]["snapshots"][0] == "r/over_training/clm-en.nc"
     assert read["S3"]["seeds"] and read["S3"]["languages"] == ["r/comparisons/mt-en-de+mt-en-fi.nc"]
+    assert read["S8"]["seeds"] == read["S3"]["seeds"] == read["S7"]["seeds"]
     assert len(read["S1"]["spaces"]) == 6
 
 

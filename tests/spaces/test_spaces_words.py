@@ -14,6 +14,7 @@ from representations.words import (
     pool_pieces,
     single_piece,
 )
+from studies.representations.measuring.reading import tag_words
 
 
 def test_pieces_become_words():
@@ -95,6 +96,21 @@ def test_states_of_pieces_are_averaged_over_each_word():
     assert pool_pieces(states, [], []).shape == (0, 3)
     with pytest.raises(RepresentationError, match="word 1 has 3 pieces from row 5 on"):
         pool_pieces(states, [0, 5], [1, 3])
+
+
+def test_words_get_the_parts_of_speech_of_their_sentences(tmp_path):
+    """A word with punctuation has the tag that it begins with; unknown sentences have none."""
+    rows = ["cats NOUN", "sleep VERB", ". PUNCT"]
+    fields = [row.split() for row in rows]
+    lines = [
+        f"{number}\t{form}\t_\t{tag}\t_\t_\t0\troot\t_\t_"
+        for number, (form, tag) in enumerate(fields, 1)
+    ]
+    path = tmp_path / "known.conllu"
+    path.write_text("# text = cats sleep.\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    words = words_of([["dogs", "sleep."], ["cats", "sleep."], ["cats"]])
+    found = tag_words(words, ["dogs sleep.\n", "cats  sleep.\n", "cats sleep.\n"], [path])
+    assert found["tag"].values.tolist() == ["", "", "NOUN", "VERB", "NOUN"]
 
 
 def test_groups_get_equal_numbers():

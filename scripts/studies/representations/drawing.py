@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from losschange.plots.style import SMALL, look_of
 
 FLOOR_DASH = (0, (1, 1.2))
 SEED = ".seed"
+# What differs in little gives the scale of the distances between objectives.
+SCALE_COLOUR = "0.45"
+SCALE_DASHES = {"languages": "--", "seeds": "-"}
 
 
 def open_spaces(paths: Iterable[Path]) -> dict[str, xr.Dataset]:
@@ -87,6 +90,7 @@ def draw_by_depth(axes: Axes, spaces: dict[str, xr.Dataset], name: str, title: s
 
 def add_legend(figure: Figure, trainings: Iterable[str], further: Sequence[Line2D] = ()) -> None:
     """The models, the floor and other entries above the figure."""
+    trainings = list(trainings)
     names = list(dict.fromkeys(name.partition(SEED)[0] for name in trainings))
     handles = []
     for name in names:
@@ -96,9 +100,43 @@ def add_legend(figure: Figure, trainings: Iterable[str], further: Sequence[Line2
         label = f"{look.title} ({name})"
         handles.append(Line2D([], [], color=look.colour, linestyle=dash, label=label))
     handles += [floor_entry(), *further]
+    if any(SEED in name for name in trainings):
+        handles.append(Line2D([], [], color="0.4", linewidth=0.4, label="other seeds"))
     figure.legend(
         handles=handles, loc="outside upper center", ncols=len(handles), fontsize=SMALL + 0.5
     )
+
+
+def draw_scale(
+    axes: Axes, inputs: Mapping[str, Sequence[Path]], measure: str, **place: object
+) -> None:
+    """In grey, the measure of pairs that differ in the target language or the seed alone.
+
+    Parameters
+    ----------
+    axes : Axes
+        With the share of the depth as x.
+    inputs : mapping of "languages" and "seeds" to paths of comparisons
+    measure : str
+    place : of xr.DataArray.sel
+    """
+    for kind, dash in SCALE_DASHES.items():
+        for table in open_spaces(inputs[kind]).values():
+            values = table[measure].sel(place)
+            axes.plot(table["depth"], values, color=SCALE_COLOUR, linestyle=dash, linewidth=0.7)
+
+
+def scale_entries(inputs: Mapping[str, Sequence[Path]]) -> list[Line2D]:
+    """The legend's entries of draw_scale."""
+    names = {
+        "languages": ", ".join(path.stem.replace("+", " and ") for path in inputs["languages"]),
+        "seeds": "other seed of the same model",
+    }
+    return [
+        Line2D([], [], color=SCALE_COLOUR, linestyle=dash, linewidth=0.7, label=names[kind])
+        for kind, dash in SCALE_DASHES.items()
+        if inputs[kind]
+    ]
 
 
 def floor_entry() -> Line2D:

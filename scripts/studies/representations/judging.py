@@ -13,10 +13,12 @@ from losschange.claims.verdicts import UNKNOWN, Claim, Condition, Part, Result
 from report.claims.record import claim_record, result_record
 
 from .claims import CLAIMS
+from .claims.comparing import relation_of
 from .claims.numbers import Number, Space, Spaces, pwcca_distance
 
 LEARNED = "learned"
 MATCHED = ".matched"
+DIGITS = 6
 
 
 def read_spaces(
@@ -111,6 +113,7 @@ def judge(
         "agreement": [],
         "grouping": [],
         "claims": [claim_record(CLAIMS[place]) for place in sorted(CLAIMS)],
+        "relations": _relations(spaces.get("stock", ()), models),
     }
     for architecture, seeds in spaces.items():
         record["columns"].append(
@@ -125,6 +128,26 @@ def judge(
             result = judge_claim(CLAIMS[claim["number"]], seeds, names, learned)
             claim["results"][architecture] = result_record(result)
     return record
+
+
+def _relations(seeds: Sequence[Spaces], models: Mapping[str, Sequence[str]]) -> list[dict]:
+    """How loss change and change of states go together in the layers of every main training."""
+    found = []
+    for place, each in enumerate(seeds):
+        for objective, space in each.models.items():
+            known = None if space.over_training is None else relation_of(space.over_training)
+            if known is None:
+                continue
+            [training] = [
+                trainings[place]
+                for name, trainings in models.items()
+                if _objective(name) == objective and not name.endswith(MATCHED)
+            ]
+            low, high = float(known.null.min()), float(known.null.max())
+            correlation = round(known.correlation, DIGITS)
+            null = [round(low, DIGITS), round(high, DIGITS)]
+            found.append({"training": training, "correlation": correlation, "null": null})
+    return found
 
 
 def judge_claim(

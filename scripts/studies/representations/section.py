@@ -18,6 +18,7 @@ def sections(context: StudyContext) -> list[Section]:
         "claims": claims,
         "similar": similar,
         "relation": _claim(context.claims, 20),
+        "relations": (context.claims or {}).get("relations", []),
         "value_text": value_text,
         "interval_text": interval_text,
     }

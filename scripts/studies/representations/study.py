@@ -48,8 +48,11 @@ def comparisons(files: RunFiles) -> Inputs:
 
 
 def over_training(files: RunFiles) -> Inputs:
-    """Comparisons of the snapshots of the main models."""
-    return {"snapshots": _of_main(files, "over_training")}
+    """Comparisons of the snapshots of the main models, and of their seeds as the scale."""
+    return {
+        "snapshots": _of_main(files, "over_training"),
+        "seeds": comparisons(files)["seeds"],
+    }
 
 
 STUDY = Study(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from losschange.plots.style import SMALL, draw_message, look_of, new_figure
 
-from ..drawing import draw_line, floor_entry, objective_of
+from ..drawing import (
+    SEED,
+    draw_line,
+    draw_scale,
+    floor_entry,
+    objective_of,
+    open_spaces,
+    scale_entries,
+)
 
 MEASURES = {"rsa": "RSA", "cka": "CKA", "pwcca": "PWCCA"}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
@@ -18,9 +24,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 
 def draw(inputs, options):
     """A row per measure: a map per pair of objectives, and layers of equal depth beside them."""
-    pairs = {path.stem: xr.load_dataset(path) for path in inputs["objectives"]}
+    pairs = open_spaces(path for path in inputs["objectives"] if SEED not in path.stem)
     maps = {name: table for name, table in pairs.items() if "all_rsa" in table}
-    maps = {name: table for name, table in maps.items() if ".seed" not in name}
     if not maps:
         return draw_message("Figure S3 has nothing to show: it compares at least two main models.")
     figure = new_figure(4.6)
@@ -29,7 +34,7 @@ def draw(inputs, options):
     )
     for row, (measure, title) in zip(grid, MEASURES.items(), strict=True):
         tables = [table[f"all_{measure}"] for table in maps.values()]
-        limits = (min(0.0, *(float(t.min()) for t in tables)), max(float(t.max()) for t in tables))
+        limits = (min(float(t.min()) for t in tables), max(float(t.max()) for t in tables))
         for axes, (name, table) in zip(row, maps.items(), strict=False):
             image = _draw_map(axes, table[f"all_{measure}"], name, limits)
         bar = figure.colorbar(image, ax=list(row[:-1]), fraction=0.03, pad=0.01)
@@ -62,10 +67,9 @@ def _draw_map(axes: Axes, table: xr.DataArray, name: str, limits: tuple[float, f
 def _draw_depths(axes: Axes, measure: str, maps: dict[str, xr.Dataset], inputs) -> None:
     for colour, table in zip(COLOURS, maps.values(), strict=False):
         draw_line(axes, table["depth"].values, table, measure, colour)
-    for kind, dash in (("languages", "--"), ("seeds", "-")):
-        for path in inputs[kind]:
-            table = xr.load_dataset(path)
-            axes.plot(table["depth"], table[measure], color="0.45", linestyle=dash, linewidth=0.7)
+        if measure == "rsa":
+            axes.plot(table["depth"], table["rsa_uncentred"], color=colour, linewidth=0.4)
+    draw_scale(axes, inputs, measure)
     axes.set_xlabel("share of the depth")
     axes.axhline(0, color="0.3", linewidth=0.4)
 
@@ -75,9 +79,5 @@ def _handles(maps: dict[str, xr.Dataset], inputs) -> list[Line2D]:
         Line2D([], [], color=colour, marker="o", markersize=2, label=name.replace("+", " and "))
         for colour, name in zip(COLOURS, maps, strict=False)
     ]
-    if inputs["languages"]:
-        names = ", ".join(Path(path).stem.replace("+", " and ") for path in inputs["languages"])
-        handles.append(Line2D([], [], color="0.45", linestyle="--", label=names))
-    if inputs["seeds"]:
-        handles.append(Line2D([], [], color="0.45", linewidth=0.7, label="other seed"))
-    return [*handles, floor_entry()]
+    handles.append(Line2D([], [], color="0.4", linewidth=0.4, label="RSA, not centred"))
+    return [*handles, *scale_entries(inputs), floor_entry()]

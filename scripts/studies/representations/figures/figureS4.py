@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from losschange.plots.style import draw_message, look_of, new_figure
+from losschange.plots.style import draw_message, new_figure
 
-from ..drawing import (
-    add_legend,
-    depth_of,
-    draw_by_depth,
-    draw_line,
-    layers_of,
-    objective_of,
-    open_spaces,
-)
+from ..drawing import add_legend, draw_by_depth, open_spaces
 
 MASKED = {"masked_input_share": "the piece read", "masked_output_share": "the original word"}
 
@@ -28,11 +20,7 @@ def draw(inputs, options):
     draw_by_depth(row[0], spaces, "input_information_share", "the word read")
     draw_by_depth(row[1], spaces, "output_information_share", "the next word")
     for axes, (measure, title) in zip(row[2:], MASKED.items(), strict=False):
-        for name, table in masked.items():
-            layers, look = layers_of(table), look_of(objective_of(name))
-            draw_line(axes, depth_of(layers), table, measure, look.colour, look.dash, layer=layers)
-        axes.set_title(f"masked text: {title}")
-        axes.axhline(0, color="0.3", linewidth=0.4)
+        draw_by_depth(axes, masked, measure, f"masked text: {title}")
     row[0].set_ylabel("information, share of the entropy")
     figure.supxlabel("share of the depth", size=7)
     add_legend(figure, spaces)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import matplotlib
 import numpy as np
+import xarray as xr
 from matplotlib.lines import Line2D
 
 from losschange.plots.style import SMALL, draw_message, layer_ticks, look_of, new_figure
@@ -34,6 +35,9 @@ def draw(inputs, options):
             for place, colour in enumerate(colours):
                 one = table.isel(frequency_bin=place)
                 draw_line(axes, x, one, measure, colour, layer=layers)
+                for other in _seeds_of(name, spaces if measure == "change" else hidden):
+                    values = other[measure].isel(frequency_bin=place).sel(layer=layers)
+                    axes.plot(x, values, color=colour, linewidth=0.4)
             layer_ticks(axes.xaxis, len(layers))
             axes.set_yscale("log")
             axes.set_ylim(LEAST, 1.3)
@@ -49,6 +53,10 @@ def draw(inputs, options):
         handles=[*handles, floor_entry()], loc="outside upper center", ncols=7, fontsize=SMALL
     )
     return figure
+
+
+def _seeds_of(name: str, tables: dict[str, xr.Dataset]) -> list[xr.Dataset]:
+    return [table for other, table in tables.items() if other.startswith(f"{name}{SEED}")]
 
 
 def _end(place: int, bins: int) -> str:

@@ -10,7 +10,9 @@ PANELS = {
     "neighbours_same_type": "same word",
     "neighbours_same_left": "same left neighbour",
     "neighbours_same_right": "same right neighbour",
-    "neighbours_position_distance": "distance in position (words)",
+    # Where the parts of speech of the text are known.
+    "neighbours_same_tag": "same part of speech",
+    "neighbours_position_distance": "distance in position\n(words)",
 }
 
 
@@ -19,9 +21,10 @@ def draw(inputs, options):
     spaces = open_spaces(inputs["spaces"])
     if not spaces:
         return draw_message("Figure S6 has nothing to show: this run has no main model.")
+    panels = {name: title for name, title in PANELS.items() if name in next(iter(spaces.values()))}
     figure = new_figure(2.1)
-    row = figure.subplots(1, len(PANELS))
-    for axes, (name, title) in zip(row, PANELS.items(), strict=True):
+    row = figure.subplots(1, len(panels))
+    for axes, (name, title) in zip(row, panels.items(), strict=True):
         draw_by_depth(axes, spaces, name, title)
         axes.set_ylim(bottom=0)
     row[0].set_ylabel("share of nearest words")

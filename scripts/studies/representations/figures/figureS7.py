@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import matplotlib
 import numpy as np
 import xarray as xr
@@ -23,7 +25,7 @@ ROWS = (
 
 def draw(inputs, options):
     """A column per model; rows: loss change, change, distance to the end, and t90 by layer."""
-    snapshots = open_spaces(inputs["snapshots"])
+    snapshots, seeds = open_spaces(inputs["snapshots"]), open_spaces(inputs["seeds"])
     shown = {name: table for name, table in snapshots.items() if SEED not in name}
     if not shown:
         return draw_message("Figure S7 has nothing to show: no main model has snapshots.")
@@ -41,12 +43,14 @@ def draw(inputs, options):
             for axes, x, measure in ((column[1], ends, "change"), (column[2], starts, "to_end")):
                 values = table[measure].sel(layer=layer)
                 axes.plot(x, values, color=colour, marker="o", markersize=1.8)
+        pairs = [pair for names, pair in seeds.items() if names.startswith(f"{name}+")]
         for axes, measure in ((column[1], "change"), (column[2], "to_end")):
-            _note_floor(axes, table[f"{measure}_floor"].sel(layer=layers))
+            _note_scale(axes, table[f"{measure}_floor"].sel(layer=layers), pairs)
         _name_updates(column, table)
         _draw_t90(column[3], table, layers)
         column[0].axhline(0, color="0.3", linewidth=0.4)
-        title = f"{look_of(objective_of(name)).title} ({name})\n{relation_text(table)}"
+        others = [one for other, one in snapshots.items() if other.startswith(f"{name}{SEED}")]
+        title = f"{look_of(objective_of(name)).title} ({name})\n{relation_text(table, others)}"
         column[0].set_title(title, size=SMALL)
     for row, title in zip(grid, ROWS, strict=True):
         row[0].set_ylabel(title)
@@ -58,18 +62,33 @@ def draw(inputs, options):
     return figure
 
 
-def relation_text(table: xr.Dataset) -> str:
-    """Correlation of loss change and change, its null and its p-value, in a line."""
+def relation_text(table: xr.Dataset, others: Sequence[xr.Dataset] = ()) -> str:
+    """Correlation of loss change and change, its null and its p-value; below, that of other seeds.
+
+    Parameters
+    ----------
+    table : xr.Dataset
+        over_training/<model>.nc.
+    others : sequence of xr.Dataset
+        The same of other seeds.
+    """
     found = relation_of(table)
     if found is None:
         return "too few intervals to relate them"
     low, high = found.null.min(), found.null.max()
-    return f"r = {found.correlation:.2f}, shifted {low:.2f} to {high:.2f}, p = {found.p_value:.2f}"
+    text = f"r = {found.correlation:.2f}, shifted {low:.2f} to {high:.2f}, p = {found.p_value:.2f}"
+    relations = [relation_of(other) for other in others]
+    values = ", ".join(f"{one.correlation:.2f}" for one in relations if one is not None)
+    return f"{text}\nother seeds: r = {values}" if values else text
 
 
-def _note_floor(axes: Axes, floor: xr.DataArray) -> None:
-    """The floor as a number: as a line it would press all others together."""
+def _note_scale(axes: Axes, floor: xr.DataArray, pairs: Sequence[xr.Dataset]) -> None:
+    """Floor and distance of seeds as numbers: as lines they would press all others together."""
     text = f"floor {float(floor.mean()):.2f}"
+    if pairs:
+        # Layer 0 is the embedding.
+        distances = [1 - float(pair["svcca"].isel(depth=slice(1, None)).mean()) for pair in pairs]
+        text += f"\nother seed {np.mean(distances):.2f}"
     axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", size=SMALL, color="0.4")
     axes.set_ylim(bottom=0)
 

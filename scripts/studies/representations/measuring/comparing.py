@@ -13,7 +13,8 @@ from representations.comparison import compare_states
 from representations.procrustes import METHODS, align, retrieve
 from representations.states import StatesReader
 
-MEASURES = ("rsa", "cka", "pwcca", "pwcca_reversed")
+# The first three of all pairs of layers, the others of layers of equal depth alone.
+MEASURES = ("rsa", "cka", "pwcca", "pwcca_reversed", "svcca", "rsa_uncentred")
 
 
 def equal_depths(first: list[str], second: list[str]) -> list[tuple[Fraction, str, str]]:

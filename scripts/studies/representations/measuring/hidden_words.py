@@ -49,7 +49,8 @@ def describe_hidden_words(
     masked = masked_information(
         handle, vocabulary, words, name, tokens, settings["masks"], extent, seed
     )
-    return xr.merge([found, masked], join="outer", combine_attrs="no_conflicts")
+    # A merge of different layers would sort their names, 10 before 2.
+    return masked.merge(found.reindex(layer=masked["layer"].values))
 
 
 @torch.no_grad()

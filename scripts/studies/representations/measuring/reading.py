@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
+from attention_heads.treebank import read_conllu
+from attention_heads.words import align_pieces
 from representations.words import join_pieces, make_words
 from text.vocabulary import SPECIAL_IDS, load_vocabulary
 
@@ -22,6 +25,7 @@ def read_words(
     counted_sentences: int,
     words: int,
     limit: int,
+    treebanks: Sequence[Path] = (),
 ) -> xr.Dataset:
     """Words of the first sentences of a text.
 
@@ -42,6 +46,8 @@ def read_words(
         Sentences are read until there are so many words.
     limit : int
         Pieces of a sentence that every model reads, without symbols at its ends.
+    treebanks : sequence of path, optional
+        CoNLL-U files with the parts of speech of the text's sentences, for a column "tag".
 
     Raises
     ------
@@ -52,6 +58,7 @@ def read_words(
     """
     processors = [load_vocabulary(path) for path in vocabularies.values()]
     read: list[list] = [[] for _ in processors]
+    texts: list[str] = []
     found = 0
     with open(text, encoding="utf-8", newline="\n") as lines:
         for line in lines:
@@ -62,6 +69,7 @@ def read_words(
                 join_pieces([processor.id_to_piece(number) for number in row], ())
                 for processor, row in zip(processors, ids, strict=True)
             ]
+            texts.append(line)
             for row, sentence in zip(read, sentences, strict=True):
                 row.append(sentence)
             found += min(_words_within(sentence, limit) for sentence in sentences)
@@ -72,7 +80,46 @@ def read_words(
     with open(counted_text, encoding="utf-8", newline="\n") as lines:
         for line in islice(lines, counted_sentences):
             counts.update(normalise(line.rstrip("\n")).replace("▁", " ").split())
-    return make_words(dict(zip(vocabularies, read, strict=True)), counts, limit)
+    table = make_words(dict(zip(vocabularies, read, strict=True)), counts, limit)
+    if not treebanks:
+        return table
+    return tag_words(table, texts, treebanks)
+
+
+def tag_words(words: xr.Dataset, texts: Sequence[str], treebanks: Iterable[Path]) -> xr.Dataset:
+    """A table of words with their universal parts of speech, as the variable "tag".
+
+    A word with punctuation is several words of a treebank; its tag is that of the one that it
+    begins with. Words of sentences that no treebank holds have the tag "".
+
+    Parameters
+    ----------
+    words : xr.Dataset
+        From representations.words.make_words.
+    texts : sequence of str
+        The sentences that the column "sentence" counts.
+    treebanks : iterable of path
+
+    Raises
+    ------
+    attention_heads.errors.TreebankError
+        If a treebank cannot be read.
+    """
+    known = {_bare(each.text): each for path in treebanks for each in read_conllu(path)}
+    types, sentences = words["type"].values, words["sentence"].values
+    tags = np.full(len(types), "", dtype=object)
+    for number in np.unique(sentences):
+        sentence = known.get(_bare(texts[number]))
+        if sentence is not None:
+            here = np.flatnonzero(sentences == number)
+            places = align_pieces(types[here].tolist(), sentence.words)
+            tags[here] = [sentence.tags[place] for place in places]
+    return words.assign(tag=("word", tags))
+
+
+def _bare(text: str) -> str:
+    """Without white space, which a prepared corpus may have changed."""
+    return "".join(text.split())
 
 
 def _words_within(sentence, limit: int) -> int:
