@@ -64,7 +64,7 @@ class PreparedProcess:
             "session": start_new_session,
         }
         self._server = socket.socket(socket.AF_UNIX)
-        self._server.connect(_address(modules))
+        self._server.connect(_server(modules)[0])
         files = array.array("i", [written.fileno(), others.fileno()])
         line = json.dumps(request).encode() + b"\n"
         sent = self._server.sendmsg([line], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
@@ -123,33 +123,34 @@ def _file() -> tuple[IO[str], IO[str]]:
 
 
 @cache
-def _address(modules: tuple[str, ...]) -> str:
-    """Start a server, which ends with this process; where it listens."""
-    address = os.path.join(tempfile.mkdtemp(prefix="prepared-"), "server")
+def _server(modules: tuple[str, ...]) -> tuple[str, subprocess.Popen]:
+    """Start a server, which ends with this process; where it listens, and its process."""
+    address = os.path.join(tempfile.mkdtemp(prefix="losschange-tests-"), "server")
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen()
-    subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, __file__, str(listener.fileno()), *modules],
         # It reads nothing; the end of its input tells it that this process has ended.
         stdin=subprocess.PIPE,
         pass_fds=[listener.fileno()],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
-    return address
+    listener.close()
+    return address, process
 
 
 def _serve(listener: socket.socket) -> None:
     """Fork for every request until the process that started this one ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    while sys.stdin.fileno() not in (ready := select.select([listener, sys.stdin], [], [])[0]):
-        if not ready:
-            continue
+    while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
         client, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
             _answer(client)
         client.close()
+    os.unlink(listener.getsockname())
+    os.rmdir(os.path.dirname(listener.getsockname()))
 
 
 def _answer(client: socket.socket) -> None:
