@@ -102,6 +102,15 @@ def test_editing_a_figure_script_redraws_that_figure_alone(repository):
     assert {name for name in jobs if name != "figures"} == {"plot_figure3"}
 
 
+def test_a_figure_of_another_estimator_is_made_beside_it(repository):
+    before = digests(results(repository), "figures/*")
+    done = snakemake(repository, *SETTINGS, "results/tiny/figures/figure3.probe.svg")
+    assert done.returncode == 0, done.stdout
+    after = digests(results(repository), "figures/*")
+    assert before.items() <= after.items()
+    assert after["figures/figure3.probe.svg"] != before["figures/figure3.svg"]
+
+
 def test_how_trainings_run_is_no_reason_to_train_again(repository):
     """Every key of `execution` at once, on a finished run."""
     changed = {
