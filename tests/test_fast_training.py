@@ -263,7 +263,7 @@ def test_joined_translations_are_padded_little_and_keep_their_sides(tokens, tmp_
 @pytest.mark.parametrize("objective", list(NAMES))
 def test_fewer_passes_make_the_same_updates(objective, tokens, tmp_path):
     """The very same sentences: so the profile of the layers is the same too, for MT as well."""
-    small = {"update_frequency": 4, "max_tokens": 192, "total_updates": 30}
+    small = {"update_frequency": 4, "max_tokens": 192, "total_updates": UPDATES}
     cube, losses, _ = train(tmp_path / "stock", objective, tokens, SWITCHES, **small)
     found, found_losses, settings = train(
         tmp_path / "joined", objective, tokens, SWITCHES, **small, micro_batches=2

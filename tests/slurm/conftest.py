@@ -62,11 +62,12 @@ def cluster():
 @pytest.fixture(scope="session")
 def small_paper(tmp_path_factory):
     """Folder of an undisturbed local run: a model of each objective, two at a time."""
-    long_enough = {"total_updates": 600}  # so that two run at a time in the queue as well
     folder = new_folder(
         tmp_path_factory.mktemp("small"),
         TINY,
-        objective_training=dict.fromkeys(("clm", "mlm", "mt"), long_enough),
+        execution={"validation_interval": 200, "checkpoint_interval": 100},
+        # Long enough for two to run at a time in the queue as well.
+        objective_training={name: {"total_updates": 600} for name in ("clm", "mlm", "mt")},
     )
     run_here(folder, *TARGETS)
     return folder
