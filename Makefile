@@ -14,8 +14,9 @@ GROUPS := workflow training figures tests habits docs
 # again, which takes about ten seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-# The tests of a file stay in one process: many share an expensive result (tests/conftest.py).
-PYTEST := .venv/bin/python -m pytest -q -n $(PROCESSES) --dist loadfile
+# The tests of a file stay in one process: many share an expensive result. The order of the files is
+# that of tests/conftest.py.
+PYTEST := .venv/bin/python -m pytest -q -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo fetch cost status test test-fast test-slurm test-package performance \

@@ -1,4 +1,4 @@
-"""What the run will cost, before it starts: a table on the screen and in logs/."""
+"""The estimated cost of a run: a table on the screen and in logs/."""
 
 
 # Without output files, so the table is printed at every call.

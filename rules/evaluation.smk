@@ -1,4 +1,4 @@
-"""What the trained models are worth. -> models/<model>/quality.json"""
+"""The quality of the trained models on every split. -> models/<model>/quality.json"""
 
 
 def test_splits(model):

@@ -1,4 +1,4 @@
-"""A page that shows what no figure does: any cells, updates and models. -> explorer/"""
+"""A page to look at any cells, updates and models. -> explorer/"""
 
 EXPLORER = f"{RESULTS}/explorer"
 

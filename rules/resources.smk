@@ -1,4 +1,4 @@
-"""What the jobs ask of the machine, or of the queue of a cluster."""
+"""Resources that jobs request from the machine or from the queue of a cluster."""
 
 import threading
 

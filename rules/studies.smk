@@ -104,8 +104,9 @@ rule tables:
         illustrations_of("table", TABLES, TABLE_FORMATS),
 
 
-# Records of claims by study; the rules of a study add its record.
+# Records of claims by study, and files of the target `claims`; a study's rules add their own.
 CLAIM_RECORDS = {}
+CLAIM_FILES = []
 
 # Rules of studies in addition to those for figures and tables.
 for study in STUDIES:
@@ -113,3 +114,8 @@ for study in STUDIES:
     if rules_of_study.is_file():
 
         include: str(rules_of_study)
+
+
+rule claims:
+    input:
+        CLAIM_FILES,

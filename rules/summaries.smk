@@ -1,4 +1,4 @@
-"""Cubes to small tables that figures, tables and the report read. -> summaries/"""
+"""Summaries of the cubes for figures, tables and the report. -> summaries/"""
 
 
 rule summarise_cube:

@@ -1,8 +1,8 @@
 """Order of the tests: what is fast fails first. And what several of them need.
 
 `make test` runs two processes of pytest side by side (pytest-xdist). The tests of a file stay in
-one process, so that what they share is made once, and the files with most tests come first. What
-many files share is made by the first that needs it: see shared_results.py.
+one process, so that what they share is made once. What many files share is made by the first that
+needs it: see shared_results.py.
 """
 
 import os
@@ -14,9 +14,27 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+# Files with slow tests only, the longest first: the processes then end at about the same time.
+LONGEST = (
+    "test_fairseq_interruptions",
+    "test_workflow",
+    "test_demo_conservation",
+    "test_fast_training",
+    "test_workers",
+    "test_fairseq_training",
+    "test_house",
+)
+
+
 def pytest_collection_modifyitems(items):
-    """Put tests marked `slow` last."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    """Put tests marked `slow` last, of these the files that take longest first."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+
+    def place(item):
+        slow = item.get_closest_marker("slow") is not None
+        return slow, slow and places.get(item.path.stem, len(places))
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def draw(partition, seed=0, step=1e-3):
 
 
 def products(partition, before, after, gradients):
-    """The row of negative allocations of an update."""
+    """−LCA of every parameter in an update."""
     return FlatVector(partition, "cpu").copy(before).subtract(after).multiply(gradients)
 
 

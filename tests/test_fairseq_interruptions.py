@@ -5,7 +5,6 @@ import os
 import random
 import resource
 import signal
-import subprocess
 import time
 
 import numpy as np
@@ -16,6 +15,7 @@ from losschange.cube.format import open_cube
 from losschange.cube.parts import PartStore
 from losschange.errors import RecordingError
 from losschange_fairseq.errors import TrainingError
+from prepared_processes import PreparedProcess
 from training.snapshots import read_snapshot
 from training_runs import (
     NAMES,
@@ -25,6 +25,7 @@ from training_runs import (
     command,
     in_process,
     run,
+    run_killed_after,
     run_to,
     state_of,
     wait_for_update,
@@ -45,14 +46,11 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_bytes(straight, tokens,
     moments = random.Random(seed)
     kills = 2 if objective == "clm" else 1
     for update in sorted(moments.sample(range(1, UPDATES - 1), kills)):
-        process = subprocess.Popen(
-            command(tmp_path, objective, tokens), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        process = PreparedProcess(command(tmp_path, objective, tokens))
         wait_for_update(process, tmp_path, update)
         time.sleep(moments.random() * 0.3)
         process.kill()
         process.wait()
-        process.stdout.close()
     run(command(tmp_path, objective, tokens))
     assert (tmp_path / "cube").read_bytes() == (folder / "cube").read_bytes()
     assert (tmp_path / "settings").read_bytes() == (folder / "settings").read_bytes()
@@ -64,12 +62,8 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_bytes(straight, tokens,
 @pytest.mark.parametrize("readers", [0, 2])
 def test_sigterm_to_all_processes_of_a_job_saves_and_says_so(readers, tokens, tmp_path):
     changes = {"checkpoint_interval": 3, "data_workers": readers}
-    process = subprocess.Popen(
-        command(tmp_path, "clm", tokens, total_updates=4000, **changes),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
+    process = PreparedProcess(
+        command(tmp_path, "clm", tokens, total_updates=4000, **changes), start_new_session=True
     )
     wait_for_update(process, tmp_path, 6)
     os.killpg(process.pid, signal.SIGTERM)
@@ -212,12 +206,7 @@ def test_what_goes_with_a_checkpoint_is_saved_before_it(tokens, tmp_path):
 def test_a_half_done_training_goes_on_under_another_way_to_run_it(straight, tokens, tmp_path):
     """Intervals, reading processes: none of them defines a model, so none is a reason to refuse."""
     objective, folder = straight
-    process = subprocess.Popen(
-        command(tmp_path, objective, tokens), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    wait_for_update(process, tmp_path, 10)
-    process.kill()
-    process.wait()
+    run_killed_after(command(tmp_path, objective, tokens), tmp_path, 10)
     run(
         command(
             tmp_path, objective, tokens,
@@ -236,14 +225,7 @@ def test_a_resumed_training_keeps_the_same_snapshots(tokens, tmp_path):
     for folder in (whole, resumed):
         folder.mkdir()
     run([*command(whole, "clm", tokens), *kept])
-    process = subprocess.Popen(
-        [*command(resumed, "clm", tokens), *kept],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    wait_for_update(process, resumed, 10)
-    process.kill()
-    process.wait()
+    run_killed_after([*command(resumed, "clm", tokens), *kept], resumed, 10)
     run([*command(resumed, "clm", tokens), *kept])
     for update in (0, 3, 12, 30):
         name = f"snapshots/{update}.pt"
@@ -261,11 +243,6 @@ def test_a_resumed_training_keeps_the_same_snapshots(tokens, tmp_path):
 
 
 def test_a_snapshot_that_came_too_late_is_refused_with_what_to_do(tokens, tmp_path):
-    process = subprocess.Popen(
-        command(tmp_path, "clm", tokens), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    wait_for_update(process, tmp_path, 10)
-    process.kill()
-    process.wait()
+    run_killed_after(command(tmp_path, "clm", tokens), tmp_path, 10)
     late = ["--kept", json.dumps({"updates": [2]})]
     assert "kept nothing of update 2" in run([*command(tmp_path, "clm", tokens), *late], status=1)

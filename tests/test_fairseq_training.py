@@ -1,7 +1,6 @@
 """Real trainings with fairseq: what they record, and that stock fairseq makes the same updates."""
 
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -13,6 +12,7 @@ from losschange.cube.layout import CubeError
 from losschange.cube.parts import PartStore
 from losschange_fairseq.settings import settings_as_run
 from objectives import OBJECTIVES
+from prepared_processes import run_prepared
 from running.models import parse_model
 from tiny_trainings import tiny_training
 from training.fairseq_arguments import PLUGIN, fairseq_arguments
@@ -57,6 +57,9 @@ def test_the_cube_tells_what_happened(straight):
     objective, folder = straight
     with open_cube(folder / "cube") as cube:
         assert cube.sizes["step"] == UPDATES and cube.attrs["model"] == NAMES[objective]
+        ran = {name: cube.attrs[name] for name in ("device", "workers", "threads", "precision")}
+        assert ran == {"device": "cpu", "workers": 1, "threads": 1, "precision": "fp32"}
+        assert cube.attrs["micro_batches"] >= 1 and cube.attrs["attention_kernel"]
         loss = cube["loss"].values
         assert np.isfinite(loss).all() and loss[-5:].mean() < loss[:5].mean()
         assert cube["valid_step"].values.tolist() == [0, 10, 20, 30]
@@ -139,9 +142,7 @@ def fairseq_train(arguments):
         "torch.serialization.add_safe_globals([argparse.Namespace])\n"
         "from fairseq_cli.train import cli_main; cli_main()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", code, *arguments], capture_output=True, text=True
-    )
+    done = run_prepared([sys.executable, "-c", code, *arguments])
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout + done.stderr
 

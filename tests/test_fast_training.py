@@ -31,11 +31,12 @@ def train(folder, objective, tokens, fast, arguments=(), **changes):
     model = parse_model(ALL_NAMES[objective])
     switches = {name: name in fast for name in SWITCHES}
     changes = {"dropout": 0.0, "learning_rate": RATE, "total_updates": UPDATES, **changes}
+    updates = changes["total_updates"]
     training = tiny_training(model, **switches, **changes)
     run = ResumableTraining(
         [*fairseq_arguments(model, training, tokens[objective], 1, "cpu"), *arguments],
         folder,
-        DutyIntervals(UPDATES, UPDATES, UPDATES),
+        DutyIntervals(updates, updates, updates),
     )
     losses = []
     assert run.run(lambda update, numbers: losses.append(numbers["loss"]), lambda: False)
@@ -307,22 +308,22 @@ def test_padding_decides_how_few_passes_are_worth_it(tokens, tmp_path):
 @pytest.mark.parametrize("objective", ["mlm", "mt", "plm", "dae"])
 def test_a_resumed_training_is_the_straight_one_to_the_bit(objective, tokens, tmp_path):
     """With all of the faster ways, joined passes and batches read ahead by another process."""
+    updates, halt = 20, 11  # an epoch has eight
     changes = {"update_frequency": 4, "max_tokens": 192, "micro_batches": 2, "dropout": 0.1}
+    changes["total_updates"] = updates
     if objective == "plm":
         changes["prefix_share"] = None
     straight, _, _ = train(tmp_path / "straight", objective, tokens, SWITCHES, **changes)
     model = parse_model(ALL_NAMES[objective])
     switches = dict.fromkeys(SWITCHES, True)
-    training = tiny_training(
-        model, learning_rate=RATE, total_updates=UPDATES, **switches, **changes
-    )
+    training = tiny_training(model, learning_rate=RATE, **switches, **changes)
     arguments = fairseq_arguments(model, training, tokens[objective], 1, "cpu", data_workers=1)
-    intervals = DutyIntervals(UPDATES, UPDATES, UPDATES)
+    intervals = DutyIntervals(updates, updates, updates)
     halted = ResumableTraining(arguments, tmp_path / "halted", intervals)
-    assert not halted.run(lambda update, numbers: None, lambda: halted.updates == 23)
+    assert not halted.run(lambda update, numbers: None, lambda: halted.updates == halt)
     before = set(active_children())
     resumed = ResumableTraining(arguments, tmp_path / "halted", intervals)
-    assert resumed.updates == 23
+    assert resumed.updates == halt
     assert len(set(active_children()) - before) == 1, "one that reads, and none to throw away"
     assert resumed.run(lambda update, numbers: None, lambda: False)
     assemble_cube(resumed.store, tmp_path / "cube.nc", resumed.updates, {})

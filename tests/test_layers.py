@@ -32,10 +32,10 @@ def named(path):
     return str(path.relative_to(ROOT))
 
 
-def imports(path):
-    """All modules that a file imports, at any depth of its code, as absolute names."""
+def imports(path, tree=None):
+    """All modules that a file (or a part of it) imports, at any depth, as absolute names."""
     package = list(path.relative_to(SCRIPTS).with_suffix("").parts[:-1])
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree or ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -79,6 +79,35 @@ def test_imports_point_downwards(path):
         assert "fairseq" not in used
     if "matplotlib" in used and place.parts[0] == "losschange":
         assert place.parts[1] == "plots"
+
+
+def imports_at_start(path):
+    """What a file imports when it is imported itself, outside of functions and TYPE_CHECKING."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    late = ast.FunctionDef | ast.AsyncFunctionDef | ast.If
+    kept = ast.Module([node for node in tree.body if not isinstance(node, late)], [])
+    return set(imports(path, kept))
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    names = {".".join(path.relative_to(SCRIPTS).with_suffix("").parts): path for path in MODULES}
+    names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    waiting = {name: imports_at_start(path) & names.keys() - {name} for name, path in names.items()}
+    while free := {name for name, wanted in waiting.items() if not wanted}:
+        waiting = {name: wanted - free for name, wanted in waiting.items() if name not in free}
+    assert waiting == {}
+
+
+def test_text_and_training_know_no_study_and_no_report():
+    for path in MODULES:
+        if path.relative_to(SCRIPTS).parts[0] in ("text", "training"):
+            assert not tops(path) & {"studies", "report"}, named(path)
+
+
+def test_no_object_gets_another_class_and_the_allocator_is_left_alone():
+    for path in MODULES:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"__class__ = |mallopt|malloc_trim|PYTORCH_\w*ALLOC_CONF", text), path
 
 
 def test_no_module_imports_a_script():

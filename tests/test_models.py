@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from running.configuration_check import load_configuration
 from running.models import parse_model
 from running.variants import Variant
+from tiny_trainings import values
 
 
 @pytest.mark.parametrize(
@@ -76,3 +78,13 @@ def test_a_variant_differs_and_its_files_are_those_of_its_training():
     variant = Variant("clm-en", "cut", files={"heads": "gates/clm-en{seed}.json"})
     assert variant.files_of("clm-en.cut") == {"heads": "gates/clm-en.json"}
     assert variant.files_of("clm-en.cut.seed2") == {"heads": "gates/clm-en.seed2.json"}
+
+
+def test_main_models_keep_ten_snapshots_and_the_others_their_last():
+    configuration = load_configuration(values())
+    total = configuration.training.total_updates
+    kept = configuration.snapshots_of(parse_model("clm-en"))
+    assert len(kept) == 10 and (kept[0], kept[-1]) == (0, total)
+    ratios = [later / earlier for earlier, later in zip(kept[1:], kept[2:], strict=False)]
+    assert max(ratios) == pytest.approx(min(ratios), rel=0.02), "spaced logarithmically"
+    assert configuration.snapshots_of(parse_model("clm-de")) == [total]

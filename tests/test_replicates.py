@@ -46,8 +46,8 @@ def test_seeds_that_are_none_are_refused(seeds):
 
 
 def test_every_seed_is_trained_and_one_text_serves_them_all(tmp_path):
-    one = planned_jobs(dry_run(tmp_path))
-    three = planned_jobs(dry_run(tmp_path, "--config", "seeds=[1,2,3]"))
+    one = planned_jobs(dry_run(tmp_path, "cubes"))
+    three = planned_jobs(dry_run(tmp_path, "cubes", "--config", "seeds=[1,2,3]"))
     assert three["train_model"] == 3 * one["train_model"] == 45
     assert three["learn_vocabulary"] == one["learn_vocabulary"]
 

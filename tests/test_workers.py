@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 from losschange.cube.format import open_cube
+from prepared_processes import PreparedProcess
 from running.files import UserError
 from running.models import parse_model
 from tiny_trainings import RECORDING, ROOT, split_changes, tiny_training
@@ -46,9 +46,7 @@ def start(folder, objective, tokens, workers=2, **changes):
         *outputs,
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
-    )
+    return PreparedProcess(command, env=environment, start_new_session=True)
 
 
 def end(process, status=0):
@@ -156,6 +154,7 @@ def test_two_workers_record_what_one_process_does(pair, tokens, tmp_path):
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 * size, err_msg=name)
 
 
+@pytest.mark.parametrize("pair", ["clm"], indirect=True)  # what is resumed, other tests say of all
 def test_a_killed_worker_ends_the_others_and_the_next_try_gives_the_same_bytes(
     pair, tokens, tmp_path
 ):

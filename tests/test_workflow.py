@@ -1,24 +1,28 @@
-"""The whole workflow, run for real on a tiny configuration: outputs, reruns, determinism."""
+"""The whole workflow, run for real on a tiny configuration: outputs, reruns, the same bytes."""
 
 import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import xarray as xr
 import yaml
 
-from workflow_runs import TINY, copy_repository, digests, planned_jobs, snakemake
+import losschange_fairseq
+from workflow_runs import ROOT, TINY, copy_repository, digests, planned_jobs, snakemake
 
 pytestmark = pytest.mark.slow
 
 REPRODUCIBLE = ("figures/*", "tables/*", "claims/*", "summaries/*.nc", "cubes/*.nc")
+CLONE, FOLDER = 'it\'s a "clone" of ä $HOME', "another wörking 'folder'"
 SETTINGS = ("--configfile", str(TINY), "--cores", "2")
 
 
@@ -98,6 +102,15 @@ def test_editing_a_figure_script_redraws_that_figure_alone(repository):
     assert {name for name in jobs if name != "figures"} == {"plot_figure3"}
 
 
+def test_a_figure_of_another_estimator_is_made_beside_it(repository):
+    before = digests(results(repository), "figures/*")
+    done = snakemake(repository, *SETTINGS, "results/tiny/figures/figure3.probe.svg")
+    assert done.returncode == 0, done.stdout
+    after = digests(results(repository), "figures/*")
+    assert before.items() <= after.items()
+    assert after["figures/figure3.probe.svg"] != before["figures/figure3.svg"]
+
+
 def test_how_trainings_run_is_no_reason_to_train_again(repository):
     """Every key of `execution` at once, on a finished run."""
     changed = {
@@ -139,18 +152,15 @@ def test_cubes_carry_their_provenance(finished):
     assert carried["vocabulary"]["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
 
 
-def test_everything_again_gives_the_same_bytes(repository):
-    before = digests(results(repository), *REPRODUCIBLE)
-    assert len(before) == 30 + 9 + 36 + 3 + 3
-    done = snakemake(repository, "--forceall", *SETTINGS)
-    assert done.returncode == 0, done.stdout
-    assert digests(results(repository), *REPRODUCIBLE) == before
-
-
-def test_a_run_killed_with_its_children_is_finished_by_the_next(finished, tmp_path):
-    folder = copy_repository(tmp_path / "repository")
+@pytest.fixture(scope="module")
+def again(tmp_path_factory):
+    """Clone and working folder, with difficult names, of the same run, once killed and repeated."""
+    place = tmp_path_factory.mktemp("again")
+    clone, folder = copy_repository(place / CLONE), place / FOLDER
+    folder.mkdir()
+    arguments = ("--snakefile", str(clone / "Snakefile"), *SETTINGS)
     process = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "cubes", *SETTINGS],
+        [sys.executable, "-m", "snakemake", *arguments],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -162,7 +172,65 @@ def test_a_run_killed_with_its_children_is_finished_by_the_next(finished, tmp_pa
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    done = snakemake(folder, "cubes", "--unlock", *SETTINGS)
-    done = snakemake(folder, "cubes", *SETTINGS)
+    snakemake(folder, "--unlock", *arguments)
+    done = snakemake(folder, *arguments)
     assert done.returncode == 0, done.stdout
-    assert digests(results(folder), "cubes/*.nc") == digests(results(finished), "cubes/*.nc")
+    return clone, folder
+
+
+def test_a_run_killed_with_its_children_ends_in_the_same_bytes_elsewhere(finished, again):
+    expected = digests(results(finished), *REPRODUCIBLE)
+    assert len(expected) == 30 + 9 + 36 + 3 + 3
+    assert digests(results(again[1]), *REPRODUCIBLE) == expected
+    assert not (again[0] / "results").exists(), "the clone is left as it is"
+
+
+def test_the_line_of_the_plug_in_makes_fairseq_generate_translate_every_sentence(again):
+    clone, folder = again
+    line = re.search(
+        r"PYTHONPATH=scripts (fairseq-generate .*?)\n\n", losschange_fairseq.__doc__, re.DOTALL
+    )[1]
+    line = line.replace("\\\n", " ").replace("RUN", "tiny")
+    program, *arguments = [
+        word.replace("scripts/", f"{clone}/scripts/") for word in shlex.split(line)
+    ]
+    done = subprocess.run(
+        [Path(sys.executable).with_name(program), *arguments, "--cpu"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(clone / "scripts"), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Translated 20 sentences" in done.stdout + done.stderr
+
+
+def test_a_finished_run_has_its_explorer(finished):
+    page = (results(finished) / "explorer/index.html").read_text(encoding="utf-8")
+    for model in ("clm-en", "mlm-en", "mt-en-de"):
+        assert f'"models/{model}.js"' in page
+        assert (results(finished) / f"explorer/models/{model}.js").stat().st_size > 1000
+
+
+def test_a_finished_run_becomes_pages(repository, tmp_path):
+    (repository / "tools").mkdir()
+    tool = shutil.copy(ROOT / "tools" / "results_pages.py", repository / "tools")
+
+    def write(run):
+        command = [sys.executable, tool, run, "--output", tmp_path / "pages"]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    done = write(results(repository))
+    assert done.returncode == 0, done.stderr
+    text = {page.stem: page.read_text(encoding="utf-8") for page in tmp_path.glob("pages/*.md")}
+    assert text.keys() == {"index", "claims", "figures", "tables"}
+    quality = json.loads((results(repository) / "models/clm-en/quality.json").read_text())
+    assert f"{quality['splits']['test']['loss']:.3f}" in text["index"]
+    shown = re.findall(r"\]\((figures/\w+\.png)\)", text["figures"])
+    assert "figures/figure3.png" in shown
+    assert [name for name in shown if not (tmp_path / "pages" / name).is_file()] == []
+    # A run that is not finished is named, and leaves the pages as they are.
+    refused = write(tmp_path)
+    assert refused.returncode == 1 and "is no finished run" in refused.stderr
+    assert (tmp_path / "pages/index.md").is_file()

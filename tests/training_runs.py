@@ -11,6 +11,7 @@ import torch
 
 from losschange.cube.format import open_cube
 from losschange_fairseq.training import DutyIntervals, ResumableTraining
+from prepared_processes import PreparedProcess, run_prepared
 from running.models import parse_model
 from tiny_trainings import RECORDING, ROOT, split_changes, tiny_training
 from training.fairseq_arguments import fairseq_arguments
@@ -43,9 +44,12 @@ def command(folder, objective, tokens, **changes):
     ]
 
 
-def run(arguments, status=0, **options):
+def run(arguments, status=0, preexec_fn=None, **options):
     """Run train_model.py to its end; its stderr."""
-    done = subprocess.run(arguments, capture_output=True, text=True, **options)
+    if preexec_fn is not None:
+        done = subprocess.run(arguments, capture_output=True, text=True, preexec_fn=preexec_fn)
+    else:
+        done = run_prepared(arguments, **options)
     assert done.returncode == status, done.stderr
     return done.stderr
 
@@ -106,14 +110,17 @@ def columns(store):
             )
 
 
-def run_to(folder, tokens, update):
-    """Run a training in this process up to an update, as train_model.py would have left it."""
-    process = subprocess.Popen(
-        command(folder, "clm", tokens), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+def run_killed_after(arguments, folder, update):
+    """Run train_model.py and kill it once it has saved an update, or a later one."""
+    process = PreparedProcess(arguments)
     wait_for_update(process, folder, update)
     process.kill()
     process.wait()
+
+
+def run_to(folder, tokens, update):
+    """What a training leaves that is killed after an update, and none after it is saved."""
+    run_killed_after(command(folder, "clm", tokens), folder, update)
     for path in (folder / "state" / "checkpoints").iterdir():
         if int(path.stem[11:]) > update:
             path.unlink()

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from prepared_processes import WORKFLOW, run_prepared
+
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests" / "tiny.yaml"
 PARTS = ("Snakefile", "config.yaml", "captions", "envs", "presets", "profiles", "rules", "scripts")
@@ -26,17 +28,16 @@ def copy_repository(folder):
     return folder
 
 
-def snakemake(folder, *arguments, **options):
+def snakemake(folder, *arguments):
     """Run Snakemake in a folder; the finished process with its whole output as text."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # every job would compile its modules again
+    return run_prepared(
         [sys.executable, "-m", "snakemake", *arguments],
+        WORKFLOW,
         cwd=folder,
         env=environment,
-        stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        **options,
     )
 
 

@@ -1,8 +1,8 @@
 """Hooks of MkDocs: pages that are made when the documentation is built.
 
 The page of the configuration is made from config.yaml and its schema, the list of claims from the
-studies' own. Files of the repository that
-a page links to are copied into the site, so that its links work without the repository.
+studies' lists. Files of the repository that a page links to are copied into the site, so that its
+links work without the repository.
 """
 
 from __future__ import annotations

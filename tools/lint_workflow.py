@@ -9,13 +9,13 @@ import subprocess
 import sys
 
 ACCEPTED = {
-    r"Shell command directly uses variable (PYTHON|SCRIPTS|MIRROR|TRIES|TIMEOUT|WORKERS) ": "how, "
-    "not what",
-    r"Shell command directly uses variable (DIGESTS_JSON|UNPACKED_LIMIT|INVALID_SHARE) ": "refuses "
-    "a text, and changes none",
-    r"Shell command directly uses variable (SOURCES_LISTED|RESULTS) ": "only printed",
-    r"Param (folder|stem|figures|tables) is a prefix": "says where, not what: a rule's own folder",
-    r"Mixed rules and functions": "what one stage needs stands in the file of that stage",
+    r"Shell command directly uses variable (PYTHON|SCRIPTS|MIRROR|TRIES|TIMEOUT|WORKERS) ": "it "
+    "decides how a job is run, and changes no result",
+    r"Shell command directly uses variable (DIGESTS_JSON|UNPACKED_LIMIT|INVALID_SHARE) ": "it "
+    "decides whether a text is refused, and changes none",
+    r"Shell command directly uses variable (SOURCES_LISTED|RESULTS) ": "it is only printed",
+    r"Param (folder|stem|figures|tables) is a prefix": "it is the rule's own folder",
+    r"Mixed rules and functions": "the functions of a stage stand beside its rules",
 }
 
 

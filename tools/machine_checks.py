@@ -1,6 +1,6 @@
-"""What the set-up needs of a machine: a Python, its headers, a C++ compiler, room on the disk.
+"""Check that a machine has what the set-up needs: Python, its headers, a C++ compiler, disk space.
 
-With the standard library only and any Python from 3.7 on.
+Uses the standard library only and works with any Python from 3.7 on.
 """
 
 import json
@@ -24,11 +24,11 @@ print(json.dumps({
 
 
 class SetUpError(Exception):
-    """Something that the user can put right, in one sentence or two."""
+    """A problem that the user can solve; the message says how."""
 
 
 def probe(command):
-    """What an interpreter says about itself, or None if it does not run.
+    """Version, path and headers of an interpreter; None if it does not run.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def choose_python(candidates):
     Raises
     ------
     SetUpError
-        Says what was found in place of it.
+        If there is none; says what was found instead.
     """
     found = []
     for command in candidates:
@@ -77,12 +77,12 @@ def choose_python(candidates):
 
 
 def check_python_parts(python):
-    """Refuse an interpreter without `venv` or without its C headers.
+    """Check that an interpreter has `venv` and its C headers.
 
     Raises
     ------
     SetUpError
-        Names what is missing and the usual package that brings it.
+        If one is missing; names the package that usually contains it.
     """
     version = "{}.{}".format(*python["version"])
     if not python["venv"]:
@@ -99,7 +99,7 @@ def check_python_parts(python):
 
 
 def find_compiler(environment):
-    """Path of a C++ compiler: $CXX, or the first of c++, g++, clang++ on the PATH, that works.
+    """Path of a C++ compiler that works: $CXX, or the first of c++, g++, clang++ on the PATH.
 
     Raises
     ------
@@ -134,12 +134,12 @@ def find_compiler(environment):
 
 
 def check_disk(folder, gigabytes):
-    """Refuse a disk with less than so many free gigabytes (10^9 bytes).
+    """Check that a disk has at least so many free gigabytes (10^9 bytes).
 
     Raises
     ------
     SetUpError
-        Says how much is free and how much is needed.
+        If it has less; says how much is free and how much is needed.
     """
     free = shutil.disk_usage(str(folder)).free / 1e9
     if free < gigabytes:
@@ -150,7 +150,7 @@ def check_disk(folder, gigabytes):
 
 
 def check_machine(candidates, environment, folder, gigabytes):
-    """Check everything that an installation into `folder` needs.
+    """Check that everything is there for an installation into `folder`.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def check_machine(candidates, environment, folder, gigabytes):
     Raises
     ------
     SetUpError
-        With all that is missing, a line each.
+        If something is missing; one line for each.
     """
     problems, python = [], None
     try:

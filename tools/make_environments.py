@@ -1,7 +1,7 @@
 """Write envs/*.yaml: an environment for conda per toolset, pinned as requirements.lock pins it.
 
-What the scripts of a toolset import decides what it holds, with all that this needs in turn. Run
-it in an environment made from the lock, after a change of the lock or of what scripts import.
+An environment has the packages that the scripts of its toolset import, and their dependencies. Run
+this after a change of the lock or of the scripts' imports, in an environment made from the lock.
 """
 
 import ast

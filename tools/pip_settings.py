@@ -1,14 +1,14 @@
-"""What pip is configured to, said in uv's words.
+"""Translate pip's settings to uv's.
 
-uv reads no settings of pip's. Where somebody has told pip of a mirror, a folder with a build of
-PyTorch, a certificate or constraints, the set-up must use these too. With the standard library
-only and any Python from 3.7 on.
+uv does not read pip's settings. A mirror, a folder with a build of PyTorch, a certificate or
+constraints that pip is configured with should hold for the set-up too. Uses the standard library
+only and works with any Python from 3.7 on.
 """
 
 import ast
 import subprocess
 
-# pip's setting to uv's variable, where both hold one value.
+# Names of pip's settings and uv's variables that hold one value.
 SAME = {
     "index-url": "UV_DEFAULT_INDEX",
     "cert": "SSL_CERT_FILE",
@@ -17,26 +17,26 @@ SAME = {
     "default-timeout": "UV_HTTP_TIMEOUT",
     "retries": "UV_HTTP_RETRIES",
 }
-# Likewise, where both hold a list: pip separates by any white space, uv as said here.
+# The same for lists, with uv's separator; pip separates by white space.
 LISTS = {
     "extra-index-url": ("UV_INDEX", " "),
     "find-links": ("UV_FIND_LINKS", ","),
     "constraint": ("UV_CONSTRAINT", " "),
     "trusted-host": ("UV_INSECURE_HOST", " "),
 }
-# requests, on which pip is built, takes certificates from these when pip is told of none.
+# pip uses the certificates in these variables if its settings name none.
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def read_pip_settings(python, environment):
-    """What `pip install` is configured to, by files and by variables.
+    """Read the settings of `pip install` from pip's files and variables.
 
     Parameters
     ----------
     python : str
         An interpreter that has pip.
     environment : dict
-        Variables to ask pip with.
+        Variables that pip is run with.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def uv_settings(settings, environment):
     settings : dict
         See `read_pip_settings`.
     environment : dict
-        Variables of the set-up. Those that uv knows hold where pip is told nothing.
+        Variables of the set-up. uv's own are kept where pip has no setting.
 
     Returns
     -------
@@ -99,5 +99,5 @@ def uv_settings(settings, environment):
 
 
 def is_true(text):
-    """Whether pip takes a text for "yes"."""
+    """Whether pip reads a text as "yes"."""
     return text.lower() in ("1", "true", "yes", "y", "t", "on")

@@ -1,8 +1,8 @@
-"""Set up `.venv`: check what the machine offers, then install requirements.lock.
+"""Set up `.venv`: check the machine, then install requirements.lock.
 
-Run by `make`, with the standard library only and any Python from 3.7 on, so that a wrong Python
-is told in a sentence. The stamp `.venv/.complete` is written last: a set-up that was interrupted
-or whose lock changed starts again, and one that is complete costs nothing.
+`make` runs it. It uses the standard library only and works with any Python from 3.7 on, so that a
+wrong Python ends in a readable message. The stamp `.venv/.complete` is written last: a set-up that
+was interrupted, or whose lock has changed, starts again; a complete one is left as it is.
 """
 
 import argparse
@@ -24,12 +24,12 @@ ROOT = Path(__file__).resolve().parents[1]
 FAIRSEQ_BUILD = ROOT / "tools" / "fairseq_build"
 FREE_GIGABYTES = 6.0  # PyTorch and its CUDA libraries take most of it
 LAST_LINES = 8
-# Any build of these versions will do: which (for CPUs, for CUDA) is the user's choice, made by the
-# index or folder that pip knows or by UV_TORCH_BACKEND. So their files are not compared.
+# The user chooses the build of these (for CPUs or for CUDA), by the index or folder in pip's
+# settings or by UV_TORCH_BACKEND. So their hashes are not checked.
 ANY_BUILD = ("torch", "torchaudio")
-# Not installed with the rest of the lock.
+# Installed in stages of their own.
 APART = ("uv", *ANY_BUILD, "fairseq-fixed")
-# What a failed stage said, and what to do then; the first that is found counts.
+# Patterns in the output of a failed stage, and advice; the first pattern that matches is used.
 CAUSES = (
     (
         r"No space left on device|os error 28|Disk quota exceeded",
@@ -87,14 +87,14 @@ def digest_of(path):
 
 
 def stamp_of(lock, environment):
-    """What the stamp of a complete environment says: digests of what made it, and its place."""
+    """Text of the stamp: digests of the files that the environment is made from, and its path."""
     digests = [digest_of(lock), digest_of(FAIRSEQ_BUILD / "sitecustomize.py")]
     # A moved environment is set up again: its programs name the interpreter by an absolute path.
     return "\n".join([*digests, str(environment), ""])
 
 
 def is_complete(lock, environment):
-    """Whether `environment` holds exactly this lock, installed to the end, in this place."""
+    """Whether `environment` was made completely, from this lock and at this path."""
     stamp = environment / ".complete"
     if not stamp.is_file() or not (environment / "bin" / "python").exists():
         return False
@@ -107,7 +107,7 @@ def run_stage(title, command, log, environment):
     Raises
     ------
     SetUpError
-        If it fails: its last lines, where all of them are, and what to do.
+        If it fails; with its last lines, the path of its whole output, and advice.
     """
     print(f"{title} ...", end="", flush=True)
     started = time.monotonic()
@@ -204,13 +204,13 @@ def install_lock(environment, pins, log, uv, variables):
     rest = [name for name in pins if name not in APART]
     file = write_requirements(environment / "rest.txt", pins, rest)
     command = [*uv, "--no-deps", "--requirements", file]
-    # With this set, uv would look for some of them where it finds PyTorch, and find other files.
+    # With this variable uv would take some of them from PyTorch's index, which has other files.
     without = {name: value for name, value in variables.items() if name != "UV_TORCH_BACKEND"}
     run_stage(f"Set-up 2 of 5: {len(rest)} packages", command, log, without)
     command = [*uv, *(f"{name}=={pins[name][0]}" for name in ANY_BUILD)]
     run_stage("Set-up 3 of 5: PyTorch", command, log, variables)
-    # uv keeps what it built, under this mark: nobody else's build of fairseq is taken for it. Nor
-    # is a wheel that an index may have: it was compiled against another PyTorch.
+    # uv caches its builds under this key, so that it does not take another build of fairseq. It
+    # takes no wheel from an index either, which would be compiled against another PyTorch.
     mark = f"fairseq-fixed:reduced-by={digest_of(FAIRSEQ_BUILD / 'sitecustomize.py')[:16]}"
     file = write_requirements(environment / "fairseq.txt", pins, ["fairseq-fixed"])
     command = [*uv, "--no-deps", "--no-build-isolation", "--no-binary", "fairseq-fixed"]
@@ -237,7 +237,7 @@ def install(python, lock, environment):
     install_lock(environment, pins, log, uv, for_uv)
     check = [str(environment / "bin" / "python"), "-m", "pip", "check"]
     run_stage("Set-up 5 of 5: checking that they fit together", check, log, variables)
-    # The caches are left alone, so a second clone takes a fraction of the time.
+    # Caches are kept: they make the set-up of a second clone much faster.
     temporary = environment / ".complete.part"
     temporary.write_text(stamp_of(lock, environment), encoding="utf-8")
     os.replace(str(temporary), str(environment / ".complete"))

@@ -78,7 +78,4 @@ for number in CLAIM_NUMBERS:
             f"{CLAIMS}/claim{number}.html",
 
 
-rule claims:
-    input:
-        rules.judge_claims.output,
-        rules.describe_claims.output,
+CLAIM_FILES += [*rules.judge_claims.output, *rules.describe_claims.output]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from running.files import UserError, replace_when_complete
+from running.files import replace_when_complete
+from running.json_records import read_record as read_record
 
 MISSING = "–"
 
@@ -62,29 +61,6 @@ class Table:
                 raise ValueError(
                     f"a row of {len(row)} entries in a table of {len(self.columns)} columns: {row}"
                 )
-
-
-def read_record(path: Path, keys: Sequence[str]) -> dict:
-    """Read a JSON object that must have `keys`.
-
-    Raises
-    ------
-    UserError
-        If the file is missing, no JSON object, or lacks a key.
-    """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"no file at {path}; run the step that makes it first") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); make it again") from None
-    missing = [key for key in keys if not isinstance(record, dict) or key not in record]
-    if missing:
-        raise UserError(
-            f"{path} lacks {', '.join(missing)}; expected an object with {', '.join(keys)}: "
-            "make it again"
-        )
-    return record
 
 
 def write_table(table: Table, stem: Path) -> None:

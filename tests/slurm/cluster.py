@@ -14,6 +14,13 @@ PROGRAMS = ("slurmctld", "slurmd", "squeue", "munged")
 CONFIGURATION = Path("/etc/slurm")  # steps of jobs look nowhere else
 MARK = "# Written by make test-slurm and removed when it ends.\n"
 MUNGE = Path("/run/munge")
+# Seconds: what takes so long on no machine, however busy, has gone wrong.
+LONG = 300
+# What is made in the queue and compared. Text, trainings and evaluations go through sbatch;
+# figures, tables and claims are made where Snakemake itself runs.
+TARGETS = ("cubes", "tables", "claims", "figure3")
+# A machine without a network is told apart from a slow one.
+APT = ["apt-get", "-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=30"]
 
 SETTINGS = """\
 ClusterName=test
@@ -71,12 +78,19 @@ def install():
         raise NoSlurm(f"{', '.join(PROGRAMS)} are not installed, and there is no apt-get")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (
-        ["apt-get", "update"],
-        ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES],
+        [*APT, "update"],
+        [*APT, "install", "-y", "--no-install-recommends", *PACKAGES],
     ):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        try:
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=2 * LONG
+            )
+        except subprocess.TimeoutExpired:
+            raise NoSlurm(f"{' '.join(command)} did not end in {2 * LONG} s") from None
         if done.returncode != 0:
             raise NoSlurm(f"{' '.join(command)} failed: {done.stderr.strip().splitlines()[-1:]}")
+    if not all(map(shutil.which, PROGRAMS)):
+        raise NoSlurm(f"apt installed {', '.join(PACKAGES)}, and not all of {', '.join(PROGRAMS)}")
 
 
 class Cluster:
@@ -105,7 +119,7 @@ class Cluster:
         self._start_munged()
         run("slurmctld")
         run("slurmd")
-        wait_until(lambda: "idle" in ask("sinfo", "-h", "-o", "%T"), 60, "the node is not idle")
+        wait_until(lambda: "idle" in ask("sinfo", "-h", "-o", "%T"), LONG, "the node is not idle")
 
     def stop(self):
         """Cancel all jobs and stop every daemon that was started here."""
@@ -114,7 +128,7 @@ class Cluster:
         try:
             for number in ask("squeue", "-h", "-o", "%A").split():
                 subprocess.run(["scancel", number], capture_output=True)
-            wait_until(lambda: not ask("squeue", "-h").strip(), 60, "jobs that do not end")
+            wait_until(lambda: not ask("squeue", "-h").strip(), LONG, "jobs that do not end")
         finally:
             for name in ("slurmd", "slurmctld"):
                 if (self.folder / f"{name}.pid").exists():
@@ -128,7 +142,7 @@ class Cluster:
         """Kill slurmd as a crash would; the processes of its jobs live on."""
         process = process_of(self.folder / "slurmd.pid", "slurmd")
         os.kill(process, signal.SIGKILL)
-        wait_until(lambda: not runs(process), 20, "slurmd does not end")
+        wait_until(lambda: not runs(process), LONG, "slurmd does not end")
 
     def start_node(self):
         """Start slurmd again."""
@@ -139,7 +153,7 @@ class Cluster:
             return
         run("install", "-d", "-o", "munge", "-g", "munge", "-m", "755", str(MUNGE))
         run("runuser", "-u", "munge", "--", shutil.which("munged"), "--force")
-        wait_until(lambda: ask("munge", "-n"), 20, "munged does not answer")
+        wait_until(lambda: ask("munge", "-n"), LONG, "munged does not answer")
         self.munged = process_of(MUNGE / "munged.pid", "munged")
 
 

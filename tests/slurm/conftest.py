@@ -11,12 +11,14 @@ import sys
 import tempfile
 import time
 import uuid
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import yaml
 from cluster import (
+    LONG,
+    TARGETS,
     Cluster,
     NoSlurm,
     ask,
@@ -28,11 +30,10 @@ from cluster import (
 
 from workflow_runs import ROOT, TINY, copy_repository
 
-DEMO = ROOT / "presets" / "demo.yaml"
 PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
 VARIABLE = "LOSSCHANGE_TEST_RUN"
 LOOK_EVERY = ("--slurm-init-seconds-before-status-checks", "1")
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 # Of updates at their fastest, without starting and saving.
 SHORT_SECONDS = 15
 LONG_LIMITS = 1.25  # for one time limit; a try trains for less than half of its own
@@ -59,10 +60,16 @@ def cluster():
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory):
-    """Folder of an undisturbed local run of the demo, two models at a time."""
-    folder = new_folder(tmp_path_factory.mktemp("demo"), DEMO)
-    run_here(folder, "all")
+def small_paper(tmp_path_factory):
+    """Folder of an undisturbed local run: a model of each objective, two at a time."""
+    folder = new_folder(
+        tmp_path_factory.mktemp("small"),
+        TINY,
+        execution={"validation_interval": 200, "checkpoint_interval": 100},
+        # Long enough for two to run at a time in the queue as well.
+        objective_training={name: {"total_updates": 600} for name in ("clm", "mlm", "mt")},
+    )
+    run_here(folder, *TARGETS)
     return folder
 
 
@@ -77,8 +84,8 @@ def time_limit():
 
 
 @pytest.fixture(scope="session")
-def two_models(time_limit, tmp_path_factory):
-    """The same of two models that train for a while, clm-de shorter, clm-en longer; and a third."""
+def long_models(time_limit, tmp_path_factory):
+    """The same of three models that train for a while: clm-en longer than a job's time limit."""
     # A short training first: how fast is this machine?
     trial = new_folder(
         tmp_path_factory.mktemp("trial"),
@@ -88,7 +95,7 @@ def two_models(time_limit, tmp_path_factory):
     )
     run_here(trial, "cubes")
     folder = new_folder(
-        tmp_path_factory.mktemp("two"),
+        tmp_path_factory.mktemp("long"),
         TINY,
         execution={"validation_interval": 200, "checkpoint_interval": 50},
         models=["clm-en", "clm-de", "mlm-de"],
@@ -97,6 +104,7 @@ def two_models(time_limit, tmp_path_factory):
             name: {"total_updates": round(seconds / seconds_per_update(trial, "clm-en"))}
             for name, seconds in (
                 ("clm-de", SHORT_SECONDS),
+                ("mlm-de", SHORT_SECONDS),
                 ("clm-en", LONG_LIMITS * 60 * time_limit),
             )
         },
@@ -124,9 +132,9 @@ def open_folder():
     return folder
 
 
-def run_here(folder, target):
-    """Make a target in a folder on this machine, without Slurm."""
-    command = [sys.executable, "-m", "snakemake", target, "--cores", "2"]
+def run_here(folder, *targets):
+    """Make targets in a folder on this machine, without Slurm."""
+    command = [sys.executable, "-m", "snakemake", *targets, "--cores", "2"]
     process = subprocess.Popen(
         [*command, "--configfile", "settings.yaml"],
         cwd=folder,
@@ -191,6 +199,20 @@ class Queue:
         assert (code == 0) == (status == 0), said
         return said
 
+    @contextmanager
+    def paused(self, model):
+        """Halt the processes of a training while the block runs, so that it does not end before."""
+        state = f"models/{model}/state".encode()
+        found = [number for number, c in processes_with(VARIABLE, self.mark).items() if state in c]
+        assert found
+        for number in found:
+            os.kill(number, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for number in found:
+                os.kill(number, signal.SIGCONT)
+
     def state(self, model):
         return self.results / "models" / model / "state"
 
@@ -218,7 +240,7 @@ def queue(cluster):
         # Nothing is left of a run that ended as it should.
         wait_until(
             lambda: not processes_with(VARIABLE, mark),
-            30,
+            LONG,
             "processes are left behind",
         )
         assert jobs() == []
@@ -229,7 +251,7 @@ def queue(cluster):
             process.wait()
         for number in [job["number"] for job in jobs()]:
             subprocess.run(["scancel", number], capture_output=True)
-        wait_until(lambda: not ask("squeue", "-h").strip(), 60, "jobs that do not end")
+        wait_until(lambda: not ask("squeue", "-h").strip(), LONG, "jobs that do not end")
         for process in processes_with(VARIABLE, mark):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)

@@ -17,7 +17,7 @@ from datetime import datetime
 
 import pytest
 import xarray as xr
-from cluster import ask, jobs, owner_of, progress_of, run, wait_until
+from cluster import LONG, TARGETS, ask, jobs, owner_of, progress_of, run, wait_until
 
 from running.ownership import HeldError
 from training.state import TrainingState
@@ -70,19 +70,21 @@ def wait_for_checkpoint(queue, process, *models):
         assert process.poll() is None, (queue.folder / "output.txt").read_text()
         return all(progress_of(queue.state(model)) for model in models)
 
-    wait_until(all_there, 300, "no checkpoint")
+    wait_until(all_there, LONG, "no checkpoint")
 
 
-def test_the_demo_with_two_models_at_a_time_each_on_its_own_gpu(queue, demo):
-    here = queue(demo)
+def test_two_models_train_at_a_time_each_on_its_own_gpu(queue, small_paper):
+    """From text to claims; figures and tables are those of the local run."""
+    here = queue(small_paper)
     shutil.rmtree(here.results)  # the text is made in the queue as well
     before = {number for number, *_ in finished_trainings()}
-    here.finish("all")
+    here.finish(*TARGETS)
     models = sorted(path.stem for path in here.results.glob("cubes/*.nc"))
-    assert len(models) == 15 + 3, "the main ones once more in the shared architecture"
-    assert_same_cubes(here, demo, *models)
+    assert models == ["clm-en", "mlm-en", "mt-en-de"]
+    assert_same_cubes(here, small_paper, *models)
     made = ("figures/*", "tables/*", "claims/*")
-    assert digests(here.results, *made) == digests(demo / "results" / "queue", *made)
+    expected = digests(small_paper / "results" / "queue", *made)
+    assert len(expected) > 3 + 9 + 4 and digests(here.results, *made) == expected
     ours = [job for job in finished_trainings() if job[0] not in before]
     assert sorted(model for _, model, _, _ in ours) == models
     gpus = {}
@@ -97,8 +99,8 @@ def test_the_demo_with_two_models_at_a_time_each_on_its_own_gpu(queue, demo):
     assert at_once == 2
 
 
-def test_a_training_longer_than_the_time_limit_takes_several_tries(queue, two_models, time_limit):
-    here = queue(two_models)
+def test_a_training_longer_than_the_time_limit_takes_several_tries(queue, long_models, time_limit):
+    here = queue(long_models)
     profile = here.folder / "profiles" / "slurm" / "config.yaml"
     text, edits = re.subn(r"time_limit: \d+", f"time_limit: {time_limit}", profile.read_text())
     assert edits == 1
@@ -110,41 +112,41 @@ def test_a_training_longer_than_the_time_limit_takes_several_tries(queue, two_mo
     stops = re.findall(r"stopped at update (\d+) of \d+ and saved, because its job ends in", said)
     assert len(stops) == len(tries) - 1
     assert sorted(map(int, stops)) == list(map(int, stops)) and "more like it to the end" in said
-    assert_same_cubes(here, two_models, "clm-en")
+    assert_same_cubes(here, long_models, "clm-en")
 
 
-def test_cancelled_and_requeued_trainings_go_on(queue, two_models):
-    here = queue(two_models)
-    process = here.start(here.cube("clm-en"), here.cube("clm-de"))
-    wait_for_checkpoint(here, process, "clm-en", "clm-de")
+def test_cancelled_and_requeued_trainings_go_on(queue, long_models):
+    here = queue(long_models)
+    process = here.start(here.cube("mlm-de"), here.cube("clm-de"))
+    wait_for_checkpoint(here, process, "mlm-de", "clm-de")
     numbers = trainings()
     run("scancel", numbers["clm-de"])
-    run("scontrol", "requeue", numbers["clm-en"])
-    waiting = ("squeue", "-h", "-o", "%T", "-j", numbers["clm-en"])
-    wait_until(lambda: ask(*waiting).strip() == "PENDING", 60, "no requeue")
-    assert not owner_of(here.state("clm-en")), "it saved before it went"
+    run("scontrol", "requeue", numbers["mlm-de"])
+    waiting = ("squeue", "-h", "-o", "%T", "-j", numbers["mlm-de"])
+    wait_until(lambda: ask(*waiting).strip() == "PENDING", LONG, "no requeue")
+    assert not owner_of(here.state("mlm-de")), "it saved before it went"
     # Slurm lets a job rest for two minutes after that.
-    run("scontrol", "update", f"JobId={numbers['clm-en']}", "StartTime=now")
+    run("scontrol", "update", f"JobId={numbers['mlm-de']}", "StartTime=now")
     here.end_of(process)
-    ours = {model for number, model, *_ in finished_trainings() if number == numbers["clm-en"]}
-    assert ours == {"clm-en"}
-    assert_same_cubes(here, two_models, "clm-en", "clm-de")
+    ours = {model for number, model, *_ in finished_trainings() if number == numbers["mlm-de"]}
+    assert ours == {"mlm-de"}
+    assert_same_cubes(here, long_models, "mlm-de", "clm-de")
 
 
-def test_a_killed_slurmd_loses_nothing(queue, two_models, cluster):
-    here = queue(two_models)
+def test_a_killed_slurmd_loses_nothing(queue, long_models, cluster):
+    here = queue(long_models)
     process = here.start(here.cube("clm-de"))
     wait_for_checkpoint(here, process, "clm-de")
     cluster.kill_node()
     at = progress_of(here.state("clm-de"))
-    wait_until(lambda: progress_of(here.state("clm-de")) > at, 60, "the training stopped too")
+    wait_until(lambda: progress_of(here.state("clm-de")) > at, LONG, "the training stopped too")
     cluster.start_node()
     here.end_of(process)
-    assert_same_cubes(here, two_models, "clm-de")
+    assert_same_cubes(here, long_models, "clm-de")
 
 
-def test_after_a_killed_snakemake_nothing_runs_twice(queue, two_models):
-    here = queue(two_models)
+def test_after_a_killed_snakemake_nothing_runs_twice(queue, long_models):
+    here = queue(long_models)
     process = here.start(here.cube("clm-de"))
     wait_for_checkpoint(here, process, "clm-de")
     (number,) = trainings().values()
@@ -155,15 +157,16 @@ def test_after_a_killed_snakemake_nothing_runs_twice(queue, two_models):
     with pytest.raises(HeldError, match=f"Slurm job {number} is training this model"):
         TrainingState(here.state("clm-de"), {}).__enter__()
     subprocess.run([sys.executable, *unlock], cwd=here.folder, capture_output=True)
-    said = here.finish(here.cube("clm-de"), status=1)
+    with here.paused("clm-de"):
+        said = here.finish(here.cube("clm-de"), status=1)
     assert f"job {number} (RUNNING): train_model clm-de" in said
     assert f"scancel {number}" in said and "Traceback" not in said
     assert list(trainings().values()) == [number]
     run("scancel", number)
-    wait_until(lambda: not jobs(), 60, "it does not end")
+    wait_until(lambda: not jobs(), LONG, "it does not end")
     assert progress_of(here.state("clm-de")) > 0
     said = here.finish(here.cube("clm-de"))
-    assert_same_cubes(here, two_models, "clm-de")
+    assert_same_cubes(here, long_models, "clm-de")
 
 
 def another_user():
@@ -186,12 +189,12 @@ def share(folder, user):
         path.chmod(path.stat().st_mode | (0o2070 if path.is_dir() else 0o060))
 
 
-def test_two_users_with_one_results_folder_do_not_undo_each_other(queue, two_models, tmp_path):
+def test_two_users_with_one_results_folder_do_not_undo_each_other(queue, long_models, tmp_path):
     user = another_user()
     if user is None:
         said = "the second user is the first: no other account can run this Python"
         warnings.warn(said, stacklevel=1)
-    first, second = queue(two_models, "first"), queue(two_models, "second")
+    first, second = queue(long_models, "first"), queue(long_models, "second")
     shutil.rmtree(second.folder / "results")
     (second.folder / "results").symlink_to(first.folder / "results")
     share(first.folder / "results", user)
@@ -203,13 +206,14 @@ def test_two_users_with_one_results_folder_do_not_undo_each_other(queue, two_mod
     as_second = {"user": user, "HOME": str(home), "USER": user} if user else {}
     process = first.start(first.cube("clm-de"))
     wait_for_checkpoint(first, process, "clm-de")
-    said = second.finish(second.cube("mlm-de"), status=1, **as_second)
+    with first.paused("clm-de"):
+        said = second.finish(second.cube("mlm-de"), status=1, **as_second)
     assert f"process {process.pid} of " in said and "works on this results folder" in said
     assert "Traceback" not in said
     first.end_of(process)
-    assert_same_cubes(first, two_models, "clm-de")
+    assert_same_cubes(first, long_models, "clm-de")
     # What the first has finished, the second leaves alone and builds on.
     before = (first.results / "cubes" / "clm-de.nc").stat().st_mtime_ns
     second.finish(second.cube("mlm-de"), second.cube("clm-de"), **as_second)
-    assert_same_cubes(second, two_models, "clm-de", "mlm-de")
+    assert_same_cubes(second, long_models, "clm-de", "mlm-de")
     assert (first.results / "cubes" / "clm-de.nc").stat().st_mtime_ns == before

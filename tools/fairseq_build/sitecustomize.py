@@ -1,9 +1,10 @@
 """Build fairseq with what training and data need: two of six compiled modules, no scikit-learn.
 
-Python runs a module of this name when it starts. set_up.py puts this folder on PYTHONPATH while uv
-builds fairseq's archive, and only then. The archive's setup.py has no option to choose modules: it
-calls `setuptools.setup` with all six, which compile for three minutes. Here the call loses four of
-them, and in the place of each a Python module is installed that says what is missing.
+Python runs a module of this name when it starts. set_up.py puts this folder on PYTHONPATH only
+while uv builds fairseq. fairseq's setup.py has no option to choose modules: it calls
+`setuptools.setup` with all six, which take three minutes to compile. This module removes four of
+them from the call. For each of these a Python module is installed whose import raises an error that
+says how to build it.
 
 fairseq imports all of its tasks and criterions whenever it is imported. Three of them classify
 sentences or sound and import scikit-learn, which takes a second of every process. They are left

@@ -160,11 +160,6 @@ def join_replicates(profiles: Sequence[ModelProfile]) -> list[ModelProfile]:
     return joined
 
 
-def first_of(summaries: Sequence[xr.Dataset], objective: str) -> xr.Dataset | None:
-    """The first summary of an objective, None if there is none."""
-    return next((s for s in summaries if s.attrs.get("objective") == objective), None)
-
-
 def _profile(summary: xr.Dataset, values: dict[str, np.ndarray]) -> ModelProfile:
     stacks = _stacks(summary)
     encoder, decoder = (stacks.count(stack) for stack in INNER_STACKS)

@@ -20,7 +20,7 @@ ROUNDING = 4 * float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
-class Look:
+class Evaluation:
     """Loss and slopes at a point of the segment.
 
     Parameters
@@ -58,7 +58,7 @@ class Integral:
 
 
 class _Piece:
-    def __init__(self, start: Look, middle: Look, end: Look):
+    def __init__(self, start: Evaluation, middle: Evaluation, end: Evaluation):
         self.start, self.middle, self.end = start, middle, end
         width = (end.share - start.share) / 6
         self.cells = width * (start.slopes + 4 * middle.slopes + end.slopes)
@@ -66,7 +66,7 @@ class _Piece:
         self.rounding = ROUNDING * max(abs(start.loss), abs(end.loss))
 
 
-def trapezoid(first: Look, last: Look) -> np.ndarray:
+def trapezoid(first: Evaluation, last: Evaluation) -> np.ndarray:
     """Loss change (cells,) of the whole segment by the trapezoid rule, from its two ends."""
     half: float = (last.share - first.share) / 2
     slopes: np.ndarray = first.slopes + last.slopes
@@ -74,14 +74,18 @@ def trapezoid(first: Look, last: Look) -> np.ndarray:
 
 
 def simpson(
-    look: Callable[[float], Look], first: Look, last: Look, tolerance: float, most: int
+    evaluate: Callable[[float], Evaluation],
+    first: Evaluation,
+    last: Evaluation,
+    tolerance: float,
+    most: int,
 ) -> Integral:
     """Loss change along a segment by Simpson's rule, on as many pieces as are needed.
 
     Parameters
     ----------
-    look : callable (share) -> Look
-    first, last : Look
+    evaluate : callable (share) -> Evaluation
+    first, last : Evaluation
         At both ends.
     tolerance : float
         Nats. Pieces are halved until the sum of their absolute errors is at most this: errors of
@@ -90,7 +94,7 @@ def simpson(
         Largest number of evaluations between the ends, 1 or more.
     """
     numbers = count()  # decides between pieces of equal error: the older one comes first
-    middle = look((first.share + last.share) / 2)
+    middle = evaluate((first.share + last.share) / 2)
     pieces = [(0.0, next(numbers), _Piece(first, middle, last))]
     evaluations = 1
     while evaluations + 2 <= most:
@@ -100,7 +104,7 @@ def simpson(
             break
         heapq.heappop(pieces)
         for start, end in ((worst.start, worst.middle), (worst.middle, worst.end)):
-            half = _Piece(start, look((start.share + end.share) / 2), end)
+            half = _Piece(start, evaluate((start.share + end.share) / 2), end)
             heapq.heappush(pieces, (-half.error, next(numbers), half))
         evaluations += 2
     # In their order along the segment, so that the sum does not depend on the order of splitting.

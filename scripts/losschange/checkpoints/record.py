@@ -20,7 +20,7 @@ from .intervals import IntervalStore
 from .matching import check_series
 from .models import load_tokenizer, make_model, match_names, objective_of
 from .progress import Progress
-from .quadrature import Look, simpson, trapezoid
+from .quadrature import Evaluation, simpson, trapezoid
 from .series import Checkpoint, find_checkpoints
 from .texts import OBJECTIVES, Source, Text, make_text
 from .walk import Walk
@@ -172,7 +172,7 @@ def _record(
     pairs = list(zip(series, series[1:]))
     missing = [[t for t in texts if not stores[t.name].holds(*pair)] for pair in pairs]
     progress.begin(sum(map(bool, missing)), len(pairs))
-    starts: dict[str, Look] = {}
+    starts: dict[str, Evaluation] = {}
     for number, ((start, end), todo) in enumerate(zip(pairs, missing)):
         if not todo:
             continue
@@ -180,15 +180,15 @@ def _record(
             if text.name not in starts:
                 walk.stand(start)
                 loss = walk.evaluate(text)
-                starts[text.name] = Look(0.0, loss, walk.slopes_towards(end))
+                starts[text.name] = Evaluation(0.0, loss, walk.slopes_towards(end))
         walk.stand(start)
         walk.go(end)
         ends, following = {}, {}
         for text in todo:
-            ends[text.name] = Look(1.0, *walk.look(text))
+            ends[text.name] = Evaluation(1.0, *walk.evaluate_with_slopes(text))
             if number + 1 < len(pairs) and text in missing[number + 1]:
                 slopes = walk.slopes_towards(pairs[number + 1][1])
-                following[text.name] = Look(0.0, ends[text.name].loss, slopes)
+                following[text.name] = Evaluation(0.0, ends[text.name].loss, slopes)
         for text in todo:
             _record_text(walk, text, (start, end), starts, ends, stores, limits, progress)
         starts = following
@@ -199,22 +199,22 @@ def _record_text(
     walk: Walk,
     text: Text,
     pair: tuple[Checkpoint, Checkpoint],
-    starts: Mapping[str, Look],
-    ends: Mapping[str, Look],
+    starts: Mapping[str, Evaluation],
+    ends: Mapping[str, Evaluation],
     stores: Mapping[str, IntervalStore],
     limits: tuple[float, int],
     progress: Progress,
 ) -> None:
     """Integrate one text over one interval, and write its part."""
 
-    def look(share: float) -> Look:
+    def evaluate(share: float) -> Evaluation:
         walk.move(share)
-        return Look(share, *walk.look(text))
+        return Evaluation(share, *walk.evaluate_with_slopes(text))
 
     # Load the end again: moving back and forth rounds, and another text may have moved the model.
     walk.stand(pair[1])
     first, last = starts[text.name], ends[text.name]
-    whole = simpson(look, first, last, *limits)
+    whole = simpson(evaluate, first, last, *limits)
     stores[text.name].write(*pair, first.loss, last.loss, trapezoid(first, last), whole)
     progress.tell(pair, text.name, last.loss - first.loss, whole, limits[0])
 

@@ -86,7 +86,7 @@ class Walk:
         self._theta.flat.add_(self._step.flat, alpha=share - self._share)
         self._share = share
 
-    def look(self, text: Text) -> tuple[float, np.ndarray]:
+    def evaluate_with_slopes(self, text: Text) -> tuple[float, np.ndarray]:
         """Loss of a text at the present parameters, and its slopes (cells,) along the step.
 
         The slope of a cell is the sum over its scalars of gradient times step.

@@ -159,7 +159,7 @@ def attach(
     )
     attached = AttachedRecorder(named, optimizers, recorder, gradient_scale, watchers, shards)
     try:
-        # Last, for it drops parts: nothing is lost when something above is refused.
+        # Destructive, so it runs last: nothing is lost when something above is refused.
         run = ((state or {}).get("run") or {}).get("id")
         store.claim(partition.layout, updates, run, fingerprint(parameters, shards))
         recorder.load_state_dict(state or {})
