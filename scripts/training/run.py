@@ -180,6 +180,13 @@ def _expected_errors(model: Model) -> Iterator[None]:
         yield
     except (TrainingError, RecordingError, PartitionError, CubeError) as error:
         raise UserError(f"{model.name}: {error}") from error
+    except torch.OutOfMemoryError as error:
+        # Of an update the plug-in says which; this one came before the first, or in validation.
+        raise UserError(
+            f"{model.name}: the GPU has no memory left ({str(error).splitlines()[0]}). Is another "
+            "program on it? Otherwise lower max_tokens and raise update_frequency by the same "
+            "factor, or record fewer estimators. The last checkpoint is kept"
+        ) from error
 
 
 def _put_in_place(model, training, run, state, outputs, fingerprint, ran, origin) -> None:
