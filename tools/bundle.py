@@ -1,7 +1,7 @@
 """Make a bundle: everything that a machine with a GPU and no network needs, in one folder.
 
 It holds wheels of what the target lacks, this project's code and the token ids of a run. Run it in
-the environment of `make set-up`; docs/how-to/gpu-without-network.md says how it is used.
+the environment of `make set-up`: `make bundle`. docs/how-to/gpu-without-network.md says more.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
+import yaml
 from bundle_choice import Choice, choose_packages, read_have
 from bundle_wheels import (
     build_wheels,
@@ -89,6 +90,14 @@ def copy_code(folder: Path) -> None:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
+
+
+def run_of(preset: Path) -> Path:
+    """The folder of a preset's results."""
+    name = yaml.safe_load(preset.read_text(encoding="utf-8")).get("run")
+    if name is None:
+        raise SetUpError(f"{preset} names no run; give RUN=results/<run>.")
+    return ROOT / "results" / name
 
 
 def copy_tokens(run: Path, folder: Path) -> None:
@@ -181,7 +190,7 @@ def make_bundle(options: argparse.Namespace, work: Path) -> Path:
     variables.pop("PYTHONPATH", None)
     folder = work / "bundle"
     (folder / "wheels").mkdir(parents=True)
-    copy_tokens(options.run, work / "code")
+    copy_tokens(options.run or run_of(options.preset), work / "code")
     copy_code(work / "code")
     zip_code(work / "code", folder / "code.zip")
     pip = make_builder(interpreter, work / "builder", pins, log, variables)
@@ -217,7 +226,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--python", default=sys.executable, help="an interpreter of that version")
     parser.add_argument("--platform", default=f"manylinux_2_28_{os.uname().machine}")
     parser.add_argument("--have", default="", help="what the target has: names, or a file of them")
-    parser.add_argument("--run", type=Path, required=True, help="results/<run>, with its tokens")
+    parser.add_argument("--preset", type=Path, default=ROOT / "presets" / "demo.yaml")
+    parser.add_argument("--run", type=Path, help="results/<run> with token ids, not the preset's")
     parser.add_argument("--output", type=Path, default=ROOT / "bundle")
     options = parser.parse_args(arguments)
     work = ROOT / "build" / "bundle"

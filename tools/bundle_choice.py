@@ -79,21 +79,19 @@ def choose_packages(
 ) -> Choice:
     """What has to be carried: the roots and all that they need, less what the target has.
 
-    A package that the target has is taken to be there with all that it needs.
+    What only packages of the target need is not followed.
 
     Parameters
     ----------
     roots : iterable of str
         What the scripts themselves need.
     requirements_of : callable
-        The requirements that a package states, as in its metadata. Raises SetUpError for a
-        package of which nothing is known.
+        The requirements that a package states, as in its metadata.
     environment : mapping
         The target, in the words of environment markers: python_version, sys_platform ...
     have : mapping
         See `read_have`.
     """
-    have = _with_needs(have, requirements_of, environment)
     carried: set[str] = set()
     counted: dict[str, SpecifierSet] = {}
     unfit: dict[str, str] = {}
@@ -117,20 +115,6 @@ def choose_packages(
         {name: str(what) for name, what in sorted(counted.items()) if name not in carried},
         unfit,
     )
-
-
-def _with_needs(have, requirements_of, environment):
-    """What the target has, and all that it needs in turn, whose versions are not known."""
-    found, waiting = dict(have), list(have)
-    while waiting:
-        try:
-            needs = list(_needs(waiting.pop(), (), requirements_of, environment))
-        except SetUpError:
-            continue  # Nothing is known of it here.
-        new = {canonicalize_name(one.name) for one in needs} - found.keys()
-        found |= dict.fromkeys(new)
-        waiting += new
-    return found
 
 
 def _needs(name, extras, requirements_of, environment):

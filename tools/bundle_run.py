@@ -19,6 +19,7 @@ import zipfile
 from pathlib import Path
 
 BUNDLE = Path(__file__).resolve().parent
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class BundleError(Exception):
@@ -105,7 +106,7 @@ def unpacked(bundle, contents, site):
         (part / ".bundle").write_text(mark)
         put_in_place(part, site, mark)
     except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
+        reason = "the disk is full" if error.errno in FULL_DISK else str(error)
         raise BundleError(
             f"the bundle could not be unpacked into {site} ({reason}): "
             f"{contents['unpacked'] / 1e6:.0f} MB are needed. Make room, or name another folder in "
