@@ -9,9 +9,11 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.markers import default_environment
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -21,6 +23,8 @@ import bundle_wheels  # noqa: E402
 from bundle_choice import choose_packages, read_have  # noqa: E402
 from machine_checks import SetUpError  # noqa: E402
 from set_up import read_lock  # noqa: E402
+
+from training_runs import command  # noqa: E402
 
 TARGET = bundle.target_environment("3.12", "manylinux_2_28_x86_64")
 NEEDS = {
@@ -183,10 +187,10 @@ def change(folder, **changes):
 
 
 def start(folder, *arguments, before=(), **options):
-    command = [*before, sys.executable, str(folder / "run"), *arguments]
+    call = [*before, sys.executable, str(folder / "run"), *arguments]
     environment = {"PATH": os.environ["PATH"], **options.pop("environment", {})}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=environment, **pipes, **options)
+    return subprocess.Popen(call, env=environment, **pipes, **options)
 
 
 def told(folder, *arguments, **options):
@@ -199,9 +203,9 @@ def told(folder, *arguments, **options):
 
 def without_network():
     """The start of a command that runs without network, where this user may do so."""
-    command = ["unshare", "--map-root-user", "--net"]
-    can = shutil.which("unshare") and subprocess.run([*command, "true"], capture_output=True)
-    return command if can and can.returncode == 0 else []
+    call = ["unshare", "--map-root-user", "--net"]
+    can = shutil.which("unshare") and subprocess.run([*call, "true"], capture_output=True)
+    return call if can and can.returncode == 0 else []
 
 
 def test_a_bundle_unpacks_itself_once_and_runs_its_script_without_network(small):
@@ -279,3 +283,40 @@ def test_the_contents_name_every_file_with_its_digest(small):
     assert set(contents["files"]) == {"code.zip", "wheels/brick-1-py3-none-any.whl"}
     for name, digest in contents["files"].items():
         assert hashlib.sha256((small / name).read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.slow
+def test_a_training_runs_with_what_is_carried_alone(tmp_path, tokens):
+    """Of the packages that are installed here, those that a bundle holds or counts on."""
+    choice = choose_packages(
+        bundle.roots(), bundle.requirements_of, default_environment(), read_have("")
+    )
+    site = tmp_path / "site"
+    site.mkdir()
+    for name in choice.packages:
+        files = distribution(name).files
+        for top in {file.parts[0] for file in files if file.parts[0] not in ("..", "__pycache__")}:
+            place = Path(distribution(name).locate_file(top))
+            if top != "fairseq" and not (site / top).exists():
+                (site / top).symlink_to(place)
+            elif top == "fairseq":
+                copy_without(place, site / top, bundle_wheels.LEFT_OUT)
+    call = [word for word in command(tmp_path, "clm", tokens, total_updates=5) if word != "-B"]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(site)}
+    # -S: the interpreter's own packages are not seen.
+    done = subprocess.run(
+        [call[0], "-S", *call[1:]], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "cube").is_file()
+
+
+def copy_without(folder, target, left_out):
+    """Copy a package without some of its files and folders."""
+    gone = [folder.parent / name for name in left_out]
+    shutil.copytree(
+        folder,
+        target,
+        ignore=lambda place, names: [name for name in names if Path(place, name) in gone],
+    )
+    assert all(path.exists() for path in gone), "another version of the package"

@@ -74,6 +74,19 @@ def test_a_line_of_the_table_covers_what_its_fields_say(tmp_path, monkeypatch):
         assert published_source(Circumstances(**{**vars(HERE), **found, name: value})) is None
 
 
+def test_a_published_line_replaces_the_older_one(tmp_path, monkeypatch):
+    table = tmp_path / "agreements.csv"
+    table.write_bytes(agreements.TABLE.read_bytes())
+    monkeypatch.setattr(agreements, "TABLE", table)
+    card = Circumstances("GPU X", "clm", "fp16", "false", "2.0", "abc")
+    for source in ("a run, before", "a run, after"):
+        agreements.publish_distance(card, Distance(1e-4, 2e-3), source)
+    assert published_source(card) == "a run, after"
+    assert "tests" in published_source(HERE)
+    assert table.read_text().count("GPU X") == 1
+    assert table.read_text().splitlines()[-1].endswith(',abc,1.0e-04,2.0e-03,"a run, after"')
+
+
 def test_the_tests_vouch_for_a_cpu_but_not_for_what_is_compiled():
     assert "tests" in published_source(HERE)
     assert published_source(Circumstances(**{**vars(HERE), "compile": "true"})) is None

@@ -87,6 +87,27 @@ def published_source(circumstances: Circumstances) -> str | None:
     return None
 
 
+def publish_distance(circumstances: Circumstances, distance: Distance, source: str) -> None:
+    """Put a line into agreements.csv, in the place of an older one of the same circumstances.
+
+    Parameters
+    ----------
+    circumstances : Circumstances
+    distance : Distance
+    source : str
+        When and on what it was measured.
+    """
+    with open(TABLE, encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    new = asdict(circumstances)
+    kept = [line for line in lines if {name: line[name] for name in new} != new]
+    shares = {name: f"{value:.1e}" for name, value in asdict(distance).items()}
+    with replace_when_complete(TABLE) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*kept, {**new, **shares, "source": source}])
+
+
 def remembered_distance(circumstances: Circumstances) -> Distance | None:
     """What this machine found under the same circumstances before, if it did."""
     path = _place(circumstances)
