@@ -2,6 +2,7 @@
 PYTHON ?= python3
 CORES ?= all
 PROCESSES ?= 2
+TOKENS ?= results/sample/tokens
 PRESETS := $(wildcard presets/*.yaml)
 BUNDLED = $(or $(PRESET),presets/demo.yaml)
 
@@ -49,8 +50,9 @@ test-slurm: set-up ## runs through a real Slurm, which it installs, starts and s
 test-package: set-up ## build sdist and wheel, install them apart, run the library's fast tests there
 	LIBRARY_TESTS=library .venv/bin/python -m pytest -q tests/test_package.py
 
-performance: set-up ## on a GPU: time stock fairseq and the faster ways, fill docs/performance.md
-	.venv/bin/python benchmarks/throughput.py --preset paper --compile --seconds 10 --publish docs/performance.md
+performance: set-up ## on a GPU: check it for ten minutes, fill docs/performance.md (TOKENS=results/sample/tokens)
+	.venv/bin/python benchmarks/gpu_check.py --out build/gpu_check --tokens $(TOKENS)
+	.venv/bin/python benchmarks/publish_gpu.py build/gpu_check
 
 results-pages: set-up ## a finished run's numbers, claims, figures and tables into docs/results (RUN=results/sample)
 	.venv/bin/python tools/results_pages.py $(RUN)
