@@ -2,7 +2,9 @@
 PYTHON ?= python3
 CORES ?= all
 PROCESSES ?= 2
+TOKENS ?= results/sample/tokens
 PRESETS := $(wildcard presets/*.yaml)
+BUNDLED = $(or $(PRESET),presets/demo.yaml)
 
 # The rules call the tools of .venv by their plain names.
 SNAKEMAKE := PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/snakemake
@@ -20,7 +22,7 @@ PYTEST := .venv/bin/python -m pytest -q -n $(PROCESSES) --dist loadfile --no-loa
 
 .DEFAULT_GOAL := help
 .PHONY: help demo fetch cost status test test-fast test-slurm test-package performance \
-	results-pages docs check format lock set-up
+	results-pages bundle docs check format lock set-up
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 19
@@ -49,11 +51,19 @@ test-slurm: set-up ## runs through a real Slurm, which it installs, starts and s
 test-package: set-up ## build sdist and wheel, install them apart, run the library's fast tests there
 	LIBRARY_TESTS=library .venv/bin/python -m pytest -q tests/test_package.py
 
-performance: set-up ## on a GPU: time stock fairseq and the faster ways, fill docs/performance.md
-	.venv/bin/python benchmarks/throughput.py --preset paper --compile --seconds 10 --publish docs/performance.md
+performance: set-up ## on a GPU: check it for ten minutes, fill docs/performance.md (TOKENS=results/sample/tokens)
+	.venv/bin/python benchmarks/gpu_check.py --out build/gpu_check --tokens $(TOKENS)
+	.venv/bin/python benchmarks/publish_gpu.py build/gpu_check
 
 results-pages: set-up ## a finished run's numbers, claims, figures and tables into docs/results (RUN=results/sample)
 	.venv/bin/python tools/results_pages.py $(RUN)
+
+# RUN=results/<run> takes the token ids of a run that has them; else those of the preset are made.
+bundle: set-up ## bundle/ for a GPU without network (PYTHON_VERSION=3.12 PLATFORM= HAVE= PRESET= RUN=)
+	$(if $(RUN),,$(SNAKEMAKE) tokens --quiet --cores $(CORES) --configfile $(BUNDLED))
+	.venv/bin/python tools/bundle.py --python $(PYTHON) --preset $(BUNDLED) $(if $(RUN),--run $(RUN)) \
+		$(if $(PYTHON_VERSION),--python-version $(PYTHON_VERSION)) \
+		$(if $(PLATFORM),--platform $(PLATFORM)) $(if $(HAVE),--have $(HAVE))
 
 docs: set-up ## the documentation as pages, from docs/ and docstrings: build/docs/index.html
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict

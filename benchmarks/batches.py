@@ -8,18 +8,16 @@ an update, the share of places that hold padding, and how many shapes occur. Nee
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 import warnings
 from itertools import islice
 from pathlib import Path
 
-from recording_cost import SCRIPTS, preset_configuration
-from throughput import MODELS, STOCK, endless, parse
+from gpu.measuring import Training
+from gpu.scales import MODELS, STOCK
+from recording_cost import preset_configuration
 from token_ids import write_text_tokens, write_zipf_tokens
-
-sys.path.insert(0, str(SCRIPTS))
 
 # Small: only the batches are looked at.
 MODEL = {"layers": 2, "embedding_dimension": 16, "feed_forward_dimension": 16}
@@ -34,9 +32,8 @@ def main() -> None:
     parser.add_argument("--objectives", nargs="+", default=list(MODELS), choices=MODELS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    from losschange_fairseq.building import build_trainer
     from losschange_fairseq.fast.micro_batches import join_samples
-    from training.fairseq_arguments import fairseq_arguments
+    from running.models import parse_model
 
     configuration = preset_configuration("paper")
     with tempfile.TemporaryDirectory() as name:
@@ -52,12 +49,12 @@ def main() -> None:
                 ("stock", 1),
                 *(("joined", n) for n in (8, 4, 2, 1)),
             ):
-                training = configuration.training_of(parse(objective)).model_dump() | STOCK | MODEL
+                model = parse_model(MODELS[objective])
+                settings = configuration.training_of(model).model_dump() | STOCK | MODEL
                 if way == "stock":
-                    training |= {"update_frequency": number, "max_tokens": 32768 // number}
-                arguments = fairseq_arguments(parse(objective), training, data, 1, "cpu")
-                _, task, trainer = build_trainer([*arguments, "--save-dir", str(folder / "none")])
-                updates = endless(trainer, training["update_frequency"])
+                    settings |= {"update_frequency": number, "max_tokens": 32768 // number}
+                training = Training(model, settings, data, folder / "none", "cpu")
+                updates, task = training.batches, training.task
                 next(updates)
                 start, spent, made = time.process_time(), 0.0, []
                 for samples in islice(updates, options.updates):

@@ -5,36 +5,29 @@ faster ways, so that whatever else the machine does falls on both. CLM and PLM r
 of tokens in an update; MT and DAE are compared per target token, because padding leaves them
 different numbers in a batch. Prints the ratio of the times beside its goal.
 
-    python benchmarks/objectives.py --preset demo      # a CPU, minutes
-    python benchmarks/objectives.py --preset paper     # a GPU
+    python benchmarks/objectives.py --preset demo      # minutes
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 import warnings
 from pathlib import Path
 
-from recording_cost import MODELS, SCRIPTS, preset_configuration
-from throughput import FAST, STOCK, build_row, measure
+from gpu.scales import FAST, MODELS
+from recording_cost import preset_configuration
+from throughput import build_row, measure
 from token_ids import write_zipf_tokens
 
-sys.path.insert(0, str(SCRIPTS))
-
-WAY = {**STOCK, **FAST, "micro_batches": "auto"}
 # further objective: the one it is compared with, the largest ratio, whether per target token
 PAIRS = {"plm": ("clm", 1.05, False), "dae": ("mt", 1.10, True)}
 
 
 def ratio(objective: str, configuration, options: argparse.Namespace, folder: Path) -> float:
     """Time of an objective's update over that of its counterpart."""
-    import torch
-
     other, _, per_token = PAIRS[objective]
-    cuda = torch.cuda.is_available()
     size = configuration.vocabulary.size
     # The same size of samples and batches for both.
     training = configuration.training
@@ -49,17 +42,13 @@ def ratio(objective: str, configuration, options: argparse.Namespace, folder: Pa
         place.mkdir()
         data = write_zipf_tokens(place, name == "mt", size, options.sentences)
         rows.append(
-            build_row(
-                *(name, "fast", WAY | shape, options.recording, configuration, data, place),
-                "cuda" if cuda else "cpu",
-            )
+            build_row(name, "fast", FAST | shape, options.recording, configuration, data, place)
         )
-    measure(rows, cuda, options)
+    measure(rows, options.turns, options.length)
     found = []
     for row in rows:
-        # On a shared CPU only the processor's own time is the training's; see throughput.py.
-        seconds = statistics.median(row.seconds) if cuda else min(row.processor)
-        found.append(seconds / statistics.median(row.tokens) if per_token else seconds)
+        tokens = statistics.median(turn.tokens for turn in row.turns)
+        found.append(row.seconds / tokens if per_token else row.seconds)
     return found[1] / found[0]
 
 
@@ -73,13 +62,11 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, help="default: the preset's")
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--length", type=int, default=8, help="updates per turn")
-    parser.add_argument("--seconds", type=float, default=1e9, help="most of a turn")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     import torch
 
-    if not torch.cuda.is_available():
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     MODELS.update(plm="plm-en", dae="dae-en")
     configuration = preset_configuration(options.preset)
     with tempfile.TemporaryDirectory() as name:

@@ -130,6 +130,12 @@ for tokens in TOKENS:
             " --threads {threads} > {log} 2>&1"
 
 
+rule tokens:
+    input:
+        [file for name in TOKENS for file in token_files(name, token_splits(name))],
+        expand(f"{RESULTS}/tokens/{{name}}/tokens.json", name=TOKENS),
+
+
 def source_records(corpus):
     """Records of the archives of a corpus."""
     return [

@@ -14,6 +14,8 @@ PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CON
 MARK = re.compile(r"needs? (a GPU|a network|the network|a cluster|root)")
 # Pages about what no test has here: `make test-slurm` runs the one, `make performance` the other.
 MARKED_PAGES = {"cluster.md": "cluster", "performance.md": "GPU"}
+# A script of a bundle; tests/test_bundle.py runs one.
+RUN = "python3 bundle/run "
 # What stands beside commands of this project.
 OTHERS = ("source .venv/bin/activate",)
 
@@ -44,7 +46,7 @@ OF_SNAKEMAKE = sorted(
 
 
 def test_every_command_is_one_that_these_tests_know():
-    kinds = ("make ", "snakemake ", "losschange ", "PYTHONPATH=scripts python -m losschange.")
+    kinds = ("make ", "snakemake ", "losschange ", "PYTHONPATH=scripts python -m losschange.", RUN)
     unknown = [line for line in COMMANDS if not line.startswith(kinds) and line not in OTHERS]
     assert unknown == []
     assert len(OF_SNAKEMAKE) > 3
@@ -56,6 +58,11 @@ def test_make_knows_its_target(line):
         ["make", "--dry-run", *shlex.split(line)[1:]], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith(RUN)])
+def test_a_script_of_a_bundle_is_there(line):
+    assert (ROOT / shlex.split(line)[2]).is_file()
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "losschange" in line.split("=")[0]])

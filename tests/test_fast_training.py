@@ -283,6 +283,9 @@ def test_a_resumed_training_keeps_the_number_of_passes(tokens, tmp_path, monkeyp
     resumed = in_process(tmp_path, "clm", tokens, **changes)
     assert not resumed.run(lambda update, numbers: None, lambda: resumed.updates == 3)
     assert halted.task.passes == resumed.task.passes == 3
+    # What Table 2 and the cube say.
+    assert halted.settings_as_run()["micro_batches"] == 3
+    assert resumed.settings_as_run()["micro_batches"] == 3
 
 
 def test_memory_decides_how_many_passes_an_update_needs():

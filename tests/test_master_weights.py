@@ -157,7 +157,7 @@ def test_flat_and_per_tensor_give_the_same(tmp_path):
         np.testing.assert_array_equal(column, tensors[name])
 
 
-@pytest.mark.parametrize("kind", ["per tensor", "flat"])
+@pytest.mark.parametrize("kind", ["per tensor", "flat", "per tensor fused", "flat fused"])
 def test_a_factor_that_the_optimizer_applies_itself_is_pending(tmp_path, kind):
     model = make_model()
     optimizer = make_optimizer(kind, model)
@@ -174,7 +174,7 @@ def test_a_factor_that_the_optimizer_applies_itself_is_pending(tmp_path, kind):
         assert torch.equal(waiting, applied) and applied.abs().max() > 0
 
 
-@pytest.mark.parametrize("kind", ["per tensor", "flat"])
+@pytest.mark.parametrize("kind", ["per tensor", "flat", "per tensor fused", "flat fused"])
 def test_an_update_that_overflowed_is_not_recorded(tmp_path, kind):
     found, expected, skipped = run(kind, tmp_path, steps=6, spoil=(0, 3))
     assert skipped == [0, 3]

@@ -277,9 +277,9 @@ class ResumableTraining:
             if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
                 raise
             raise TrainingError(
-                f"update {number}: out of memory. Set micro_batches to a larger number, or lower "
-                "max_tokens and raise update_frequency by the same factor; the last checkpoint is "
-                "kept"
+                f"update {number}: out of memory. Set micro_batches to a larger number, lower "
+                "max_tokens and raise update_frequency by the same factor, or lower probe_tokens; "
+                "the last checkpoint is kept"
             ) from None
         if numbers is None:
             return None

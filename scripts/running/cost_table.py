@@ -10,7 +10,7 @@ from text.corpus_costs import corpus_disk, tokens_disk
 from .configuration import Configuration
 from .costs import TIME_MARGIN, TrainingCost, hardware_of, training_cost
 from .models import Model
-from .speeds import nearest_measurement, size_of
+from .speeds import nearest_measurement, size_of, way_of
 
 COLUMNS = (
     "model",
@@ -110,9 +110,11 @@ def _sources(configuration: Configuration) -> list[str]:
         hardware = hardware_of(configuration.execution)
         vocabulary, settings = configuration.vocabulary_size_of(model), training.model_dump()
         operations = size_of(model.objective, settings, vocabulary).operations
-        nearest = nearest_measurement(hardware, model.objective, operations, training.max_tokens)
+        nearest = nearest_measurement(
+            hardware, model.objective, way_of(settings), operations, training.max_tokens
+        )
         lines.append(
-            f"  {model.objective} on {hardware}, from {nearest.objective} of width "
+            f"  {model.objective} on {hardware}, from {nearest.way} {nearest.objective} of width "
             f"{nearest.training['embedding_dimension']}, {nearest.training['max_tokens']:,} tokens "
             f"x {nearest.update_frequency}: {nearest.tokens_per_second:,.0f} tokens/s "
             f"({nearest.source})"

@@ -28,6 +28,12 @@ SHAPE = (
     "tokens_per_sample",
     "max_tokens",
 )
+# What the column `way` says: stock fairseq, or the faster ways, and whether they are compiled.
+WAYS = {
+    "stock": {"fast_layers": False, "compile": False},
+    "fast": {"fast_layers": True, "compile": False},
+    "compiled": {"fast_layers": True, "compile": True},
+}
 # Other settings that a model's size depends on; equal in all measurements.
 SAME = {
     "tied_embeddings": True,
@@ -44,6 +50,7 @@ class Measurement:
 
     hardware: str
     objective: str
+    way: str
     training: Mapping[str, Any]
     vocabulary: int
     update_frequency: int
@@ -75,7 +82,8 @@ def measurements() -> list[Measurement]:
             Measurement(
                 row["hardware"],
                 row["objective"],
-                {**SAME, **{name: int(row[name]) for name in SHAPE}},
+                row["way"],
+                {**SAME, **WAYS[row["way"]], **{name: int(row[name]) for name in SHAPE}},
                 int(row["vocabulary"]),
                 int(row["update_frequency"]),
                 int(row["tokens_per_update"]),
@@ -107,15 +115,24 @@ def size_of(objective: str, training: Mapping[str, Any], vocabulary: int) -> Mod
     return model_size(record.architecture(training), training, vocabulary, length)
 
 
+def way_of(training: Mapping[str, Any]) -> str:
+    """Which of WAYS a training's settings are."""
+    if not training["fast_layers"]:
+        return "stock"
+    return "compiled" if training["compile"] else "fast"
+
+
 def nearest_measurement(
-    hardware: str, objective: str, operations: float, tokens: float
+    hardware: str, objective: str, way: str, operations: float, tokens: float
 ) -> Measurement:
     """The measurement that is nearest in operations per token and in tokens per micro-batch.
 
-    Measurements of the same objective on that machine are preferred, else any objective is used.
+    Measurements of the same objective on that machine are preferred, and among them those of the
+    same way; else any objective and any way is used.
     """
     here = [m for m in measurements() if m.hardware == hardware]
     known = [m for m in here if m.objective == objective] or here
+    known = [m for m in known if m.way == way] or known
 
     def distance(measured: Measurement) -> float:
         return abs(math.log(measured.operations / operations)) + abs(
@@ -143,5 +160,5 @@ def seconds_per_batch(
         Target tokens of the batch.
     """
     operations = size_of(objective, training, vocabulary).operations
-    measured = nearest_measurement(hardware, objective, operations, tokens)
+    measured = nearest_measurement(hardware, objective, way_of(training), operations, tokens)
     return measured.seconds * (operations * tokens) / (measured.operations * measured.tokens)

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from running.slurm import seconds_left
 from running.stopping import StopRequest, tries_left
 from text.provenance import cube_provenance
 
+from .devices import choose_device
 from .fairseq_arguments import fairseq_arguments
+from .faster_ways import decide_ways, run_settings
 from .fingerprint import fingerprint_of
 from .progress import ProgressLine
 from .snapshots import Snapshots
@@ -37,7 +40,10 @@ from .workers import Worker
 
 # Written to every cube: the settings that ran but that the configuration leaves open, or that do
 # not define the model.
-AS_RUN = ("device", "workers", "threads", "precision", "micro_batches", "attention_kernel")
+AS_RUN = (
+    *("device", "workers", "threads", "precision", "micro_batches", "attention_kernel"),
+    "faster_ways",
+)
 PACKAGES = {"torch": "torch", "fairseq": "fairseq-fixed", "numpy": "numpy", "netCDF4": "netCDF4"}
 
 
@@ -100,18 +106,19 @@ def train_model(
     limit = seconds_left()
     stop = StopRequest(limit)
     origin = {"provenance": cube_provenance(provenance, model.tokens)} if provenance else {}
-    device = _device(str(execution["device"]), worker.count)
-    arguments = fairseq_arguments(
+    device = choose_device(str(execution["device"]), worker.count)
+    arguments = partial(
+        fairseq_arguments,
         model,
-        training,
-        data,
-        seed,
-        device,
-        recording,
-        (worker.rank, worker.count),
-        execution["data_workers"],
-        files,
+        data=data,
+        seed=seed,
+        device=device,
+        recording=recording,
+        worker=(worker.rank, worker.count),
+        data_workers=execution["data_workers"],
+        files=files,
     )
+    arguments(training)  # Mistakes are told before another process is waited for.
     intervals = DutyIntervals(
         training["total_updates"],
         execution["validation_interval"],
@@ -120,17 +127,23 @@ def train_model(
     if not worker.writes:
         with _expected_errors(model):
             worker.join(device)
-            run = ResumableTraining(arguments, state_folder, intervals)
+            stock = worker.agreed(lambda: False)()
+            run = ResumableTraining(
+                arguments(run_settings(training, stock)), state_folder, intervals
+            )
             run.run(lambda update, numbers: None, worker.agreed(stop))
             worker.leave()
         return
     fingerprint = fingerprint_of(model, seed, training, recording, data, files or {})
     snapshots = Snapshots(state_folder, **(kept or {}))
     with TrainingState(state_folder, fingerprint) as state, _expected_errors(model):
-        start_from_parent(state_folder, files or {}, recording)
         worker.join(device)
+        alone = partial(arguments, recording=None, worker=(0, 1), data_workers=0)
+        ways = decide_ways(model, training, device, state_folder, alone)
+        start_from_parent(state_folder, files or {}, recording)
+        worker.agreed(lambda: ways.stock)()
         run = ResumableTraining(
-            arguments,
+            arguments(run_settings(training, ways.stock)),
             state_folder,
             intervals,
             state.save_history,
@@ -152,6 +165,7 @@ def train_model(
                 f"{tries_left(left, run.updates - first)} more like it to the end"
             )
         ran = {"device": device, "workers": worker.count, "threads": execution["threads"]}
+        ran["faster_ways"] = ways.said
         snapshots.put_in_place(outputs.checkpoint.parent)
         ran["text_normalisation"] = _text_normalisation(data)
         _put_in_place(model, training, run, state, outputs, fingerprint, ran, origin)
@@ -166,6 +180,13 @@ def _expected_errors(model: Model) -> Iterator[None]:
         yield
     except (TrainingError, RecordingError, PartitionError, CubeError) as error:
         raise UserError(f"{model.name}: {error}") from error
+    except torch.OutOfMemoryError as error:
+        # Of an update the plug-in says which; this one came before the first, or in validation.
+        raise UserError(
+            f"{model.name}: the GPU has no memory left ({str(error).splitlines()[0]}). Is another "
+            "program on it? Otherwise lower max_tokens and raise update_frequency by the same "
+            "factor, or record fewer estimators. The last checkpoint is kept"
+        ) from error
 
 
 def _put_in_place(model, training, run, state, outputs, fingerprint, ran, origin) -> None:
@@ -259,19 +280,6 @@ def _say_start(model: Model, run: ResumableTraining, limit: float | None) -> Non
                 "max_tokens or than the model's positions, and are left out",
                 file=sys.stderr,
             )
-
-
-def _device(device: str, workers: int) -> str:
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("execution.device is cuda, but torch finds no GPU; set it to auto or cpu")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and torch.cuda.device_count() < workers:
-        raise UserError(
-            f"{workers} workers need a GPU each, but torch finds {torch.cuda.device_count()}; "
-            "ask for as many (execution.gpus), or set execution.device to cpu"
-        )
-    return device
 
 
 def _text_normalisation(data: Path) -> str | None:

@@ -1,0 +1,84 @@
+"""Time limits of stages and of their parts, inside one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class OutOfTime(BaseException):
+    """A limit was reached.
+
+    Not an Exception: compilers and data loaders catch those of the code that they run.
+    """
+
+
+class Clock:
+    """A limit: a moment of the monotonic clock.
+
+    Parameters
+    ----------
+    end : float
+        Seconds of `time.monotonic`.
+    """
+
+    watcher: int | None = None  # the process that started this one
+    _armed: float | None = None
+
+    def __init__(self, end: float):
+        self.end = end
+
+    @classmethod
+    def of(cls, seconds: float) -> Clock:
+        """A limit so many seconds from now."""
+        return cls(time.monotonic() + seconds)
+
+    def left(self) -> float:
+        """Seconds until the limit; negative after it."""
+        return self.end - time.monotonic()
+
+    def part(self, seconds: float) -> Clock:
+        """The limit of a part: so many seconds from now, but not after this one."""
+        return Clock(min(time.monotonic() + seconds, self.end))
+
+    def check(self) -> None:
+        """Call between two updates.
+
+        Raises
+        ------
+        OutOfTime
+            After the limit.
+        SystemExit
+            If the process that started this one is gone: nobody waits for the results.
+        """
+        if Clock.watcher not in (None, os.getppid()):
+            raise SystemExit("the process that watched this one has ended")
+        if self.left() <= 0:
+            raise OutOfTime
+
+    @contextmanager
+    def enforced(self) -> Iterator[None]:
+        """Raise OutOfTime at the limit, wherever the main thread is in Python code.
+
+        For code that cannot call `check`, such as a compiler. Limits may be nested.
+        """
+        before = Clock._armed
+        signal.signal(signal.SIGALRM, _raise_out_of_time)
+        self._arm(self.end)
+        try:
+            yield
+        finally:
+            self._arm(before)
+
+    @staticmethod
+    def _arm(end: float | None) -> None:
+        Clock._armed = end
+        seconds = 0.0 if end is None else max(end - time.monotonic(), 0.001)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _raise_out_of_time(number: int, frame: object) -> None:
+    raise OutOfTime

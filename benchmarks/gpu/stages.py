@@ -1,0 +1,130 @@
+"""The stages in order of worth, and how one process runs them."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+from .clock import Clock, OutOfTime
+from .results import BEGUN, ENDED, ResultLog
+from .scales import Scale
+
+# A budget of so many seconds gives the stages the limits below; others are in proportion.
+WHOLE = 540
+# Seconds of each stage, the last one has what is left.
+LIMITS = {"card": 20, "speed": 150, "equivalence": 120, "paper_size": None}
+# Status of a process after which the device is of no more use to it.
+BROKEN_DEVICE = 3
+# Seconds left at which no further stage is begun.
+LEAST = 5
+
+
+class Inputs(NamedTuple):
+    """What the stages read and where they write.
+
+    Attributes
+    ----------
+    out : path
+        Of the results.
+    cache : path
+        Of compiled code, drawn text and unfinished trainings: nothing of it is a result.
+    tokens : path or None
+        Token ids as the workflow makes them: results/<run>/tokens.
+    """
+
+    out: Path
+    cache: Path
+    tokens: Path | None
+
+
+def run_stages(
+    names: Sequence[str],
+    scale: Scale,
+    whole: Clock,
+    budget: float,
+    inputs: Inputs,
+    allow: Callable[[float], None] = lambda seconds: None,
+) -> None:
+    """Run stages one after another; what goes wrong in one is recorded, and the next goes on.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Keys of LIMITS.
+    scale : Scale
+    whole : Clock
+        Limit of all stages.
+    budget : float
+        Seconds that all stages have.
+    inputs : Inputs
+    allow : callable (seconds)
+        Told the limit of every stage when it begins.
+    """
+    log = ResultLog(inputs.out)
+    prepare(log, scale, inputs)
+    for name in names:
+        share = LIMITS[name]
+        limit = whole.part(float("inf") if share is None else share * budget / WHOLE)
+        if whole.left() < min(LEAST, budget / 10):
+            log.add(name, BEGUN, limit=0.0)
+            log.add(name, ENDED, seconds=0.0, reason="no time was left")
+            continue
+        log.add(name, BEGUN, limit=limit.left())
+        allow(limit.left())
+        start, reason = time.monotonic(), None
+        try:
+            stage = import_module(f".{name}", __package__)
+            with limit.enforced():
+                stage.run(scale, limit, log, inputs)
+        except OutOfTime:
+            reason = "its time was up"
+        except Exception as error:
+            reason = describe(error)
+            traceback.print_exc()
+        usable = give_memory_back(scale)
+        log.add(name, ENDED, seconds=time.monotonic() - start, reason=reason)
+        if not usable:
+            os._exit(BROKEN_DEVICE)
+
+
+def prepare(log: ResultLog, scale: Scale, inputs: Inputs) -> None:
+    """Import what takes seconds, and say how many it took."""
+    for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+        os.environ[name] = str(inputs.cache / name.partition("_")[0].lower())
+    start = time.monotonic()
+    import torch
+
+    import losschange_fairseq.building  # noqa: F401
+
+    if scale.cuda:
+        torch.zeros(1, device="cuda")
+    else:
+        torch.set_num_threads(1)
+    log.add("start", "imports", seconds=time.monotonic() - start)
+
+
+def give_memory_back(scale: Scale) -> bool:
+    """Free what a stage left on the device; False if the device no longer answers."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if scale.cuda:
+        try:
+            torch.cuda.synchronize()
+            torch.cuda.empty_cache()
+        except RuntimeError:
+            return False
+    return True
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line."""
+    text = (str(error) or repr(error)).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else ''}"[:300]

@@ -1,0 +1,137 @@
+"""On which devices the faster ways of training are known to agree with stock fairseq.
+
+agreements.csv holds what was published: one line per kind of device and way to train. What this
+machine found itself is kept in the user's cache folder, so that it is found once.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from .code_version import SCRIPTS, code_digest
+from .files import replace_when_complete
+
+TABLE = Path(__file__).with_name("agreements.csv")
+FASTER_WAYS = SCRIPTS / "losschange_fairseq" / "fast"
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What the outcome of a comparison depends on.
+
+    Parameters
+    ----------
+    device : str
+        Kind of the device: the name of the GPU as PyTorch gives it, or "cpu".
+    objective : str
+        A name of `objectives.OBJECTIVES`.
+    precision : {"fp32", "fp16", "bf16"}
+    compile : {"true", "false"}
+        Whether the faster ways are compiled.
+    torch : str
+        Version of PyTorch.
+    code : str
+        Digest of the modules of the faster ways: `code_of_faster_ways`.
+    """
+
+    device: str
+    objective: str
+    precision: str
+    compile: str
+    torch: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far a faster way is away from stock fairseq, in the first update.
+
+    Parameters
+    ----------
+    loss : float
+        As a share of the loss.
+    cells : float
+        Largest difference of a cell, as a share of the sum of the update's absolute LCA.
+    """
+
+    loss: float
+    cells: float
+
+    def __str__(self) -> str:
+        return f"loss {self.loss:.1e}, cells {self.cells:.1e}"
+
+
+@cache
+def code_of_faster_ways() -> str:
+    """Digest of the modules of the faster ways; equal in every clone."""
+    return code_digest(FASTER_WAYS.rglob("*.py"))
+
+
+def published_source(circumstances: Circumstances) -> str | None:
+    """The source of a line of agreements.csv that covers some circumstances, if there is one.
+
+    An empty field of a line stands for every value.
+    """
+    wanted = asdict(circumstances)
+    with open(TABLE, encoding="utf-8", newline="") as file:
+        for line in csv.DictReader(file):
+            if all(line[name] in ("", value) for name, value in wanted.items()):
+                return line["source"]
+    return None
+
+
+def publish_distance(circumstances: Circumstances, distance: Distance, source: str) -> None:
+    """Put a line into agreements.csv, in the place of an older one of the same circumstances.
+
+    Parameters
+    ----------
+    circumstances : Circumstances
+    distance : Distance
+    source : str
+        When and on what it was measured.
+    """
+    with open(TABLE, encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    new = asdict(circumstances)
+    kept = [line for line in lines if {name: line[name] for name in new} != new]
+    shares = {name: f"{value:.1e}" for name, value in asdict(distance).items()}
+    with replace_when_complete(TABLE) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*kept, {**new, **shares, "source": source}])
+
+
+def remembered_distance(circumstances: Circumstances) -> Distance | None:
+    """What this machine found under the same circumstances before, if it did."""
+    path = _place(circumstances)
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return Distance(float(kept["loss"]), float(kept["cells"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remember_distance(circumstances: Circumstances, distance: Distance) -> None:
+    """Keep what was found for later trainings.
+
+    Raises
+    ------
+    OSError or UserError
+        If the cache folder cannot be written.
+    """
+    with replace_when_complete(_place(circumstances)) as temporary:
+        kept: Mapping[str, object] = {**asdict(circumstances), **asdict(distance)}
+        temporary.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def _place(circumstances: Circumstances) -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    words = json.dumps(asdict(circumstances), sort_keys=True).encode()
+    return Path(base) / "losschange" / f"agreement-{hashlib.sha256(words).hexdigest()[:16]}.json"
