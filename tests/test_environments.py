@@ -1,6 +1,8 @@
 """Environments for conda and containers: what the lock pins, whole, and named by every rule."""
 
+import json
 import re
+import subprocess
 import sys
 from importlib.metadata import requires
 
@@ -66,9 +68,36 @@ def test_fairseq_is_built_after_and_against_torch():
     assert "torch" in pins_of("training") and "torch" not in pins_of("figures")
 
 
+def test_figures_and_tables_import_only_what_their_environment_holds():
+    """Figures are imported by name, so that nothing that follows imports sees them."""
+    folders = [*(ROOT / "scripts/studies").glob("*/figures")]
+    folders += (ROOT / "scripts/studies").glob("*/tables")
+    names = [
+        ".".join(path.relative_to(ROOT / "scripts").with_suffix("").parts)
+        for folder in folders
+        for path in sorted(folder.glob("*.py"))
+    ]
+    assert len(names) > 30
+    absent = ["torch", "fairseq", "transformers", "sklearn"]
+    assert not set(absent) & pins_of("figures").keys()
+    command = (
+        "import importlib, json, sys\n"
+        "absent, names = json.loads(sys.argv[1])\n"
+        "sys.modules.update(dict.fromkeys(absent))\n"
+        "for name in names: importlib.import_module(name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", command, json.dumps([absent, names])],
+        cwd=ROOT / "scripts",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def rules():
     """(file, text) of every rule that runs a command."""
-    for path in sorted((ROOT / "rules").glob("*.smk")):
+    for path in sorted((ROOT / "rules").rglob("*.smk")):
         for text in re.split(r"^ *rule(?: \w+)?:\n", path.read_text(), flags=re.MULTILINE)[1:]:
             if re.search(r"^ *shell:", text, re.MULTILINE):
                 yield path.name, text
@@ -80,7 +109,7 @@ def test_every_rule_names_the_environment_of_its_script():
     for place, text in rules():
         text = text.replace("LIST_SOURCES", "{SCRIPTS}/list_sources.py")
         scripts = re.findall(r'\{SCRIPTS(?::q)?\}/(\w+)\.py|uses\(\s*"(\w+)"', text)
-        (environment,) = re.findall(r'conda:\s*"\.\./envs/(\w+)\.yaml"', text)
+        (environment,) = re.findall(r'conda:\s*"(?:\.\./)+envs/(\w+)\.yaml"', text)
         wanted = {environment_of[one or other] for one, other in scripts} or {environment}
         assert wanted == {environment}, f"{place}: {scripts}"
         found.append(environment)

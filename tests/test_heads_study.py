@@ -1,9 +1,12 @@
 """The study of attention heads on small files whose answers are known."""
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
 
+from attention_heads.syntactic import RELATIONS
 from heads_cases import (
     HEADS,
     LAYERS,
@@ -17,6 +20,7 @@ from heads_cases import (
 from losschange.claims import FAILS, HOLDS, UNKNOWN
 from losschange.claims.judging import LEARNED
 from running.configuration_check import ConfigurationError, load_configuration
+from running.cost_table import cost_table
 from studies.attention_heads.cost import cost_lines, passes_of
 from studies.attention_heads.figure_data import Panel, functions_of, timing
 from studies.attention_heads.inputs import COLUMN
@@ -141,6 +145,13 @@ def test_missing_texts_models_and_heads_are_a_sentence_each(tmp_path):
     assert "no sentence holds a rare token" in judged[3]["reason"]
     assert "no treebank" in judged[4]["reason"]
     assert "no price" in judged[5]["reason"] and "from scratch" in judged[9]["reason"]
+    never = description(*measures(), **useful())
+    for kind in ("hits", "chances"):
+        counted = getattr(never.counts["syntactic"]["encoder"], kind)
+        counted[..., list(RELATIONS).index("obj"), :] = 0.0
+    rarely = results(training(tmp_path, never, arms(tmp_path)))[4]
+    assert rarely["verdict"] == UNKNOWN
+    assert "the relation of the object occurs too rarely" in rarely["reason"]
     alone = np.ones((LAYERS, 1))
     single = training(tmp_path, description(alone, alone, heads=1), heads=1)
     assert "one head per layer" in results(single)[3]["reason"]
@@ -154,6 +165,14 @@ def test_functions_are_found_where_they_are_and_nowhere_else(tmp_path):
     places = {"positional": (1, 0), "rare": (0, 0), "syntactic": (2, 1)}
     for kind, place in places.items():
         assert np.argwhere(have[kind]).tolist() == [list(place)]
+
+
+def test_heads_that_look_at_rare_tokens_as_often_as_chance_have_no_function(tmp_path):
+    by_chance = description(*measures(), rare=0.58)
+    for each in by_chance.counts["rare"].values():
+        each.baseline[:] = 0.52 * each.chances
+    have = functions_of(Panel(training(tmp_path, by_chance), "encoder"))
+    assert not have["rare"].any()
 
 
 def test_onset_and_peak_agree_if_heads_contribute_when_they_get_their_function(tmp_path):
@@ -225,8 +244,25 @@ def test_the_cost_counts_the_passes_of_ablation_as_it_runs_them():
     assert found.naive == snapshots * counted.naive / 12
     assert found.naive / found.ablation > 2
     assert found.updates == 12 * 10_000
+    # Confidence, positions and rare tokens; relevance and importance, forward and backward; the
+    # alpha-beta rule once; 12 prunings scored, the whole model, and two with all heads closed.
+    assert found.forward == pytest.approx(snapshots * 5 + 2 + found.ablation + 12 + 3)
+    assert found.backward == snapshots * 2 + 1
+    # A masked language model has no decoder, and no treebank is configured.
+    masked = passes_of(configuration, models["mlm-en"])
+    assert masked.backward == snapshots * 2 and masked.syntax == found.syntax == 0
     text = "\n".join(cost_lines(configuration))
     assert "mt-en-de" in text and "120,000 updates" in text and "clm-de" not in text
+    assert "known syntax" not in text
+
+
+def test_the_table_of_costs_states_the_passes_before_anything_starts():
+    loaded = values() | {"studies": ["attention_heads"]}
+    loaded["treebanks"] = {"en": {"url": "https://example.org/en.conllu"}}
+    table = cost_table(load_configuration(loaded))
+    for model in ("clm-en", "mlm-en", "mt-en-de"):
+        assert re.search(rf"  {model}: [\d,]+ forward passes .*, \d+ backward; pruning", table)
+    assert "10 forward over at most 1,000 sentences with known syntax" in table
 
 
 def test_mistakes_in_the_settings_are_told_before_anything_runs():

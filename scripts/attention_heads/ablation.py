@@ -1,7 +1,8 @@
 """Ablation: how much the loss rises when one head is closed.
 
 Only the layers from the head's own upwards run again: the state in front of them is the same with
-and without the head. Several heads of a layer are closed in one pass, in copies of the batch.
+and without the head. Logits are computed only where there is a target. Several heads of a layer can
+be closed in one pass, in copies of the batch, which is faster where batches are small.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from .errors import HeadsError
 from .handle import ModelHandle, State
-from .passes import evaluating, open_gates, repeated, resume, sentences_of, states_of
+from .passes import evaluating, losses_after, open_gates, repeated, sentences_of, states_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Ablation:
 
 @dataclass(frozen=True)
 class AblationCost:
-    """Runs of single layers for one batch, and whole passes' worth of them.
+    """Runs of single layers for one batch.
 
     Parameters
     ----------
@@ -99,7 +100,8 @@ def ablate(handle: ModelHandle, batches: Iterable[Any], copies: int = 8) -> dict
                 for name, each in handle.attentions.items()
             }
             for first, state in enumerate(states[:-1]):
-                for name, head, losses in _without_heads(handle, first, state, copies):
+                closed = _without_heads(handle, first, state, output.predicted, copies)
+                for name, head, losses in closed:
                     layer = handle.stages[first][name]
                     found[name][:, layer, head] = ((losses - base) / number).cpu()
             targets.append(number.cpu())
@@ -112,7 +114,7 @@ def ablate(handle: ModelHandle, batches: Iterable[Any], copies: int = 8) -> dict
 
 
 def _without_heads(
-    handle: ModelHandle, first: int, state: State, copies: int
+    handle: ModelHandle, first: int, state: State, predicted: Tensor, copies: int
 ) -> Iterator[tuple[str, int, Tensor]]:
     """Attention, head and losses (sentences,) without that head, for the heads of one stage."""
     for name, layer in handle.stages[first].items():
@@ -123,6 +125,7 @@ def _without_heads(
             gates = open_gates(handle, sentences_of(copied))[name]
             for head, rows in zip(chunk, gates.chunk(len(chunk))):
                 rows[:, layer, head] = 0.0
-            output = resume(handle, copied, first, {name: gates})
-            for head, losses in zip(chunk, output.losses.double().sum(-1).chunk(len(chunk))):
+            targets = predicted.repeat(len(chunk), 1)
+            found = losses_after(handle, copied, first, {name: gates}, targets)
+            for head, losses in zip(chunk, found.double().sum(-1).chunk(len(chunk))):
                 yield name, head, losses

@@ -138,6 +138,10 @@ def train_gates(
 ) -> Pruning:
     """Train gates, and the model with them. The model's parameters are changed in place.
 
+    Memory: one batch, and four times the parameters that go on learning (weights, gradients and
+    Adam's two moments), as in the training itself. With no such parameters, one batch beside the
+    model.
+
     Parameters
     ----------
     handle : ModelHandle
@@ -184,7 +188,7 @@ def train_gates(
     groups = [{"params": list(log_alpha.values()), "lr": learning_rate}]
     if learning:
         groups.append({"params": learning, "lr": model_learning_rate})
-    optimizer = torch.optim.Adam(groups)
+    optimizer = torch.optim.Adam(groups, fused=True)
     losses, counts = _run_updates(handle, batches, price, updates, seed, log_alpha, optimizer)
     ended = {name: each.detach().cpu().numpy() for name, each in log_alpha.items()}
     return Pruning(price, ended, losses, counts)

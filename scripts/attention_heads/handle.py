@@ -152,7 +152,10 @@ class ModelHandle(Protocol):
         ...
 
     def finish(self, state: State, frozen: bool = False) -> Output:
-        """Logits and losses from the state behind the last stage."""
+        """Logits and losses from the state behind the last stage, position by position.
+
+        Those of a position depend on no other position.
+        """
         ...
 
     def out_projection(self, attention: str, layer: int) -> OutProjection:

@@ -92,6 +92,37 @@ def resume(
     return handle.finish(state, frozen)
 
 
+def losses_after(
+    handle: ModelHandle, state: State, first: int, gates: Gates | None, predicted: Tensor
+) -> Tensor:
+    """Losses of a pass from one of the stages to the end: Tensor (sentences, length), in nats.
+
+    Logits are computed only at positions with a target. In a batch of sentences of different
+    lengths, or of a masked language model, this saves most of the output projection.
+
+    Parameters
+    ----------
+    handle : ModelHandle
+    state : State
+        In front of stage `first`; behind the last where `first` is the number of stages.
+    first : int
+    gates : Gates or None
+    predicted : bool Tensor (sentences, length)
+        Positions with a target.
+    """
+    for number in range(first, len(handle.stages)):
+        state = handle.step(number, state, layer_gates(gates, handle.stages[number]))
+    # Every such position becomes a sentence of one token. States of another length belong to the
+    # other side, which the logits do not depend on.
+    alone = {
+        name: each[predicted].unsqueeze(1)
+        for name, each in state.items()
+        if each.shape[:2] == predicted.shape
+    }
+    found = handle.finish(alone).losses.squeeze(1)
+    return torch.zeros(predicted.shape, device=found.device).masked_scatter(predicted, found)
+
+
 def attention_weights(handle: ModelHandle, batch: Any) -> Weights:
     """Attention weights of a batch, without dropout.
 

@@ -54,6 +54,15 @@ def load_model(
     return model, cfg, task, update
 
 
+def restore_weights(model: torch.nn.Module, checkpoint: Path) -> None:
+    """Put the weights of a model's own checkpoint back, after further training.
+
+    The file is mapped into memory, so that its weights are not there a second time.
+    """
+    found = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+    model.load_state_dict(found["model"])
+
+
 def load_snapshot(model: torch.nn.Module, path: Path) -> int:
     """Load the weights of a snapshot into a model; return the updates made before the snapshot.
 

@@ -22,6 +22,7 @@ from running.files import replace_when_complete
 
 from .head_scores import Translated, score
 from .head_texts import training_batches
+from .loading import restore_weights
 from .trained_model import TrainedModelHandle
 
 # Prices (nats per target token and head) where no head is worth anything: there is nothing to
@@ -50,17 +51,16 @@ class Arm:
 def prune_training(options: argparse.Namespace) -> None:
     """Prune one training in all arms; the options are those of prune_heads.py.
 
-    Every arm starts from the checkpoint. One model is in memory at a time.
+    Every arm starts from the checkpoint and reads the same batches. One model is in memory.
     """
     heads = open_heads(options.heads)
-    before = None
+    handle = TrainedModelHandle(options.checkpoint, options.tokens)
+    translated = translation_of(options)
+    batches = _scored_batches(handle, options)
+    before = score(handle, batches, None, translated)
+    closed = _closed_losses(handle, batches)
     for arm, reason in _arms(heads, options.settings["prices"]):
-        handle = TrainedModelHandle(options.checkpoint, options.tokens)
-        translated = translation_of(options)
-        batches = _scored_batches(handle, options)
-        if before is None:
-            before = score(handle, batches, None, translated)
-            closed = _closed_losses(handle, batches)
+        restore_weights(handle.module, options.checkpoint)
         pruning = _prune(handle, arm, options)
         after = score(handle, batches, pruning.hard_gates(handle), translated)
         kept = sum(int(each.sum()) for each in pruning.kept.values())
@@ -81,7 +81,6 @@ def prune_training(options: argparse.Namespace) -> None:
         )
         write_gates(_path(options, arm.name), pruning, attributes, variables)
         print(f"{options.model}: {arm.name} keeps {kept} heads", file=sys.stderr)
-        del handle, batches  # or two models would be in memory while the next one is loaded
     _write_mask(options)
 
 

@@ -15,6 +15,9 @@ from .inputs import arms
 READING_PASSES = 3
 # Forward and backward passes over the sentences: relevance, importance.
 BACKWARD_PASSES = 2
+# The alpha-beta rule, at the last snapshot of models with a decoder: the plain pass and one in
+# rules, and one backward.
+RULE_FORWARD, RULE_BACKWARD = 2, 1
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Passes:
         Passes over the sentences; a pass that is resumed at a layer counts as its share of layers.
     ablation, naive : float
         Of the forward passes, those that close heads; and what a loop over whole passes would need.
+    syntax : int
+        Forward passes over the sentences whose syntax is known.
     updates : int
         Forward and backward passes over a training batch, in all arms of pruning.
     translations : int
@@ -37,6 +42,7 @@ class Passes:
     backward: int
     ablation: float
     naive: int
+    syntax: int
     updates: int
     translations: int
 
@@ -54,12 +60,19 @@ def passes_of(configuration: Any, model: Model) -> Passes:
     resumed = sum(number * (stages - first) for first, number in enumerate(of_stage)) / stages
     ablation = ends * (1 + resumed)
     number = len(arms(configuration, model))
+    known = configuration.is_generated(model.corpus) or configuration.treebanks_of(model)
+    by_rule = 1 if upper else 0
     return Passes(
         # Scores of the pruned models, of the unpruned one, and of two with all heads closed.
-        forward=snapshots * (READING_PASSES + BACKWARD_PASSES) + ablation + number + 3,
-        backward=snapshots * BACKWARD_PASSES,
+        forward=snapshots * (READING_PASSES + BACKWARD_PASSES)
+        + RULE_FORWARD * by_rule
+        + ablation
+        + number
+        + 3,
+        backward=snapshots * BACKWARD_PASSES + RULE_BACKWARD * by_rule,
         ablation=ablation,
         naive=ends * (1 + sum(of_stage)),
+        syntax=snapshots if known else 0,
         updates=number * settings.pruning_updates,
         translations=number + 1 if model.translates else 0,
     )
@@ -81,6 +94,11 @@ def cost_lines(configuration: Any) -> Iterator[str]:
             f"close heads; {found.naive:,} if the layers below were run again), {found.backward} "
             f"backward; pruning {found.updates:,} updates"
         )
+        if found.syntax:
+            line += (
+                f"; {found.syntax} forward over at most {settings.treebank_sentences:,} sentences "
+                "with known syntax"
+            )
         if found.translations:
             line += f"; {found.translations} translations of the test sentences"
         yield line

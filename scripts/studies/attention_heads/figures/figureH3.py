@@ -10,7 +10,7 @@ from ..drawing import say
 from ..figure_data import lca_of, read_panels, read_relations, tests_of
 
 SHOWN = ("confidence", "relevance", "importance", "signed_importance", "ablation", "survival")
-NAMES = {"signed_importance": "signed importance", "survival": "survival (2 AUC − 1)"}
+NAMES = {"signed_importance": "signed importance", "survival": "survival\n(2 AUC − 1)"}
 # Estimators that are shown beside the run's own, the first one that was recorded.
 HONEST = ("simpson", "probe")
 COLOURS = ("0.2", "#D55E00")

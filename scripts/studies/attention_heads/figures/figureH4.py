@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 import xarray as xr
 
@@ -9,7 +11,9 @@ from losschange.plots.style import SMALL, draw_message, look_of, new_figure
 
 from ..figure_data import interval_of_scores, objective_of, read_panels
 
-CONTROL, SCRATCH = "#009E73", "#CC79A7"
+CONTROL, SCRATCH = "0.2", "#CC79A7"
+CONVERGED, UNDECIDED = "pruned", "pruned; gates not converged"
+PRUNED = {CONVERGED, UNDECIDED}
 
 
 def draw(inputs, options):
@@ -36,6 +40,10 @@ def draw(inputs, options):
     handles = {}
     for axes in figure.axes:
         handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    # Their colours are those of the objectives, so the legend has none.
+    for name in PRUNED & handles.keys():
+        handles[name] = copy(handles[name])
+        handles[name].set(color="0.5", markerfacecolor="0.5" if name == CONVERGED else "white")
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=5, fontsize=SMALL)
     return figure
 
@@ -60,7 +68,7 @@ def _panel(axes, panel, encoder_only, scratch):
             color=colour,
             markersize=4,
             markerfacecolor="white" if hollow else colour,
-            label=("pruned; gates not converged" if hollow else "pruned"),
+            label=UNDECIDED if hollow else CONVERGED,
         )
     half = training.half(encoder_only)
     if scratch is not None and half is not None:

@@ -32,9 +32,17 @@ def draw(inputs, options):
         )
     for axes, title in zip(
         grid[0],
-        ("by type, at every price", "by layer, about half kept", "by function, about half kept"),
+        (
+            "by type, at every price",
+            "by layer, nearest to half kept",
+            "by function, nearest to half kept",
+        ),
     ):
         axes.set_title(title)
+    handles = {}
+    for axes in grid[:, 0]:
+        handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize=SMALL)
     grid[-1, 0].set_xlabel("share of all heads kept")
     grid[-1, 1].set_xlabel("layer")
     return figure
@@ -54,7 +62,6 @@ def _types(axes, members):
         )
     axes.plot([0, 1], [0, 1], color="0.6", linestyle=":", linewidth=0.7)
     axes.set(xlim=(0, 1.02), ylim=(-0.02, 1.05))
-    axes.legend()
 
 
 def _layers(axes, members):
@@ -71,7 +78,10 @@ def _layers(axes, members):
             markersize=3,
             color=TYPE_COLOURS[panel.attention],
         )
-    axes.set_ylim(-0.02, 1.05)
+    axes.set_ylim(-0.02, 1.2)
+    told = f"{kept_share(half):.0%} of all heads kept"
+    told += "; gates not converged" if half.attrs["not_converged"] else ""
+    axes.text(0.99, 0.99, told, ha="right", va="top", size=SMALL, transform=axes.transAxes)
 
 
 def _functions(axes, members):
