@@ -68,7 +68,7 @@ def train(folder, objective, tokens, **changes):
     return np.array(losses), graphs, shapes
 
 
-@pytest.mark.parametrize(("objective", "most"), [("clm", 8), ("mlm", 10), ("mt", 14)])
+@pytest.mark.parametrize(("objective", "most"), [("clm", 8), ("mlm", 10), ("mt", 14), ("plm", 8)])
 def test_few_graphs_serve_all_layers_and_all_shapes(objective, most, tokens, tmp_path, as_on_a_gpu):
     expected, none, _ = train(tmp_path / "plain", objective, tokens)
     assert none[-1] == 0

@@ -23,6 +23,6 @@ rule judge_objectives:
         main=RUN_FILES.main_models(),
         seed=CONFIGURATION.seed,
     shell:
-        "{PYTHON:q} {input.code[0]:q} --study objectives --formats json csv md"
+        "{PYTHON:q} {input.code[0]:q} --study objectives --formats json csv md --claims-alone"
         " --summaries {input.summaries} --qualities {input.qualities}"
         " --main {params.main} --seed {params.seed} --output-stem {params.stem} > {log} 2>&1"
