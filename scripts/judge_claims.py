@@ -48,9 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(f"cannot judge the claims: {error}") from error
     learned = read_verdicts(options.qualities)
     claims = import_module(f"studies.{options.study}.claims").CLAIMS
-    record = judge_run(
-        summaries, options.main, learned, options.seed, claims, options.claims_alone
-    )
+    record = judge_run(summaries, options.main, learned, options.seed, claims, options.claims_alone)
     for suffix in options.formats:
         path = options.output_stem.with_name(f"{options.output_stem.name}.{suffix}")
         with replace_when_complete(path) as temporary:

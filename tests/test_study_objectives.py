@@ -213,7 +213,9 @@ def test_a_run_of_the_further_objectives_alone_has_what_its_models_allow():
     alone = files(["plm-en", "dae-en"])
     paper, own = load_studies(["vazquez2022", "objectives"])
     shown = {one.number: one.inputs(alone) for one in own.figures}
-    assert shown["O1"] == {"summaries": [f"results/x/summaries/{n}.nc" for n in ("plm-en", "dae-en")]}
+    assert shown["O1"] == {
+        "summaries": [f"results/x/summaries/{n}.nc" for n in ("plm-en", "dae-en")]
+    }
     for one in (*paper.figures, *paper.tables):
         assert "results/x/summaries/plm-en.nc" not in one.inputs(alone).get("summaries", [])
 
