@@ -100,7 +100,7 @@ def permanova_beyond(
 def _ratios(
     inner: np.ndarray, groups: np.ndarray, fixed: np.ndarray, alone: tuple[np.ndarray, int]
 ) -> tuple[float, float]:
-    """Pseudo-F and explained share of a factor beyond the fixed one, whose projection is `alone`."""
+    """Pseudo-F and explained share of a factor beyond the fixed one, projected on by `alone`."""
     projection_alone, rank_alone = alone
     both, rank = _projection(fixed, groups)
     total = np.trace(inner)
