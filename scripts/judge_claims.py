@@ -34,6 +34,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--draws", type=int, default=DRAWS, help="resamplings (default: %(default)s)"
     )
+    parser.add_argument(
+        "--claims-alone",
+        action="store_true",
+        help="leave out how estimators agree and how models group",
+    )
     parser.add_argument("--output-stem", type=Path, required=True, help="path without suffix")
     return parser
 
@@ -47,7 +52,15 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(f"cannot judge the claims: {error}") from error
     learned = read_verdicts(options.qualities)
     claims = import_module(f"studies.{options.study}.claims").CLAIMS
-    record = judge_run(summaries, options.main, learned, options.seed, claims, options.draws)
+    record = judge_run(
+        summaries,
+        options.main,
+        learned,
+        options.seed,
+        claims,
+        options.draws,
+        options.claims_alone,
+    )
     for suffix in options.formats:
         path = options.output_stem.with_name(f"{options.output_stem.name}.{suffix}")
         with replace_when_complete(path) as temporary:

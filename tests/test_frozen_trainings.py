@@ -11,6 +11,7 @@ from losschange.cube.frozen_cells import FrozenCells
 from losschange.cube.layout import Cell
 from running.models import parse_model
 from studies.interventions.cells import cells_of_model
+from studies.interventions.variants import RECORDING as CHILDS
 from tiny_trainings import EXECUTION, RECORDING, tiny_training
 from training.probe_losses import ProbedModel
 from training.run import train_model
@@ -29,7 +30,7 @@ CELLS = (
     Cell(2, "norm"),
     Cell(0, "embedding"),
 )
-# What the children record: less than the parent, as the study's do.
+# What the children record: less than the parent, but enough to see that nothing moves.
 LESS = {**RECORDING, "estimators": {"probe": 3, "simpson": 3}, "details": {}}
 
 
@@ -52,6 +53,16 @@ def frozen_file(path, update=FROM, cells=CELLS):
     return path
 
 
+def start_of(parent, frozen):
+    """The files of a child that starts from its parent's resume point."""
+    return {
+        "frozen_cells": frozen,
+        "resume_point": parent / f"resume_points/{FROM}.pt",
+        "parent_cube": parent / "cube",
+        "parent_history": parent / "history",
+    }
+
+
 @pytest.fixture(scope="module")
 def family(tokens, tmp_path_factory):
     """A parent with a resume point, and its children: one starts there, one from the start."""
@@ -59,14 +70,8 @@ def family(tokens, tmp_path_factory):
     kept = {"updates": [0, FROM], "resume_points": [FROM], "precision": "float32"}
     parent = train(folder / "parent", "clm", tokens, RECORDING, kept)
     frozen = frozen_file(folder / "frozen.json")
-    start = {
-        "frozen_cells": frozen,
-        "resume_point": parent / f"resume_points/{FROM}.pt",
-        "parent_cube": parent / "cube",
-        "parent_history": parent / "history",
-    }
     kept = {"updates": [FROM], "precision": "float32"}
-    late = train(folder / "late", "clm", tokens, files=start)
+    late = train(folder / "late", "clm", tokens, files=start_of(parent, frozen))
     early = train(folder / "early", "clm", tokens, kept=kept, files={"frozen_cells": frozen})
     return parent, late, early
 
@@ -82,6 +87,17 @@ def test_a_child_without_a_resume_point_trains_from_the_start_to_the_same_bits(f
     rows = [(folder / "history").read_text().splitlines() for folder in (late, early)]
     assert len(rows[0]) == 31
     assert [row.rsplit(",", 1)[0] for row in rows[0]] == [r.rsplit(",", 1)[0] for r in rows[1]]
+
+
+def test_a_child_that_records_batch_alone_is_the_same_model(family, tokens, tmp_path):
+    """As the study's children do."""
+    parent, late, _ = family
+    files = start_of(parent, frozen_file(tmp_path / "frozen.json"))
+    alone = train(tmp_path / "alone", "clm", tokens, {**RECORDING, **CHILDS}, files=files)
+    check_same_model(late, alone)
+    with open_cube(late / "cube") as one, open_cube(alone / "cube") as other:
+        np.testing.assert_array_equal(one["lca"].values, other["lca"].values)
+        assert "lca_probe" not in other
 
 
 def test_parent_and_child_are_the_same_before_and_differ_after(family):

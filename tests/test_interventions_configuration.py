@@ -54,6 +54,8 @@ def test_each_intervention_is_a_model_that_starts_from_a_state_of_its_parent(tmp
         training_cost(found, parse_model(name)) for name in ("clm-en.listed", "clm-en.random-1")
     )
     assert late.updates == 112500 and late.seconds == pytest.approx(0.9 * whole.seconds)
+    # Costs are measured at the end: on the way nothing is but what costs nothing.
+    assert found.recording_of(parse_model("clm-en.random-1")).strides == {"batch": 1}
     # What a job gets as JSON is the same configuration.
     again = load_configuration(found.model_dump(exclude_unset=True), places=False)
     assert again == found
@@ -121,6 +123,21 @@ def test_all_mistakes_are_told_at_once():
     assert len(found) == len(starts)
     for line, start in zip(found, starts, strict=True):
         assert line.startswith(start)
+
+
+def test_an_estimator_that_sees_nothing_after_the_update_chooses_no_cells():
+    recording = values()["recording"]
+    recording["estimators"]["fresh"] = recording["estimators"]["probe"] = 7
+    # 17,857 times 7: its last record, a single update before the end.
+    rule = {"freeze": "hurting", "from_update": 124999}
+    names = ("fresh", "probe", "batch")
+    found = mistakes_of(
+        {"clm-en": {name: {**rule, "estimator": name} for name in names}}, recording=recording
+    )
+    assert found == [
+        "interventions.clm-en.fresh.estimator: found 'fresh', which clm-en records every 7 updates "
+        "and not once after update 124999 of 125000; freeze earlier, or choose another estimator"
+    ]
 
 
 def test_other_forms_are_refused_with_what_is_allowed():

@@ -1,8 +1,10 @@
 """Figures show what the summaries say, for any size of run, and the same bytes every time."""
 
+import itertools
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +134,24 @@ def test_overlay_dashes_only_the_estonian_mlm_and_tells_models_apart(summaries):
     assert len({look["marker"] for look in looks}) == 3
     # the line of a translation model is broken at the border
     assert len(draw_overlay_lines(profiles).axes[1].lines) >= len(MODELS) + 1
+
+
+def test_titles_of_five_objectives_do_not_overlap(summaries):
+    """Also where one has four models and the last two have one each."""
+    like = {"plm": "clm-en", "dae": "mt-en-de"}
+    profiles = [layer_profile(summary, "batch") for summary in summaries.values()]
+    profiles += [
+        replace(layer_profile(summaries[model], "batch"), objective=name, model=f"{name}-en")
+        for name, model in like.items()
+    ]
+    figure = draw_overlay_lines(profiles)
+    figure.draw_without_rendering()
+    titles = [title.get_window_extent() for title in figure.axes[0].get_xticklabels()]
+    assert len(titles) == 5
+    for one, other in itertools.pairwise(titles):
+        assert one.x1 < other.x0
+    markers = [line.get_xdata()[0] for line in figure.axes[0].lines]
+    assert len(set(markers)) == len(profiles)
 
 
 def test_no_text_is_too_small_to_print(summaries):

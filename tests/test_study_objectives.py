@@ -209,6 +209,17 @@ def test_further_objectives_change_nothing_in_the_papers_own_figures_and_tables(
         assert one.options(without) == one.options(among), one.number
 
 
+def test_a_run_of_the_further_objectives_alone_has_what_its_models_allow():
+    alone = files(["plm-en", "dae-en"])
+    paper, own = load_studies(["vazquez2022", "objectives"])
+    shown = {one.number: one.inputs(alone) for one in own.figures}
+    assert shown["O1"] == {
+        "summaries": [f"results/x/summaries/{n}.nc" for n in ("plm-en", "dae-en")]
+    }
+    for one in (*paper.figures, *paper.tables):
+        assert "results/x/summaries/plm-en.nc" not in one.inputs(alone).get("summaries", [])
+
+
 def test_their_settings_are_not_in_the_papers_table():
     from studies.vazquez2022.tables.table2 import settings_table
     from tiny_trainings import tiny_training

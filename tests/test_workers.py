@@ -21,11 +21,11 @@ from tiny_trainings import RECORDING, ROOT, split_changes, tiny_training
 from training.fairseq_arguments import fairseq_arguments
 from training.state import Outputs
 from training.workers import _exit_codes
+from training_runs import ALL_NAMES, NAMES
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 SCRIPT = ROOT / "scripts" / "train_model.py"
-NAMES = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}
 OUTPUTS = ("cube", "checkpoint", "history", "settings")
 UPDATES = 20
 # Dropout masks would differ: every process draws its own.
@@ -35,7 +35,7 @@ SAME = {"total_updates": UPDATES, "dropout": 0.0, "learning_rate": 2e-3, "checkp
 def start(folder, objective, tokens, workers=2, **changes):
     """train_model.py, started in a session of its own."""
     folder.mkdir(exist_ok=True)
-    model = parse_model(NAMES[objective])
+    model = parse_model(ALL_NAMES[objective])
     changes, execution = split_changes({**SAME, **changes, "workers": workers})
     training = json.dumps(tiny_training(model, **changes))
     outputs = [part for name in OUTPUTS for part in (f"--{name}", str(folder / name))]
@@ -121,14 +121,13 @@ def pair(request, tokens, tmp_path_factory):
     return request.param, folder
 
 
-@pytest.mark.usefixtures("one_thread")
-def test_two_workers_record_what_one_process_does(pair, tokens, tmp_path):
+def compare_with_one_process(folder, objective, tokens, tmp_path, **changes):
+    """A training with two workers has the record of one process, which is trained here."""
     from training.run import train_model
 
-    objective, folder = pair
-    model = parse_model(NAMES[objective])
+    model = parse_model(ALL_NAMES[objective])
     outputs = Outputs(*(tmp_path / name for name in OUTPUTS))
-    changes, execution = split_changes(SAME)
+    changes, execution = split_changes({**SAME, **changes})
     data, state = tokens[objective], tmp_path / "state"
     train_model(
         model, tiny_training(model, **changes), execution, RECORDING, data, 1, state, outputs
@@ -152,6 +151,20 @@ def test_two_workers_record_what_one_process_does(pair, tokens, tmp_path):
             assert np.array_equal(np.isnan(found), np.isnan(expected))
             size = np.nansum(np.abs(expected)) / len(expected)
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 * size, err_msg=name)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_two_workers_record_what_one_process_does(pair, tokens, tmp_path):
+    objective, folder = pair
+    compare_with_one_process(folder, objective, tokens, tmp_path)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("objective", "changes"), [("plm", {"prefix_share": None}), ("dae", {})])
+def test_prefixes_and_noise_are_those_of_one_process(objective, changes, tokens, tmp_path):
+    assert "error" not in end(start(tmp_path / "two", objective, tokens, **changes))
+    (tmp_path / "one").mkdir()
+    compare_with_one_process(tmp_path / "two", objective, tokens, tmp_path / "one", **changes)
 
 
 @pytest.mark.parametrize("pair", ["clm"], indirect=True)  # what is resumed, other tests say of all

@@ -24,7 +24,7 @@ rule judge_objectives:
         seed=CONFIGURATION.seed,
         draws=CONFIGURATION.claims.resamplings,
     shell:
-        "{PYTHON:q} {input.code[0]:q} --study objectives --formats json csv md"
+        "{PYTHON:q} {input.code[0]:q} --study objectives --formats json csv md --claims-alone"
         " --summaries {input.summaries} --qualities {input.qualities}"
         " --main {params.main} --seed {params.seed} --draws {params.draws}"
         " --output-stem {params.stem} > {log} 2>&1"

@@ -57,13 +57,11 @@ class ModelProfile:
 
 def layer_profile(summary: xr.Dataset, estimator: str) -> ModelProfile:
     """Contributions summed over training and heads: (1,) of the embedding, (layers,) of others."""
+    totals = _head_sums(_totals(summary, estimator)).compute()
     return _profile(
         summary,
-        {"embedding": _embedding(summary, _head_sums(_totals(summary, estimator)))}
-        | {
-            name: -_inner(summary, _head_sums(_totals(summary, estimator)), name)
-            for name in LAYER_COMPONENTS
-        },
+        {"embedding": _embedding(summary, totals)}
+        | {name: -_inner(summary, totals, name) for name in LAYER_COMPONENTS},
     )
 
 

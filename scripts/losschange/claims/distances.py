@@ -23,9 +23,10 @@ def normalised_profile(resample: Resample) -> np.ndarray:
     float array (6 * layers,)
         Without a unit; 0 where a component contributes nothing.
     """
-    profiles = [resample.profile(name) for name in LAYER_COMPONENTS]
-    sizes = [np.abs(profile).sum() for profile in profiles]
-    return np.concatenate([p / s if s > 0 else p for p, s in zip(profiles, sizes, strict=True)])
+    profiles = resample.profiles(LAYER_COMPONENTS)
+    sizes = np.abs(profiles).sum(axis=1, keepdims=True)
+    normalised: np.ndarray = np.divide(profiles, sizes, out=profiles.copy(), where=sizes > 0)
+    return normalised.ravel()
 
 
 def profile_distances(profiles: Sequence[np.ndarray]) -> np.ndarray:

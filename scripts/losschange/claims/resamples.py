@@ -182,6 +182,11 @@ class Resample:
         inside = self.totals[self.bins.inside]
         return inside[:, self.bins.columns(components)].sum(axis=1)
 
+    def profiles(self, components: Sequence[str]) -> np.ndarray:
+        """Contributions (components, layers), summed over training."""
+        inside: np.ndarray = self.totals[self.bins.inside]
+        return inside[:, self.bins.columns(components)].T
+
     def measured(self) -> tuple[float, float]:
         """Sum of all contributions, and the measured decrease of the loss, in nats."""
         return float(self.totals.sum()), float(self._weights @ self.bins.change)

@@ -49,7 +49,8 @@ def explained_beyond(
     NaN if all distances are 0, if the factor does not vary where the other one is constant, or if
     there are too few models: as many as the two factors need to explain everything.
     """
-    return _ratios(_inner_products(distances), _groups(factor), _groups(other))[1]
+    fixed = _groups(other)
+    return _ratios(_inner_products(distances), _groups(factor), fixed, _projection(fixed))[1]
 
 
 def permanova_beyond(
@@ -78,7 +79,8 @@ def permanova_beyond(
         NaN where it is not defined; see `explained_beyond`.
     """
     inner, groups, fixed = _inner_products(distances), _groups(factor), _groups(other)
-    found, explained = _ratios(inner, groups, fixed)
+    alone = _projection(fixed)
+    found, explained = _ratios(inner, groups, fixed, alone)
     if np.isnan(explained):
         return UNDEFINED
     random = np.random.default_rng(seed)
@@ -89,21 +91,23 @@ def permanova_beyond(
             members = np.flatnonzero(fixed == value)
             shuffled[members] = groups[random.permutation(members)]
         # The tolerance lets the same grouping count as equal despite rounding.
-        higher += _ratios(inner, shuffled, fixed)[0] >= found * (1 - 1e-9)
+        higher += _ratios(inner, shuffled, fixed, alone)[0] >= found * (1 - 1e-9)
     p = (higher + 1) / (permutations + 1)
     floor = max(1 / _arrangements(groups, fixed), 1 / (permutations + 1))
     return Effect(found, explained, p, floor)
 
 
-def _ratios(inner: np.ndarray, groups: np.ndarray, fixed: np.ndarray) -> tuple[float, float]:
-    """Pseudo-F and explained share of a factor beyond the fixed one."""
-    alone, rank_alone = _projection(fixed)
+def _ratios(
+    inner: np.ndarray, groups: np.ndarray, fixed: np.ndarray, alone: tuple[np.ndarray, int]
+) -> tuple[float, float]:
+    """Pseudo-F and explained share of a factor beyond the fixed one, projected on by `alone`."""
+    projection_alone, rank_alone = alone
     both, rank = _projection(fixed, groups)
     total = np.trace(inner)
     if total <= 0 or rank == rank_alone or rank >= len(inner):
         return np.nan, np.nan
-    between = np.trace((both - alone) @ inner)
-    remainder = total - np.trace(both @ inner)
+    between = ((both - projection_alone) * inner).sum()
+    remainder = total - (both * inner).sum()
     explained = float(between / total)
     if remainder <= NOTHING * total:
         return np.inf, explained

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from .style import SMALL, look_of, new_figure
 
 COLUMNS = 4
-# Nats: axes of rewound components are linear up to here, logarithmic beyond.
+# Nats: axes are linear up to here and logarithmic beyond, because a few points are far out.
 LINEAR = 0.01
 # Of every kind of intervention.
 MARKERS = {"listed": "s", "hurting": "X", "least": "v", "random": "o", "most": "^"}
@@ -56,10 +56,8 @@ def draw_interventions(freezing: Sequence[Panel], rewinding: Sequence[Panel]) ->
             axes.set_visible(False)
         for axes, panel in zip(axes_row, panels, strict=False):
             _draw(axes, panel)
-            if name == "rewinding":
-                # A few components are worth most of the loss: show the others too.
-                axes.set_xscale("symlog", linthresh=LINEAR)
-                axes.set_yscale("symlog", linthresh=LINEAR)
+            axes.set_xscale("symlog", linthresh=LINEAR)
+            axes.set_yscale("symlog", linthresh=LINEAR)
         predicted = "predicted: −ΣLCA after" if name == "freezing" else "−ΣLCA of the training"
         axes_row[0].set_ylabel("measured (nats per token)")
         for axes in axes_row[: len(panels)]:

@@ -33,15 +33,15 @@ def draw_overlay_lines(profiles: Sequence[ModelProfile], dashed: Collection[str]
         Models that are drawn dashed.
     """
     looks = line_looks(profiles, dashed)
+    embedding_places = places_by_objective(profiles)
     figure = new_figure(3.5)
     grid = figure.subplots(2, 4)
     places = dict(zip(("embedding", *LAYER_COMPONENTS[:3]), grid[0], strict=True))
     places |= dict(zip(LAYER_COMPONENTS[3:], grid[1], strict=False))
     for name, axes in places.items():
-        for position, (profile, look) in enumerate(zip(profiles, looks, strict=True)):
-            values = profile.values[name]
+        for profile, look, place in zip(profiles, looks, embedding_places, strict=True):
             if name == "embedding":
-                axes.plot([position], values, **look, clip_on=False)
+                axes.plot([place], profile.values[name], **look, clip_on=False)
             else:
                 _draw_line(axes, profile, name, look)
         _finish_panel(axes, profiles, name)
@@ -58,6 +58,20 @@ def draw_overlay_lines(profiles: Sequence[ModelProfile], dashed: Collection[str]
     )
     figure.supylabel(CONTRIBUTION, size=7)
     return figure
+
+
+def places_by_objective(profiles: Sequence[ModelProfile]) -> list[float]:
+    """A place on an axis for every model: around 0 for the first objective, 1 for the next.
+
+    Objectives of few models get as much room as others, so that their titles do not overlap.
+    """
+    objectives = [profile.objective for profile in profiles]
+    order = list(dict.fromkeys(objectives))
+    places = []
+    for number, objective in enumerate(objectives):
+        among, of = objectives[:number].count(objective), objectives.count(objective)
+        places.append(order.index(objective) + 0.8 * ((among + 0.5) / of - 0.5))
+    return places
 
 
 def _draw_line(axes: Axes, profile: ModelProfile, name: str, look: dict) -> None:
@@ -97,15 +111,11 @@ def _finish_panel(axes: Axes, profiles: Sequence[ModelProfile], name: str) -> No
     axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
     if name == "embedding":
         objectives = list(dict.fromkeys(profile.objective for profile in profiles))
-        middles = [
-            np.mean([i for i, p in enumerate(profiles) if p.objective == objective])
-            for objective in objectives
-        ]
-        # Titles of more than three objectives would overlap.
-        turned = 45 if len(objectives) > 3 else 0
+        # Titles of more than five objectives would overlap.
+        turned = 45 if len(objectives) > 5 else 0
         titles = [look_of(objective).title for objective in objectives]
-        axes.set_xticks(middles, titles, rotation=turned)
-        axes.margins(x=0.1)
+        axes.set_xticks(range(len(titles)), titles, rotation=turned)
+        axes.set_xlim(-0.6, len(titles) - 0.4)
         return
     layers = max(profile.layers for profile in profiles)
     layer_ticks(axes.xaxis, layers)

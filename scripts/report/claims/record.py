@@ -62,6 +62,7 @@ def judge_run(
     seed: int,
     claims: Mapping[int | str, Claim] = CLAIMS,
     draws: int = DRAWS,
+    claims_alone: bool = False,
 ) -> dict:
     """The record of all claims under all estimators of a run.
 
@@ -78,6 +79,9 @@ def judge_run(
         The claims of a study; by default those of the paper itself.
     draws : int
         Number of resamplings behind each interval.
+    claims_alone : bool
+        Leave out what the paper's study shows beside its claims: how well estimators agree, how
+        models group, and shares of positive cells.
     """
     record = {
         "columns": [],
@@ -94,33 +98,42 @@ def judge_run(
         grouped = group_by_model(members)
         chosen = main_models(grouped) | main_models({m: grouped[m] for m in main if m in grouped})
         evidence = Evidence(grouped, chosen, learned, draws, seed)
-        _judge_architecture(record, evidence, architecture, claims)
+        columns = _judge_architecture(record, evidence, architecture, claims)
+        if not claims_alone:
+            _describe_models(record, evidence, columns)
     return record
 
 
 def _judge_architecture(
     record: dict, evidence: Evidence, architecture: str, claims: Mapping[int | str, Claim]
-) -> None:
-    """Add a column per estimator to the record, and the numbers of single models."""
-    grouped, chosen = evidence.summaries, evidence.main
+) -> dict[str, str]:
+    """Add a column per estimator to the record; estimator to name of the column."""
     recorded = {
         str(name)
-        for replicates in grouped.values()
+        for replicates in evidence.summaries.values()
         for summary in replicates
         for name in summary["estimator"].values
     }
-    estimators = in_order(recorded)
-    for estimator in estimators:
+    names = {}
+    for estimator in in_order(recorded):
         column = estimator if architecture == STOCK else f"{estimator}, {architecture}"
+        names[estimator] = column
         record["columns"].append(
             {"name": column, "estimator": estimator, "architecture": architecture}
         )
         for claim in record["claims"]:
             result = judge_claim(claims[claim["number"]], evidence, estimator)
             claim["results"][column] = result_record(result)
-        record["grouping"].append(_grouping_record(grouped, column, estimator, record["seed"]))
         evidence.forget()  # resamplings of one estimator at a time fit in memory
-    record["main_models"] += chosen.values()
+    record["main_models"] += evidence.main.values()
+    return names
+
+
+def _describe_models(record: dict, evidence: Evidence, columns: Mapping[str, str]) -> None:
+    """Add how models group under each estimator, and the numbers of single models."""
+    grouped, chosen, estimators = evidence.summaries, evidence.main, list(columns)
+    for estimator, column in columns.items():
+        record["grouping"].append(_grouping_record(grouped, column, estimator, record["seed"]))
     for model in chosen.values():
         record["agreement"] += map(_agreement_record, agreements(evidence, model, estimators))
     record["positive_shares"] |= _positive_shares(evidence, list(chosen.values()), estimators)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ConfigDict, Discriminator, Field, RootModel, Tag
 
+from losschange.cube.estimators import parse_estimator
 from losschange.cube.layout import COMPONENTS
 from running.configuration_fields import Count, Positive, Section
 from running.variants import NAME, RESERVED
@@ -168,9 +169,22 @@ def _of_rule(
         yield f"{key}.draws: found {one.draws}; {found} is not drawn"
     recording = configuration.recording_of(model)
     recorded = ["batch", *(name for name, stride in recording.estimators.items() if stride)]
-    if one.rule in WITH_ESTIMATOR and one.estimator not in recorded:
+    if one.rule not in WITH_ESTIMATOR:
+        return
+    if one.estimator not in recorded:
         yield (
             f"{key}.estimator: found {one.estimator!r}; {model.name} records {', '.join(recorded)}"
+        )
+        return
+    updates = configuration.training_of(model).total_updates
+    stride, start = recording.strides[one.estimator], one.first_frozen(updates)
+    # The last interval of a probe ends with the training; other estimators see single updates.
+    sees_the_end = parse_estimator(one.estimator).is_probe
+    if start < updates and not sees_the_end and updates // stride * stride <= start:
+        yield (
+            f"{key}.estimator: found {one.estimator!r}, which {model.name} records every {stride} "
+            f"updates and not once after update {start} of {updates}; freeze earlier, or choose "
+            "another estimator"
         )
 
 

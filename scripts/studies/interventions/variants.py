@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from losschange.cube.estimators import INTERVAL_RULES, TRAIN, VALID, parse_estimator
 from running.models import parse_model
 from running.variants import Variant
 
@@ -14,6 +13,9 @@ from .settings import Intervention
 
 if TYPE_CHECKING:
     from running.configuration import Configuration
+
+# Of the children.
+RECORDING: dict[str, dict] = {"estimators": {}, "texts": {}, "details": {}}
 
 
 def children(configuration: Configuration) -> Iterator[tuple[str, str, Intervention, int]]:
@@ -28,8 +30,8 @@ def children(configuration: Configuration) -> Iterator[tuple[str, str, Intervent
 def variants(configuration: Configuration) -> list[Variant]:
     """One per intervention, and per draw of a random one.
 
-    Each records what is measured on fixed training and validation text, nothing else: with less to
-    record it takes less time, and its parameters stay the same.
+    Each records `batch` alone: costs are measured at the end, from checkpoints, and with less to
+    record a training takes less time to the same parameters.
     """
     folder = f"results/{configuration.run}"
     found = []
@@ -43,9 +45,8 @@ def variants(configuration: Configuration) -> list[Variant]:
                 "parent_cube": f"{folder}/cubes/{parent}{{seed}}.nc",
                 "parent_history": f"{model}/training.csv",
             }
-        recording = {"estimators": _estimators(configuration, parent), "texts": {}, "details": {}}
         made = start if starts else 0
-        found.append(Variant(parent, child, {}, recording, files, None, made))
+        found.append(Variant(parent, child, {}, RECORDING, files, None, made))
     return found
 
 
@@ -71,14 +72,3 @@ def _is_kept(configuration: Configuration, parent: str, update: int) -> bool:
         (model / f"resume_points/{update}.pt").exists() or not (model / "checkpoint.pt").exists()
         for model in models
     )
-
-
-def _estimators(configuration: Configuration, parent: str) -> dict[str, int]:
-    recorded = configuration.recording_of(parse_model(parent)).estimators
-    return {
-        name: stride
-        for name, stride in recorded.items()
-        if stride
-        and (estimator := parse_estimator(name)).rule in INTERVAL_RULES
-        and estimator.text in (TRAIN, VALID)
-    }
