@@ -7,6 +7,7 @@ from torch import nn
 
 from library_reference import Reference, batch_loss, gradients_in_float64
 from losschange import attach
+from losschange.adapters.gradients import ClippingWatch
 from losschange.cube.format import open_cube
 from losschange.errors import RecordingError
 from losschange.recording.parameters import fingerprint
@@ -234,3 +235,44 @@ def test_averages_that_are_put_in_and_taken_out_again_do_no_harm(tmp_path):
         model.load_state_dict(kept)
     recorder.finish(tmp_path / "cube.nc")
     reference.check(tmp_path / "cube.nc")
+
+
+def test_hooks_that_scale_the_trainings_gradients_do_not_scale_a_probes(tmp_path):
+    model = make_transformer()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    called = []
+
+    def scale(gradient):
+        called.append(1)
+        return 3 * gradient
+
+    model.layers[0].first.weight.register_hook(scale)
+    recorder = attach_to(
+        model,
+        optimizer,
+        tmp_path / "parts",
+        estimators=["simpson", "fresh"],
+        simpson_tolerance=1e-4,
+    )
+    for update in range(1, 4):
+        optimizer.zero_grad()
+        batch_loss(update)(model).backward()
+        optimizer.step()
+    recorder.finish(tmp_path / "cube.nc")
+    assert len(called) == 3
+    with open_cube(tmp_path / "cube.nc") as cube:
+        assert float(abs(cube["simpson_error"]).max()) < 2e-4
+        change = abs(cube["simpson_loss"] - cube["simpson_loss_before"])
+        assert float(change.min()) > 0.01
+
+
+def test_clipping_is_measured_where_the_smallest_parameters_have_no_gradient():
+    """As with LoRA, whose first matrices get none at first, and with parts that rest."""
+    small = [nn.Parameter(torch.zeros(2)) for _ in range(20)]
+    large, resting = nn.Parameter(torch.ones(300)), nn.Parameter(torch.ones(1))
+    watch = ClippingWatch([*small, resting, large])
+    stop = watch.after_every_backward()
+    (5 * large.sum() + sum(p.sum() * 0 for p in small[:10])).backward()
+    norm = torch.nn.utils.clip_grad_norm_([*small, resting, large], 1.0)
+    assert float(watch.undo()) == pytest.approx(float(norm), rel=1e-5)
+    stop()
