@@ -1,5 +1,6 @@
 """A cube from a series of checkpoints: its values, its files, and resuming it."""
 
+import gc
 import json
 import os
 import shutil
@@ -136,6 +137,29 @@ def test_there_is_no_batch_and_the_summary_copes(cubes, capsys):
         assert main(["show", name]) == 0
         shown = capsys.readouterr().out
         assert "update         60" in shown and "estimator simpson" in shown and "nan" not in shown
+
+
+def test_a_look_is_one_pass_and_three_vectors_of_the_models_size_are_in_memory(recorded, tmp_path):
+    model = pythia()
+    size, sizes = 4 * sum(p.numel() for p in model.parameters()), []
+    del model
+
+    def held():
+        """Bytes of all tensors that this process has."""
+        tensors = [one for one in gc.get_objects() if isinstance(one, torch.Tensor)]
+        storages = [one.untyped_storage() for one in tensors]
+        return sum({one.data_ptr(): one.nbytes() for one in storages}.values())
+
+    before = held()
+
+    def text(model):
+        sizes.append(held() - before)
+        return loss_of(model, rows_of(TEXT))
+
+    cube = record_checkpoints(recorded / "run", text, tmp_path / "out", **SETTINGS)["text"]
+    with open_cube(cube) as found:
+        assert len(sizes) == int(found["simpson_evaluations"].sum()) + 1
+    assert 2.9 * size < max(sizes) < 3.5 * size
 
 
 def test_several_texts_at_once_are_those_one_by_one(recorded, cubes):

@@ -238,6 +238,37 @@ def test_parts_of_other_settings_are_refused_and_those_of_a_longer_series_are_us
         assert found["step"].values.tolist() == [2, 4, 6]
 
 
+def test_checkpoints_of_another_training_under_the_same_names_are_not_taken_for_recorded(run):
+    out = run.parent / "out"
+    record_checkpoints(run, TEXT, out, **SETTINGS)
+    model = type(pythia()).from_pretrained(run / "step2")
+    size = (run / "step2" / "model.safetensors").stat().st_size
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.01)
+    model.save_pretrained(run / "step2")
+    assert (run / "step2" / "model.safetensors").stat().st_size == size
+    with pytest.raises(CheckpointError, match="the files, the text or settings differ"):
+        record_checkpoints(run, TEXT, out, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"context": 1}, "context is 1; it must be 2 or more"),
+        ({"batch_tokens": 0}, "batch_tokens is 0"),
+        ({"most_evaluations": 0}, "most_evaluations is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"tolerance": float("nan")}, "the tolerance is nan"),
+        ({"device": "abacus"}, "cannot be put on the device abacus"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(run, settings, what):
+    with pytest.raises(CheckpointError, match=what):
+        record_checkpoints(run, TEXT, run.parent / "out", **{**SETTINGS, **settings})
+    assert not (run.parent / "out").exists()
+
+
 def test_a_damaged_part_is_recorded_again(run):
     out = run.parent / "out"
     cube = record_checkpoints(run, TEXT, out, **SETTINGS)["text"]

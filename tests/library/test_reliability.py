@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from losschange import attach
 from losschange.cube.format import open_cube
 from losschange.errors import RecordingError
 from losschange.recording.probe_integrator import ADAPTIVE_ERROR, ROUNDING
@@ -79,3 +80,30 @@ def test_a_quadrature_that_makes_no_sense_is_refused(tmp_path, options, message)
     model = make_transformer()
     with pytest.raises(RecordingError, match=message):
         attach_to(model, make_optimizer(model), tmp_path / "parts", **options)
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_statistics_that_move_the_loss_of_a_probe_are_told_once(tmp_path, caplog, tracked):
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm1d(6, track_running_stats=tracked)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 6), norm, torch.nn.Linear(6, 1))
+    inputs = 3 + torch.randn(32, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with caplog.at_level(logging.WARNING, "losschange"):
+        recorder = attach(
+            model, optimizer, folder=tmp_path / "parts", estimators=["simpson"],
+            probes={"train": lambda model: model(inputs).square().mean()}, quadrature="fixed",
+        )  # fmt: skip
+        for _ in range(4):
+            optimizer.zero_grad()
+            model(inputs).square().mean().backward()
+            optimizer.step()
+        recorder.finish(tmp_path / "cube.nc")
+    told = [r.getMessage() for r in caplog.records if "running statistics of '1'" in r.getMessage()]
+    with open_cube(tmp_path / "cube.nc") as cube:
+        errors = abs(cube["simpson_error"]) / abs(
+            cube["simpson_loss"] - cube["simpson_loss_before"]
+        )
+        assert (float(errors.max()) > 0.05) == tracked
+        assert ("running statistics" in cube.attrs.get("warnings", "")) == tracked
+    assert len(told) == tracked

@@ -1,5 +1,7 @@
 """Schemas read from modules alone: torch.nn.Transformer, models of one's own, any network."""
 
+from dataclasses import astuple
+
 import pytest
 import torch
 from torch import nn
@@ -8,6 +10,7 @@ from torch.nn import functional
 from losschange.cube.layout import Cell
 from losschange.recording.partition import PartitionError, partition_parameters
 from losschange.schemas import check_heads, schema_for
+from offline_transformers import import_transformers
 
 WIDTH, WORDS = 16, 11
 IDS = torch.arange(12).reshape(2, 6) % WORDS
@@ -95,10 +98,47 @@ def test_a_model_like_nanogpt_is_read_by_its_modules():
     assert check_heads(model, schema, (IDS,)) == 8
 
 
-def test_a_fused_tensor_in_another_order_than_its_name_says_is_found_out_with_an_example():
+def test_the_order_of_a_fused_tensor_is_that_which_an_example_shows():
     torch.manual_seed(0)
+    model = NanoGPT(order="heads")
+    schema = schema_for(model, example=(IDS,))
+    assert check_heads(model, schema, (IDS,)) == 8
     with pytest.raises(PartitionError, match="order of fused tensors"):
-        schema_for(NanoGPT(order="heads"), example=(IDS,))
+        check_heads(model, schema_for(model), (IDS,))
+
+
+# Models of Hugging Face that are known by no configuration, with the heads of all their layers.
+OTHERS = {
+    "bloom": ({"hidden_size": 16, "n_head": 4, "n_layer": 2}, 8),
+    "electra": ({"embedding_size": 16, "num_attention_heads": 4, "num_hidden_layers": 2}, 8),
+    "distilbert": ({"dim": 16, "hidden_dim": 24, "n_heads": 4, "n_layers": 2}, 8),
+    "gptj": ({"n_embd": 16, "n_head": 4, "n_layer": 2, "rotary_dim": 2}, 8),
+}
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_models_of_families_that_are_not_known_are_read_by_their_modules(family):
+    transformers = import_transformers()
+    sizes, heads = OTHERS[family]
+    general = {"vocab_size": WORDS, "hidden_size": 16, "intermediate_size": 24}
+    config = transformers.AutoConfig.for_model(family, **general | sizes)
+    torch.manual_seed(0)
+    model = transformers.AutoModel.from_config(config).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    example = {"input_ids": IDS}
+    schema = schema_for(model, example=example)
+    layout, sizes = cells_of(model, schema)
+    assert check_heads(model, schema, example) == heads
+    for component in ("query", "key", "value", "out"):
+        assert sizes[Cell(1, component, 0)] == 16 * 16 / 4
+    inner = {component for layer, component, _ in map(astuple, sizes) if layer == 1}
+    assert inner >= {"W1", "W2", "norm"}
+    if family == "bloom":
+        with pytest.raises(PartitionError, match="does not tell which of its rows are queries"):
+            schema_for(model)
+    else:
+        assert schema_for(model).rules == schema.rules
 
 
 class GroupedAttention(nn.Module):

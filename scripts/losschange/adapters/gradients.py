@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-# Clipping multiplies all gradients by one number, so a few gradients are enough to measure it.
-WATCHED = 8
+# Clipping multiplies all gradients by one number, so some scalars of each are enough to measure it.
+# Some of all: many gradients may be 0, such as those of LoRA's first matrices at the beginning.
+WATCHED = 256
 
 
 def gradient_norm(parameters: Iterable[torch.nn.Parameter]) -> Tensor:
@@ -25,23 +26,28 @@ class ClippingWatch:
     Parameters
     ----------
     parameters : sequence of torch.nn.Parameter
-        The trained parameters; gradients of the smallest ones are compared.
+        The trained parameters; some scalars of the gradient of each are compared.
     """
 
     def __init__(self, parameters: Sequence[torch.nn.Parameter]):
-        self._watched = sorted(parameters, key=torch.numel)[:WATCHED]
+        self._parameters = list(parameters)
         self._before: Tensor | None = None
 
     def before(self) -> None:
-        """Store some gradients before clipping."""
-        self._before = gradient_norm(self._watched)
+        """Keep the norm of some scalars before clipping."""
+        self._before = self._norm()
 
     def undo(self) -> Tensor | float:
         """Factor that turns the present gradients into those at the call of `before`."""
         if self._before is None:
             return 1.0
-        after = gradient_norm(self._watched)
+        after = self._norm()
         return torch.where(after > 0, self._before / after, 1.0)
+
+    def _norm(self) -> Tensor:
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        pieces = [gradient.reshape(-1)[:WATCHED] for gradient in gradients]
+        return torch.nn.utils.get_total_norm(pieces) if pieces else torch.zeros(())
 
     def after_every_backward(self) -> Callable[[], None]:
         """Call `before` after every backward pass, once gradients are averaged over workers.
@@ -68,7 +74,7 @@ class ClippingWatch:
 
         handles = [
             p.register_post_accumulate_grad_hook(accumulated)  # type: ignore[no-untyped-call]
-            for p in self._watched
+            for p in self._parameters
         ]
 
         def end() -> None:

@@ -30,7 +30,8 @@ class LogitWeights:
 
     def __init__(self, logits: Tensor):
         rows = logits.detach().reshape(-1, logits.shape[-1])
-        places = torch.linspace(0, len(rows) - 1, min(LOOKED_AT, len(rows))).round().long()
+        steps = min(LOOKED_AT, len(rows))
+        places = torch.linspace(0, len(rows) - 1, steps, dtype=torch.float64).round().long()
         self._places = places.to(rows.device)
         self._logits = rows[self._places].clone()
         self._found: tuple[Tensor, Tensor, Tensor] | None = None

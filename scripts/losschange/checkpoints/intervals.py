@@ -20,7 +20,7 @@ from losschange.errors import CheckpointError
 
 from .quadrature import Integral
 from .series import Checkpoint
-from .stored import files_of
+from .stored import files_of, sample_of
 
 DETAILS = ("loss_before", "loss", "error", "evaluations")
 
@@ -157,9 +157,9 @@ class IntervalStore:
         return self.parts.path(start.update + 1, end.update)
 
     def _digest(self, start: Checkpoint, end: Checkpoint) -> str:
-        """Of the settings and of the files of both checkpoints: their names and sizes."""
+        """Of the settings and of the files of both checkpoints."""
         files = [
-            [one.update, file.name, file.stat().st_size]
+            [one.update, file.name, sample_of(file)]
             for one in (start, end)
             for file in files_of(one)
         ]

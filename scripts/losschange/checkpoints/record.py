@@ -111,9 +111,10 @@ def record_checkpoints(
     PartitionError
         If the schema does not fit the model.
     """
+    _check_settings(tolerance, most_evaluations, context, batch_tokens, seed)
     series = find_checkpoints(checkpoints, updates)
     check_series(series)
-    net = _model_for(model, series[0]).to(device)
+    net = _placed(_model_for(model, series[0]), device)
     for parameter in net.parameters():
         if not parameter.is_floating_point():
             parameter.requires_grad_(False)
@@ -219,6 +220,22 @@ def _record_text(
     progress.tell(pair, text.name, last.loss - first.loss, whole, limits[0])
 
 
+def _check_settings(
+    tolerance: float, most_evaluations: int, context: int, batch_tokens: int, seed: int
+) -> None:
+    """Raise CheckpointError for the first setting that makes no sense."""
+    for name, value, least in (
+        ("most_evaluations", most_evaluations, 1),
+        ("context", context, 2),
+        ("batch_tokens", batch_tokens, 1),
+        ("seed", seed, 0),
+    ):
+        if value < least:
+            raise CheckpointError(f"{name} is {value}; it must be {least} or more")
+    if not tolerance >= 0:
+        raise CheckpointError(f"the tolerance is {tolerance}; it must be 0 nats or more")
+
+
 def _model_for(
     model: torch.nn.Module | str | os.PathLike[str] | None, first: Checkpoint
 ) -> torch.nn.Module:
@@ -235,6 +252,14 @@ def _model_for(
             "configuration"
         )
     return make_model(first.path if model is None else Path(model))
+
+
+def _placed(model: torch.nn.Module, device: torch.device | str) -> torch.nn.Module:
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).splitlines()[0]
+        raise CheckpointError(f"the model cannot be put on the device {device} ({said})") from None
 
 
 def _texts(

@@ -132,7 +132,8 @@ class FlatVector:
     """
 
     def __init__(self, partition: Partition, device: torch.device | str):
-        self.flat = torch.zeros(partition.length, device=device)
+        # Not the default type, which a training may have set to a shorter one.
+        self.flat = torch.zeros(partition.length, dtype=torch.float32, device=device)
         self.views = [
             self.flat[offset : offset + prod(shape)].view(shape)
             for offset, shape in zip(partition.offsets, partition.shapes, strict=True)

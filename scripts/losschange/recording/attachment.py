@@ -74,7 +74,8 @@ def attach(
         without it.
     probes : mapping of text to callable (model) -> loss
         Loss of a batch that never changes, in nats per target token. Called without dropout. In
-        a model divided by `fully_shard`, the mean over the processes counts.
+        a model divided by `fully_shard`, the mean over the processes counts. Running statistics
+        (batch normalisation) change it as well, which is in no cell.
     fresh : callable (model, update) -> loss, or mapping of text to such callables
         Loss of a batch newly drawn for that update. Called with dropout. A callable alone is that
         of the training text.
@@ -163,6 +164,8 @@ def attach(
         run = ((state or {}).get("run") or {}).get("id")
         store.claim(partition.layout, updates, run, fingerprint(parameters, shards))
         recorder.load_state_dict(state or {})
+        if probes:
+            attached.reliability.look_at_model(model)
     except BaseException:
         attached.detach()
         raise

@@ -49,6 +49,7 @@ class AttachedRecorder:
     Attributes
     ----------
     recorder : Recorder or None
+    reliability : ReliabilityWatch
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class AttachedRecorder:
         self._copied = False
         self._rates = RateNames(self._optimizers)
         self._scale: float | Tensor = 1.0
-        self._reliability = ReliabilityWatch()
+        self.reliability = ReliabilityWatch()
         self._sums = LayerSums(recorder.partition.layout, watchers)
         recorder.on_records = self._sums.add
         self._watches = [
@@ -129,7 +130,7 @@ class AttachedRecorder:
         store = self.recorder.store
         store.marks["parameters"] = fingerprint(self._parameters, self._shards)
         self.recorder.flush()
-        self._once(lambda: self._reliability.look(store))
+        self._once(lambda: self.reliability.look(store))
         run: dict[str, Any] = {"id": store.marks.get("run", "")}
         if self._shards is not None:
             run["process"] = [self._shards.rank, self._shards.processes]
@@ -170,7 +171,7 @@ class AttachedRecorder:
             updates = self.recorder.updates
 
             def assemble() -> None:
-                warnings = self._reliability.attributes(store)
+                warnings = self.reliability.attributes(store)
                 assemble_cube(store, cube, updates, {**about, **warnings})
 
             self._once(assemble)

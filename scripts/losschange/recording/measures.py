@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -99,13 +100,27 @@ def _gradients(
         if shards is not None:
             gradients = shards.gradients(loss.reshape(()), parameters)
         else:
-            gradients = torch.autograd.grad(loss.reshape(()), parameters, allow_unused=True)
+            with _without_hooks(parameters):
+                gradients = torch.autograd.grad(loss.reshape(()), parameters, allow_unused=True)
     if all(gradient is None for gradient in gradients):
         raise RecordingError(
             f"{what} does not depend on any trained parameter of the model; compute it with the "
             "model that the function is given, and without torch.no_grad()"
         )
     return [g.to_dense() if g is not None and g.is_sparse else g for g in gradients]
+
+
+@contextmanager
+def _without_hooks(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """Take off the hooks of parameters, which the training may have to scale its gradients."""
+    kept = [parameter._backward_hooks for parameter in parameters]
+    for parameter in parameters:
+        parameter._backward_hooks = None
+    try:
+        yield
+    finally:
+        for parameter, hooks in zip(parameters, kept, strict=True):
+            parameter._backward_hooks = hooks
 
 
 def _refuse_moved(parameters: Sequence[Tensor], versions: Sequence[int]) -> None:

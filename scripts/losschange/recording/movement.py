@@ -17,7 +17,7 @@ from losschange.errors import RecordingError
 from .partition import Partition
 from .record_buffer import DEVICE_STEPS
 
-SAMPLES = 4  # per parameter
+SAMPLES = 64  # per parameter
 TOLERANCE = 1e-6  # of the larger of theta_t and the step, which is rounded when it is subtracted
 
 

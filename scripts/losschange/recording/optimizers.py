@@ -122,7 +122,7 @@ class StepWatch:
             after = optimizer.register_step_post_hook(self._after)
             # Before those of the training, one of which may clear the gradients.
             optimizer._optimizer_step_post_hooks.move_to_end(after.id, last=False)
-            self._undo = [before.remove, after.remove]
+            self._undo = [before.remove, after.remove, self._stay_last(optimizer, before.id)]
         else:
             self._undo = [self._replace_step(optimizer)]
 
@@ -132,25 +132,32 @@ class StepWatch:
             undo()
         self._undo = []
 
+    def _stay_last(self, optimizer: Any, number: int) -> Callable[[], None]:
+        """Keep a hook behind those that the training registers later: they may change gradients."""
+        register = optimizer.register_step_pre_hook
+
+        def register_before(hook: Callable[..., Any]) -> Any:
+            handle = register(hook)
+            if number in optimizer._optimizer_step_pre_hooks:
+                optimizer._optimizer_step_pre_hooks.move_to_end(number)
+            return handle
+
+        return _replace(optimizer, "register_step_pre_hook", register_before)
+
     def _replace_step(self, optimizer: Any) -> Callable[[], None]:
         """Replace an optimizer's step by one with hooks; return a function that restores it."""
-        own, original = optimizer.__dict__.get("step"), optimizer.step
+        original = optimizer.step
 
         def step(*arguments: Any, **options: Any) -> Any:
+            if not self._undo:  # removed, while another recorder's step still calls this one
+                return original(*arguments, **options)
             changed = self._before(optimizer, (optimizer, *arguments), options)
             taken, options = changed or ((optimizer, *arguments), options)
             result = original(*taken[1:], **options)
             self._after(optimizer, taken[1:], options)
             return result
 
-        def put_back() -> None:
-            if own is None:
-                optimizer.__dict__.pop("step", None)
-            else:
-                optimizer.step = own
-
-        optimizer.step = step
-        return put_back
+        return _replace(optimizer, "step", step)
 
     def _before(
         self, optimizer: Any, arguments: tuple[Any, ...], options: dict[str, Any]
@@ -185,6 +192,25 @@ class StepWatch:
         if self._closure is not None:
             self._closure.check(type(optimizer).__name__)
         self._end()
+
+
+def _replace(owner: Any, name: str, function: Callable[..., Any]) -> Callable[[], None]:
+    """Replace a method of one object; return a function that restores it.
+
+    If it was replaced once more in the meantime, that one calls `function`, which then stays.
+    """
+    own = vars(owner).get(name)
+    setattr(owner, name, function)
+
+    def restore() -> None:
+        if vars(owner).get(name) is not function:
+            return
+        if own is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, own)
+
+    return restore
 
 
 class _Closure:

@@ -106,7 +106,9 @@ def fingerprint(parameters: Iterable[Tensor], shards: Shards | None = None) -> s
     samples = []
     for parameter in parameters:
         size = parameter.numel()
-        places = torch.linspace(0, size - 1, min(_SAMPLES, size)).round().long()
+        # In float32, the last place of a large tensor would be rounded beyond its end.
+        steps = min(_SAMPLES, size)
+        places = torch.linspace(0, size - 1, steps, dtype=torch.float64).round().long()
         if shards is not None:
             samples.append(shards.scalars(parameter, places))
             continue

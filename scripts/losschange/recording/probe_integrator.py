@@ -73,7 +73,7 @@ class ProbeIntegrator:
         self._host: Tensor | None = None
         if on_host:
             pinned = torch.device(device).type == "cuda"
-            self._host = torch.empty(partition.length, pin_memory=pinned)
+            self._host = torch.empty(partition.length, dtype=torch.float32, pin_memory=pinned)
 
     @property
     def estimators(self) -> list[str]:

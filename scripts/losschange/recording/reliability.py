@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from losschange.cube.estimators import TRAIN, parse_estimator
 from losschange.cube.format import detail_variable, estimators_of, open_cube, steps_of
@@ -25,8 +26,25 @@ class ReliabilityWatch:
 
     def __init__(self) -> None:
         self._told: set[str] = set()
+        self._known: dict[str, str] = {}
         self._seen = 0  # parts
         self._evidence = Evidence()
+
+    def look_at_model(self, model: torch.nn.Module) -> None:
+        """Log a warning if what is no parameter moves the loss of probes, too."""
+        names = [
+            name
+            for name, module in model.named_modules()
+            if getattr(module, "running_mean", None) is not None
+            and module.training == model.training
+        ]
+        if names:
+            self._known["statistics"] = (
+                f"The running statistics of {names[0]!r} ({len(names)} modules in all) move the "
+                "loss of probes, too. What they do to it is in no cell but in the error, and "
+                'splitting intervals does not make that smaller: give quadrature="fixed".'
+            )
+            _log.warning(self._known["statistics"])
 
     def look(self, store: PartStore) -> None:
         """Log a new warning if the parts written so far are not reliable."""
@@ -44,7 +62,7 @@ class ReliabilityWatch:
         evidence = Evidence()
         for _, _, path in store.parts():
             evidence.add(path)
-        found = evidence.warnings()
+        found = {**self._known, **evidence.warnings()}
         return {"warnings": " ".join(found.values())} if found else {}
 
 

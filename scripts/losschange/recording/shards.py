@@ -175,7 +175,7 @@ class Shards:
         width = prod(parameter.shape[1:])
         first, last = (row * width for row in self.rows(parameter.shape[0]))
         here = (places >= first) & (places < last)
-        found = torch.zeros(len(places), device=local.device)
+        found = torch.zeros(len(places), dtype=torch.float32, device=local.device)
         found[here] = local[(places[here] - first).to(local.device)].float()
         return self.add_up(found)
 

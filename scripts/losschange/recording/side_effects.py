@@ -1,20 +1,23 @@
 """Contexts in which a model can be evaluated in mid-training without side effects.
 
 Recording must not change a bit of the training, so these contexts restore random states, modes,
-buffers and parameters at their end.
+buffers, parameters, and what modules keep in attributes (counters, hidden states) at their end.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.nn.utils import parametrize
+
+Kind = TypeVar("Kind")
 
 
 @contextmanager
@@ -27,12 +30,14 @@ def without_side_effects(
     ----------
     model : torch.nn.Module
     training : bool
-        Whether dropout is on.
+        Whether dropout is on. A model that is training then keeps the modes of all its modules.
     seed : int
         Of the random numbers drawn inside (dropout masks).
     """
-    modes = [(module, module.training) for module in model.modules()]
-    buffers = [(buffer, buffer._version, buffer.clone()) for buffer in model.buffers()]
+    modules = list(model.modules())
+    attributes = [(module, dict(vars(module))) for module in modules]
+    tensors = [(one, one._version, one.clone()) for one in _tensors(model, modules)]
+    generators = [(one, one.get_state()) for one in _of_kind(modules, torch.Generator)]
     numpy_state, python_state = np.random.get_state(), random.getstate()
     # manual_seed seeds every GPU, so the state of every GPU is saved.
     started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
@@ -40,17 +45,46 @@ def without_side_effects(
     with torch.random.fork_rng(list(devices)), torch.enable_grad(), _without_caches():
         torch.manual_seed(seed)
         try:
-            model.train(training)
+            # Not model.train(), which some models extend: those that merge their adapters for an
+            # evaluation would change parameters. A model that trains stays as it is, for parts of
+            # it, such as norms that are frozen, may have been set to evaluate.
+            if not (training and model.training):
+                for module in modules:
+                    module.training = training
             yield
         finally:
-            for module, mode in modes:
-                module.training = mode
+            for module, kept in attributes:
+                _restore(vars(module), kept)
             with torch.no_grad():
-                for buffer, version, saved in buffers:
-                    if training or buffer._version != version:
-                        buffer.copy_(saved)
+                for tensor, version, saved in tensors:
+                    if training or tensor._version != version:
+                        tensor.copy_(saved)
+            for generator, state in generators:
+                generator.set_state(state)
             np.random.set_state(numpy_state)
             random.setstate(python_state)
+
+
+def _of_kind(modules: Iterable[torch.nn.Module], kind: type[Kind]) -> list[Kind]:
+    """What modules keep as plain attributes, each once."""
+    found = {id(value): value for m in modules for value in vars(m).values()
+             if isinstance(value, kind)}  # fmt: skip
+    return list(found.values())
+
+
+def _tensors(model: torch.nn.Module, modules: Iterable[torch.nn.Module]) -> list[Tensor]:
+    """Buffers, and tensors that modules keep as plain attributes, such as hidden states."""
+    plain = _of_kind(modules, Tensor)
+    return [*model.buffers(), *(t for t in plain if not (t.requires_grad or t.is_inference()))]
+
+
+def _restore(attributes: dict[str, Any], kept: dict[str, Any]) -> None:
+    """Give a module the attributes that it had."""
+    for name in attributes.keys() - kept.keys():
+        del attributes[name]
+    for name, value in kept.items():
+        if name not in attributes or attributes[name] is not value:
+            attributes[name] = value
 
 
 @contextmanager

@@ -43,8 +43,9 @@ class StepProducts:
         self._vector = vector
         device = vector.flat.device
         self._separately = separately or device.type != "cpu"
-        self._products = torch.zeros(PIECE, device=device)
-        self._sums = torch.zeros(partition.length // partition.block, device=device)
+        self._products = torch.zeros(PIECE, dtype=torch.float32, device=device)
+        blocks = partition.length // partition.block
+        self._sums = torch.zeros(blocks, dtype=torch.float32, device=device)
         # Per parameter: its pieces as (first scalar, last + 1, the piece of the vector,
         # room for products, the same padded to whole blocks, sums of its blocks).
         self._pieces: list[list[tuple[int, int, Tensor, Tensor, Tensor, Tensor]]] = []

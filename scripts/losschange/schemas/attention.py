@@ -97,17 +97,28 @@ def _as_attention(name: str, module: nn.Module) -> Attention | None:
     if isinstance(module, nn.MultiheadAttention):
         heads = module.num_heads
         return Attention(name, module, heads, heads, {"out": "out_proj"}, cross)
-    heads = _number(module, HEADS)
-    projections = {
-        role: child
-        for child, part in module.named_children()
-        if (role := _role(child)) and any(True for _ in part.parameters())
-    }
+    # Models like BERT keep what makes the heads in a module called `self`, and the map out of them
+    # beside it, in `output.dense`.
+    inner = dict(module.named_children()).get("self")
+    heads = _number(module, HEADS) or (None if inner is None else _number(inner, HEADS))
+    projections = _projections(module)
+    if inner is not None:
+        projections = {role: f"self.{child}" for role, child in _projections(inner).items()}
+        if "output.dense" in dict(module.named_modules()):
+            projections["out"] = "output.dense"
     whole = "fused" in projections or set(QKV) <= projections.keys()
     if heads is None or not whole:
         return None
     shared = _number(module, KEY_HEADS) or heads
     return Attention(name, module, heads, shared, projections, cross)
+
+
+def _projections(module: nn.Module) -> dict[str, str]:
+    return {
+        role: child
+        for child, part in module.named_children()
+        if (role := _role(child)) and any(True for _ in part.parameters())
+    }
 
 
 def _role(name: str) -> str | None:
@@ -118,7 +129,8 @@ def _role(name: str) -> str | None:
         return "out"
     for role in QKV:
         short = role[0]
-        if plain in {role, short, f"{short}proj", f"w{short}", f"to{short}", f"{short}lin"}:
+        known = {f"{short}proj", f"{role}proj", f"w{short}", f"to{short}", f"{short}lin"}
+        if plain in {role, short, *known}:
             return role
     return None
 

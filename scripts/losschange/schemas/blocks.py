@@ -83,6 +83,23 @@ def find_blocks(model: nn.Module) -> list[Block]:
     return found
 
 
+def unclear_fusions(model: nn.Module) -> list[str]:
+    """Fused projections of which the name does not tell what their rows are.
+
+    `c_attn`, `qkv` and the like hold all queries, then all keys, then all values, in modules of
+    one's own. What is called `query_key_value` often has them head by head, and published models
+    have other orders under the same names, too.
+    """
+    published = getattr(getattr(model, "config", None), "model_type", None) is not None
+    return [
+        f"{one.name}.{one.projections['fused']}"
+        for block in find_blocks(model)
+        for one in block.attentions
+        if "fused" in one.projections
+        and (published or one.projections["fused"].endswith("query_key_value"))
+    ]
+
+
 def _stack(model: nn.Module, block: Block, causal: bool | None) -> str:
     if any(one.cross for one in block.attentions) or isinstance(
         block.module, nn.TransformerDecoderLayer

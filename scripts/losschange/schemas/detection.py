@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from losschange.recording.partition import PartitionError, Rule, Schema, partiti
 
 from .adapters import has_adapters, is_of_peft, with_adapters
 from .bert import bert_family, modernbert_family, vit_family
-from .blocks import block_schema
+from .blocks import block_schema, unclear_fusions
 from .generic import is_norm, module_schema
 from .gpt import gpt2_family, gpt_neox_family, phi_family
 from .head_check import check_heads
@@ -65,8 +66,9 @@ def schema_for(
     example : sequence or mapping, optional
         Arguments of the model's forward pass, by position or by name. The order of the modules is
         then that of a real pass, and the heads of a model that is not known by its configuration
-        are checked (see `check_heads`). Without it, the order is that of the traced or, where it
-        cannot be traced, of the written modules.
+        are checked (see `check_heads`), and with them the order of a fused query, key and value.
+        Without it, the order is that of the traced or, where it cannot be traced, of the written
+        modules.
     causal : bool, optional
         Whether layers without cross-attention are a decoder's ("dec.1"). Without it, the names
         of their classes tell. Known models do not need it.
@@ -79,19 +81,51 @@ def schema_for(
     Raises
     ------
     PartitionError
-        If parameters are left over, or the example shows other heads than the names do.
+        If parameters are left over, the example shows other heads than the names do, or only an
+        example can tell the order of a fused tensor.
     """
     name, inner = _known_model(model)
     if inner is not None:
         schema = _family_schema(model, name, inner)
     else:
+        unclear = unclear_fusions(model) if example is None else []
+        if unclear:
+            raise PartitionError(
+                f"the name of {unclear[0]!r} does not tell which of its rows are queries, keys and "
+                "values of which head; give schema_for an example, arguments of a forward pass, "
+                "which shows it"
+            )
         order = forward_order(model, example)
         schema = block_schema(model, order, causal) or module_schema(model, order)
     named = [(name, p.shape) for name, p in model.named_parameters() if p.requires_grad]
     partition_parameters(named, schema)
     if example is not None and inner is None and schema.heads:
-        check_heads(model, schema, example)
+        return _with_heads_as_shown(model, schema, example)
     return schema
+
+
+def _with_heads_as_shown(
+    model: torch.nn.Module, schema: Schema, example: Sequence[Any] | Mapping[str, Any]
+) -> Schema:
+    """The schema, or that with fused tensors head by head, whichever a forward pass confirms."""
+    try:
+        check_heads(model, schema, example)
+        return schema
+    except PartitionError:
+        rules = [
+            replace(rule, order="heads")
+            if isinstance(rule.component, tuple) and not isinstance(rule.n_heads, tuple)
+            else rule
+            for rule in schema.rules
+        ]
+        other = replace(schema, rules=tuple(rules))
+        try:
+            check_heads(model, other, example)
+        except PartitionError:
+            other = schema
+        if other == schema:
+            raise
+        return other
 
 
 def _known_model(model: torch.nn.Module) -> tuple[str, torch.nn.Module | None]:
