@@ -34,6 +34,16 @@ def test_every_batch_size_and_optimizer_is_a_variant():
     assert list(fewest.variants()) == [f"{m}.batch-{size}" for m in models for size in ("1-4", "4")]
 
 
+def test_only_some_of_the_models_are_trained_again():
+    names = list(configured(trained_again=["mlm-en"], optimizers=["adam"]).variants())
+    assert names == ["mlm-en.batch-1-4", "mlm-en.batch-4"]
+    assert "clm-en.equal-targets" in configured(trained_again=["clm-en"]).variants()
+    with pytest.raises(
+        ConfigurationError, match="noise.trained_again: found 'clm-fi', which is not"
+    ):
+        configured(trained_again=["clm-fi"])
+
+
 def test_a_variant_differs_in_what_its_name_says():
     run = configured(momentum=0.8, sgd_learning_rate=0.3)
     own = run.training_of(parse_model("clm-en")).model_dump()

@@ -19,12 +19,14 @@ KEY = "noise"
 
 
 class Settings(Section):
-    """Which models are trained again with other batches and optimizers, and how."""
+    """Whose bars are told apart, which models are trained again for the laws, and how."""
 
     models: list[str] = ["clm-en", "mlm-en", "mt-en-de"]
+    # Those of them that are trained again with other batches and optimizers; by default all.
+    trained_again: list[str] | None = None
     # Of an update, as a multiple of the model's own; the model itself is size 1.
     batch_sizes: Annotated[list[Rate], Field(min_length=1)] = [0.25, 1, 4]
-    # The first model is trained with all of them at every batch size, the others with their own.
+    # The first that is trained again has all of them at every batch size, the others their own.
     optimizers: Annotated[list[Literal["adam", "sgd"]], Field(min_length=1)] = ["adam", "sgd"]
     # A language model whose updates have more target tokens than those of another objective is
     # trained again with as many as that one.
@@ -43,10 +45,15 @@ def mistakes(configuration: RunConfiguration) -> Iterator[str]:
     settings: Settings = configuration.noise  # type: ignore[attr-defined]
     trained = {model.name: model for model in configuration.trained_models()}
     workers = configuration.execution.processes
+    for name in settings.trained_again or []:
+        if name not in settings.models:
+            yield f"noise.trained_again: found {name!r}, which is not among noise.models"
     for name in settings.models:
         if name not in trained:
             # The command line may restrict a run to other models.
             yield from _no_model(name)
+            continue
+        if settings.trained_again is not None and name not in settings.trained_again:
             continue
         for size in settings.batch_sizes:
             try:

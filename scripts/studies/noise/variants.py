@@ -28,14 +28,14 @@ def variants(configuration: RunConfiguration) -> list[Variant]:
     """All variants of the study, model by model."""
     settings: Settings = configuration.noise  # type: ignore[attr-defined]
     found: list[Variant] = []
-    models = studied_models(configuration)
+    models = models_trained_again(configuration)
     for place, model in enumerate(models):
         own = configuration.training_of(model).optimizer
         optimizers = settings.optimizers if place == 0 else [own]
         for optimizer in optimizers:
             found += _with_optimizer(configuration, model, optimizer)
     if settings.equal_targets:
-        found += _equal_targets(configuration, models)
+        found += _equal_targets(configuration, studied_models(configuration), models)
     return found
 
 
@@ -46,13 +46,21 @@ def studied_models(configuration: RunConfiguration) -> list[Model]:
     return [trained[name] for name in settings.models if name in trained]
 
 
+def models_trained_again(configuration: RunConfiguration) -> list[Model]:
+    """Those of them that have variants."""
+    settings: Settings = configuration.noise  # type: ignore[attr-defined]
+    chosen = settings.trained_again
+    models = studied_models(configuration)
+    return [model for model in models if chosen is None or model.name in chosen]
+
+
 def every_update_model(configuration: RunConfiguration) -> str | None:
     """Full name of the variant that records all estimators at every update; None without one.
 
     That with the smallest batch of the first model, which costs least.
     """
     settings: Settings = configuration.noise  # type: ignore[attr-defined]
-    smallest, models = min(settings.batch_sizes), studied_models(configuration)
+    smallest, models = min(settings.batch_sizes), models_trained_again(configuration)
     if not settings.every_update or smallest == 1 or not models:
         return None
     return f"{models[0].name}.{name_of_size(smallest)}"
@@ -82,12 +90,17 @@ def _with_optimizer(
         yield _variant(configuration, model, MOMENTUM, other | changed | shorter)
 
 
-def _equal_targets(configuration: RunConfiguration, models: list[Model]) -> Iterator[Variant]:
-    """Language models with more targets in an update than the one that has fewest."""
+def _equal_targets(
+    configuration: RunConfiguration, models: list[Model], again: list[Model]
+) -> Iterator[Variant]:
+    """Those language models of `again` that have more targets than the fewest of `models`."""
     settings: Settings = configuration.noise  # type: ignore[attr-defined]
     trainings = {m: configuration.training_of(m) for m in models if not m.translates}
     targets = {model: targets_per_update(model, one) for model, one in trainings.items()}
-    for model, training in trainings.items():
+    for model in again:
+        if model not in trainings:
+            continue
+        training = trainings[model]
         size = min(targets.values()) / targets[model]
         try:
             batch = with_batch_size(training, size, configuration.execution.processes)
