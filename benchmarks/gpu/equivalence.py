@@ -13,9 +13,8 @@ import itertools
 import time
 from pathlib import Path
 
-from .card import new_folder
 from .clock import Clock, OutOfTime
-from .measuring import Training, drawn_tokens
+from .measuring import Training, drawn_tokens, new_folder
 from .results import ResultLog
 from .scales import FAST, MODELS, STOCK, Scale
 from .stages import describe, give_memory_back
@@ -89,7 +88,7 @@ def train(
         scale.model(objective),
         scale.training_of(objective, **{**scale.equivalence, **changes, "dropout": 0.0}),
         drawn_tokens(inputs.cache, scale, objective == "mt"),
-        new_folder(inputs, f"equivalence-{objective}-{name}".replace(" ", "-").replace(",", "")),
+        new_folder(inputs.cache, "equivalence", objective, name),
         scale.device,
         scale.recording_settings({}) | {"details": {}},
         scale.data_workers,

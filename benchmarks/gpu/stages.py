@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .clock import Clock, OutOfTime
+from .measuring import drawn_tokens
 from .results import BEGUN, ENDED, ResultLog
 from .scales import Scale
 
@@ -93,7 +94,7 @@ def run_stages(
 
 
 def prepare(log: ResultLog, scale: Scale, inputs: Inputs) -> None:
-    """Import what takes seconds, and say how many it took."""
+    """Import and write what stages need and what takes seconds, and say how many it took."""
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
         os.environ[name] = str(inputs.cache / name.partition("_")[0].lower())
     start = time.monotonic()
@@ -106,6 +107,10 @@ def prepare(log: ResultLog, scale: Scale, inputs: Inputs) -> None:
     else:
         torch.set_num_threads(1)
     log.add("start", "imports", seconds=time.monotonic() - start)
+    start = time.monotonic()
+    for pair in (False, True):
+        drawn_tokens(inputs.cache, scale, pair)
+    log.add("start", "drawn text", seconds=time.monotonic() - start)
 
 
 def give_memory_back(scale: Scale) -> bool:
