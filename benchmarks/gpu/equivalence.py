@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from .clock import Clock, OutOfTime
@@ -50,6 +52,11 @@ def run(scale: Scale, clock: Clock, log: ResultLog, inputs) -> None:
 
 def compare(objective: str, scale: Scale, clock: Clock, log: ResultLog, inputs) -> None:
     """Train an objective's models and write how alike their profiles are."""
+    try:
+        compare_first_updates(objective, scale, log, inputs)
+    except Exception as error:
+        values = {"objective": objective, "way": "first update", "reason": describe(error)}
+        log.add("equivalence", "failed", **values)
     wanted = scale.equivalence["total_updates"]
     start = time.monotonic()
     losses, reference = train(
@@ -77,6 +84,31 @@ def compare(objective: str, scale: Scale, clock: Clock, log: ResultLog, inputs) 
             correlations=correlations(reference, profile),
             seconds=time.monotonic() - start,
         )
+
+
+def compare_first_updates(objective: str, scale: Scale, log: ResultLog, inputs) -> None:
+    """Write how far the faster ways are away from stock fairseq in the first update.
+
+    A published distance spares every training on such a card its own comparison; here it is kept
+    for those of the last stage.
+    """
+    from running.agreements import remember_distance
+    from training.fairseq_arguments import fairseq_arguments
+    from training.faster_ways import circumstances_of, compare_ways
+
+    training = scale.training_of(objective, **FAST)
+    arguments = partial(
+        fairseq_arguments,
+        scale.model(objective),
+        data=drawn_tokens(inputs.cache, scale, objective == "mt"),
+        seed=1,
+        device=scale.device,
+    )
+    distance = compare_ways(training, arguments, inputs.cache)
+    found = circumstances_of(objective, training, scale.device)
+    log.add("equivalence", "agreement", **asdict(found), **asdict(distance))
+    if scale.cuda:
+        remember_distance(found, distance)
 
 
 def train(
