@@ -53,6 +53,21 @@ def test_limits_reach_code_that_never_looks_at_the_clock():
         Clock.of(-1).check()
 
 
+def test_a_limit_waits_for_an_import_to_end(tmp_path, monkeypatch):
+    """A module whose import is cut would break whatever uses it afterwards."""
+    (tmp_path / "slow_to_import.py").write_text(
+        "import time\nend = time.monotonic() + 0.3\nwhile time.monotonic() < end: pass\nWHOLE = 1\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(OutOfTime), Clock.of(0.05).enforced():
+        import slow_to_import
+
+        while True:
+            time.sleep(10)
+    assert slow_to_import.WHOLE == 1
+    assert sys.modules.pop("slow_to_import").WHOLE == 1
+
+
 def stages_that(act):
     """Work as run_stages does it, without PyTorch: `act(name, log)` is the stage."""
 

@@ -21,6 +21,11 @@ WHOLE = 540
 LIMITS = {"card": 20, "speed": 150, "equivalence": 120, "paper_size": None}
 # Status of a process after which the device is of no more use to it.
 BROKEN_DEVICE = 3
+# What an update or a cube would import at its first use, which takes seconds on a cold disk.
+IMPORTED = (
+    *("torch._dynamo", "losschange_fairseq.building", "training.run"),
+    *("losschange.analysis.summaries", "running.configuration_check"),
+)
 # Seconds left at which no further stage is begun.
 LEAST = 5
 
@@ -100,8 +105,10 @@ def prepare(log: ResultLog, scale: Scale, inputs: Inputs) -> None:
     start = time.monotonic()
     import torch
 
-    import losschange_fairseq.building  # noqa: F401
-
+    for name in IMPORTED:
+        import_module(name)
+    for name in LIMITS:
+        import_module(f".{name}", __package__)
     if scale.cuda:
         torch.zeros(1, device="cuda")
     else:
