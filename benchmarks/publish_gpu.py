@@ -2,9 +2,10 @@
 
     python benchmarks/publish_gpu.py DIR
 
-Fills the table of docs/performance.md and the card's lines of scripts/running/throughputs.csv, from
-which `snakemake cost` estimates times, and writes docs/results-at-paper-size.md if models were
-trained. A rehearsal is refused: `--into FOLDER` writes its pages, and copies of the files, there.
+Fills the table of docs/performance.md, the card's lines of scripts/running/throughputs.csv, from
+which `snakemake cost` estimates times, and those of agreements.csv beside it, which vouch for the
+faster ways on such a card, and writes docs/results-at-paper-size.md if models were trained. A
+rehearsal is refused: `--into FOLDER` writes its pages, and copies of the files, there.
 """
 
 from __future__ import annotations

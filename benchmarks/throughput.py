@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gpu.clock import Clock
-from gpu.measuring import Training, Turn, measured_peak
+from gpu.measuring import Training, Turn, measured_peak, new_folder
 from gpu.scales import FAST, MODELS, STOCK, SWITCHES
 from recording_cost import preset_configuration
 from token_ids import write_text_tokens, write_zipf_tokens
@@ -70,7 +70,7 @@ def build_row(objective, way, changes, recording, configuration, data, folder) -
     if estimators is not None:
         changed = {"estimators": estimators, "details": {}}
         recorded = configuration.recording.settings() | changed
-    place = folder / f"{objective}-{way}-{recording}".replace(" ", "").replace(",", "-")
+    place = new_folder(folder, objective, way, recording)
     return Row(way, recording, Training(model, settings, data, place, "cpu", recorded))
 
 

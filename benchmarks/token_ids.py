@@ -23,7 +23,7 @@ def write_zipf_tokens(folder: Path, pair: bool, vocabulary: int, sentences: int)
             own = np.clip(lengths * random.normal(1.0, 0.15, count), 1, 250).astype(int)
             ids = 4 + random.choice(len(chances), own.sum(), p=chances / chances.sum())
             for words in np.split(ids, np.cumsum(own)[:-1]):
-                builder.add_item(torch.IntTensor([*words, 2]))
+                builder.add_item(torch.from_numpy(np.append(words, 2)))
             builder.finalize(f"{prefix}.idx")
     lines = "".join(f"w{number} 1\n" for number in range(vocabulary - 4))
     for name in ("dict.en.txt", "dict.de.txt") if pair else ("dict.txt",):

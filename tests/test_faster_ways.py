@@ -75,16 +75,18 @@ def test_a_line_of_the_table_covers_what_its_fields_say(tmp_path, monkeypatch):
 
 
 def test_a_published_line_replaces_the_older_one(tmp_path, monkeypatch):
-    table = tmp_path / "agreements.csv"
-    table.write_bytes(agreements.TABLE.read_bytes())
-    monkeypatch.setattr(agreements, "TABLE", table)
+    place, text = tmp_path / "agreements.csv", agreements.TABLE.read_text()
+    monkeypatch.setattr(agreements, "TABLE", place)
     card = Circumstances("GPU X", "clm", "fp16", "false", "2.0", "abc")
     for source in ("a run, before", "a run, after"):
-        agreements.publish_distance(card, Distance(1e-4, 2e-3), source)
+        text = agreements.with_line(text, card, Distance(1e-4, 2e-3), source)
+    place.write_text(text)
     assert published_source(card) == "a run, after"
     assert "tests" in published_source(HERE)
-    assert table.read_text().count("GPU X") == 1
-    assert table.read_text().splitlines()[-1].endswith(',abc,1.0e-04,2.0e-03,"a run, after"')
+    assert text.count("GPU X") == 1
+    assert text.splitlines()[-1].endswith(',abc,1.0e-04,2.0e-03,"a run, after"')
+    place.write_text(agreements.with_line(text, card, Distance(1e-4, 2e-1), "far away"))
+    assert published_source(card) is None
 
 
 def test_the_tests_vouch_for_a_cpu_but_not_for_what_is_compiled():
@@ -120,7 +122,7 @@ def test_the_faster_ways_of_this_machine_differ_by_rounding(objective, tokens, t
     distance = faster_ways.compare_ways(
         training, lambda one: fairseq_arguments(model, one, tokens[objective], 1, "cpu"), tmp_path
     )
-    assert 0 < max(distance.loss, distance.cells) < faster_ways.ROUNDING["fp32"] / 10
+    assert 0 < max(distance.loss, distance.cells) < agreements.ROUNDING["fp32"] / 10
     assert np.random.get_state()[1].tolist() == states[0]
     assert torch.equal(torch.get_rng_state(), states[1])
     assert list(tmp_path.iterdir()) == []

@@ -19,6 +19,7 @@ from gpu.publishing import (  # noqa: E402
     END,
     START,
     PublishingError,
+    agreements,
     between_marks,
     hardware_name,
     publish,
@@ -50,6 +51,21 @@ def test_limits_reach_code_that_never_looks_at_the_clock():
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
     with pytest.raises(OutOfTime):
         Clock.of(-1).check()
+
+
+def test_a_limit_waits_for_an_import_to_end(tmp_path, monkeypatch):
+    """A module whose import is cut would break whatever uses it afterwards."""
+    (tmp_path / "slow_to_import.py").write_text(
+        "import time\nend = time.monotonic() + 0.3\nwhile time.monotonic() < end: pass\nWHOLE = 1\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(OutOfTime), Clock.of(0.05).enforced():
+        import slow_to_import
+
+        while True:
+            time.sleep(10)
+    assert slow_to_import.WHOLE == 1
+    assert sys.modules.pop("slow_to_import").WHOLE == 1
 
 
 def stages_that(act):
@@ -321,3 +337,17 @@ def test_the_table_goes_between_its_marks():
     with pytest.raises(PublishingError, match="lacks the marks"):
         between_marks("no marks", "table")
     assert END in (ROOT / "docs/performance.md").read_text()
+
+
+def test_published_first_updates_vouch_for_the_card_unless_they_differ():
+    table = (ROOT / "scripts/running/agreements.csv").read_text(encoding="utf-8")
+    one = {
+        **{"device": "GPU X", "objective": "clm", "precision": "fp16", "compile": "false"},
+        **{"torch": "2.0", "code": "abc", "loss": 1e-4, "cells": 2e-3, "stage": "equivalence"},
+    }
+    changed = agreements(table, [one, {**one, "objective": "mt", "cells": None}], "a run")
+    assert changed.startswith(table)
+    assert changed.splitlines()[-2:] == [
+        "GPU X,clm,fp16,false,2.0,abc,1.0e-04,2.0e-03,a run",
+        "GPU X,mt,fp16,false,2.0,abc,1.0e-04,inf,a run",
+    ]

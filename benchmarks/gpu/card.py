@@ -14,7 +14,7 @@ import warnings
 from contextlib import contextmanager
 
 from .clock import Clock
-from .measuring import Training, drawn_tokens, measured_peak
+from .measuring import Training, drawn_tokens, measured_peak, new_folder
 from .results import ResultLog
 from .scales import FAST, MODELS, PROBES, Scale
 
@@ -179,16 +179,7 @@ def _training(objective: str, scale: Scale, inputs, name: str, estimators) -> Tr
         scale.model(objective),
         settings,
         drawn_tokens(inputs.cache, scale, objective == "mt"),
-        new_folder(inputs, f"card-{objective}-{name}"),
+        new_folder(inputs.cache, "card", objective, name),
         scale.device,
         recording,
     )
-
-
-def new_folder(inputs, name: str):
-    """An empty folder for a training, which is no result."""
-    import shutil
-
-    folder = inputs.cache / "trainings" / name
-    shutil.rmtree(folder, ignore_errors=True)
-    return folder

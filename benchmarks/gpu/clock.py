@@ -7,6 +7,9 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+
+PAUSE = 0.05  # seconds until an import is looked at again
 
 
 class OutOfTime(BaseException):
@@ -80,5 +83,18 @@ class Clock:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _raise_out_of_time(number: int, frame: object) -> None:
+def _raise_out_of_time(number: int, frame: FrameType | None) -> None:
+    if _imports(frame):
+        # A module whose import is cut stays behind half made, and breaks all that comes after.
+        signal.setitimer(signal.ITIMER_REAL, PAUSE)
+        return
     raise OutOfTime
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a frame runs within an import."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False

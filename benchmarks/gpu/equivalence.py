@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import itertools
 import time
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
-from .card import new_folder
 from .clock import Clock, OutOfTime
-from .measuring import Training, drawn_tokens
+from .measuring import Training, drawn_tokens, new_folder
 from .results import ResultLog
 from .scales import FAST, MODELS, STOCK, Scale
 from .stages import describe, give_memory_back
@@ -51,6 +52,11 @@ def run(scale: Scale, clock: Clock, log: ResultLog, inputs) -> None:
 
 def compare(objective: str, scale: Scale, clock: Clock, log: ResultLog, inputs) -> None:
     """Train an objective's models and write how alike their profiles are."""
+    try:
+        compare_first_updates(objective, scale, log, inputs)
+    except Exception as error:
+        values = {"objective": objective, "way": "first update", "reason": describe(error)}
+        log.add("equivalence", "failed", **values)
     wanted = scale.equivalence["total_updates"]
     start = time.monotonic()
     losses, reference = train(
@@ -80,6 +86,31 @@ def compare(objective: str, scale: Scale, clock: Clock, log: ResultLog, inputs) 
         )
 
 
+def compare_first_updates(objective: str, scale: Scale, log: ResultLog, inputs) -> None:
+    """Write how far the faster ways are away from stock fairseq in the first update.
+
+    A published distance spares every training on such a card its own comparison; here it is kept
+    for those of the last stage.
+    """
+    from running.agreements import remember_distance
+    from training.fairseq_arguments import fairseq_arguments
+    from training.faster_ways import circumstances_of, compare_ways
+
+    training = scale.training_of(objective, **FAST)
+    arguments = partial(
+        fairseq_arguments,
+        scale.model(objective),
+        data=drawn_tokens(inputs.cache, scale, objective == "mt"),
+        seed=1,
+        device=scale.device,
+    )
+    distance = compare_ways(training, arguments, inputs.cache)
+    found = circumstances_of(objective, training, scale.device)
+    log.add("equivalence", "agreement", **asdict(found), **asdict(distance))
+    if scale.cuda:
+        remember_distance(found, distance)
+
+
 def train(
     objective: str, name: str, updates: int, scale: Scale, clock: Clock, inputs
 ) -> tuple[list[float | None], object]:
@@ -89,7 +120,7 @@ def train(
         scale.model(objective),
         scale.training_of(objective, **{**scale.equivalence, **changes, "dropout": 0.0}),
         drawn_tokens(inputs.cache, scale, objective == "mt"),
-        new_folder(inputs, f"equivalence-{objective}-{name}".replace(" ", "-").replace(",", "")),
+        new_folder(inputs.cache, "equivalence", objective, name),
         scale.device,
         scale.recording_settings({}) | {"details": {}},
         scale.data_workers,

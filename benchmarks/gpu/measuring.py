@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -248,10 +249,19 @@ def drawn_tokens(folder: Path, scale, pair: bool) -> Path:
     data = place / ("pair" if pair else "one")
     done = data / "complete"
     if not done.exists():
-        import shutil
-
         shutil.rmtree(data, ignore_errors=True)
         place.mkdir(parents=True, exist_ok=True)
         write_zipf_tokens(place, pair, scale.vocabulary, scale.sentences)
         done.touch()
     return data
+
+
+def new_folder(cache: Path, *names: str) -> Path:
+    """An empty folder for a training, which is no result, in the cache.
+
+    Its name has only letters, digits and hyphens: fairseq reads others as its own syntax.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", " ".join(names).lower())
+    folder = cache / "trainings" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder

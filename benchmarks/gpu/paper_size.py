@@ -12,15 +12,16 @@ import shutil
 import time
 from pathlib import Path
 
-from .card import new_folder
 from .clock import Clock, OutOfTime
-from .measuring import Training
+from .measuring import Training, new_folder
 from .results import ResultLog
 from .scales import FAST, MODELS, PROBES, Scale, configuration
 from .stages import describe, give_memory_back
 
 # Of a model's time, for building, validations, the cube and its summary: seconds, and a share.
 ASIDE, ASIDE_SHARE = 6.0, 0.15
+# Share of the time that is kept for the cube of a training that does not end in its time.
+RESERVE = 0.05
 # Records of the other estimators that are awaited to tell what an update costs.
 RECORDS = 2
 VALIDATIONS = 4
@@ -38,7 +39,8 @@ def run(scale: Scale, clock: Clock, log: ResultLog, inputs) -> None:
         raise ValueError("no text: give --tokens a folder such as results/sample/tokens")
     folders = {objective: tokens_of(inputs.tokens, scale, objective) for objective in MODELS}
     for number, objective in enumerate(MODELS):
-        limit = clock.part(clock.left() / (len(MODELS) - number))
+        share = (1 - RESERVE) * clock.left() / (len(MODELS) - number)
+        limit = clock.part(share)
         values = {"objective": objective, "model": MODELS[objective]}
         try:
             with limit.enforced():
@@ -88,7 +90,7 @@ def train(objective: str, data: Path, scale: Scale, clock: Clock, inputs) -> dic
         "validation_interval": max(1, updates // VALIDATIONS),
         "checkpoint_interval": max(1, updates // VALIDATIONS),
     }
-    state = new_folder(inputs, f"paper-size-{objective}")
+    state = new_folder(inputs.cache, "paper-size", objective)
     paths = outputs(inputs.out, model.name)
     began = time.monotonic()
     train_model(
@@ -129,7 +131,7 @@ def seconds_per_update(objective, data, recording, scale: Scale, clock: Clock, i
         scale.model(objective),
         settings_of(objective, scale, scale.most_updates),
         data,
-        new_folder(inputs, f"first-{objective}"),
+        new_folder(inputs.cache, "first", objective),
         scale.device,
         recording,
         scale.data_workers,

@@ -8,6 +8,7 @@ import io
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from . import ROOT
@@ -18,6 +19,7 @@ from .speed import CELLS, COMPILED, FAST_WAY, ONE_PASS, STOCK_WAY
 from .table import NAMES, equivalence_table, first_lines, of, speed_table
 
 PERFORMANCE, THROUGHPUTS = "docs/performance.md", "scripts/running/throughputs.csv"
+AGREEMENTS = "scripts/running/agreements.csv"
 PAGE, NAVIGATION = "docs/results-at-paper-size.md", "mkdocs.yml"
 START, END = "<!-- measured: start -->", "<!-- measured: end -->"
 # Ways of the check whose speed the cost table uses: their names in throughputs.csv.
@@ -72,7 +74,7 @@ def publish(results: Path, into: Path | None, measured_on: datetime.date) -> lis
     if into is not None:
         if into.resolve() == ROOT:
             raise PublishingError("--into is the project's own folder")
-        for name in (PERFORMANCE, THROUGHPUTS, NAVIGATION):
+        for name in (PERFORMANCE, THROUGHPUTS, AGREEMENTS, NAVIGATION):
             (into / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, into / name)
     models = [one for one in of(records, "model") if _summary(results, one).is_file()]
@@ -85,6 +87,9 @@ def publish(results: Path, into: Path | None, measured_on: datetime.date) -> lis
             (root / THROUGHPUTS).read_text(encoding="utf-8"), speeds, cards[0]["card"], source
         ),
     }
+    if found := of(records, "agreement"):
+        table = (root / AGREEMENTS).read_text(encoding="utf-8")
+        changed[AGREEMENTS] = agreements(table, found, source)
     if models:
         navigation = (root / NAVIGATION).read_text(encoding="utf-8")
         changed[NAVIGATION] = with_page(navigation)
@@ -200,6 +205,18 @@ def throughputs(table: str, speeds: Sequence[Record], card: str, source: str) ->
         quoted = row["source"].replace('"', '""')
         lines.append(",".join([*(row[name] for name in columns[:-1]), f'"{quoted}"']))
     return "\n".join(lines) + "\n"
+
+
+def agreements(table: str, found: Sequence[Record], source: str) -> str:
+    """agreements.csv with what was found of the first updates on the card."""
+    from running.agreements import Circumstances, Distance, with_line
+
+    for one in found:
+        of_it = Circumstances(**{name.name: one[name.name] for name in fields(Circumstances)})
+        # A distance that is not finite was written as None.
+        shares = [float("inf") if one[name] is None else one[name] for name in ("loss", "cells")]
+        table = with_line(table, of_it, Distance(*shares), source)
+    return table
 
 
 def hardware_name(card: str) -> str:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from unittest.mock import patch
 
-from .card import new_folder
 from .clock import Clock, OutOfTime
-from .measuring import Measured, Training, Turn, drawn_tokens, measured_peak, take_turns
+from .measuring import Measured, Training, Turn, drawn_tokens, measured_peak, new_folder, take_turns
 from .results import ResultLog
 from .scales import FAST, STOCK, Scale
 from .stages import describe, give_memory_back
@@ -138,7 +137,7 @@ def build(objective, way: Way, settings, name: str, scale: Scale, inputs) -> Tra
         scale.model(objective),
         settings,
         drawn_tokens(inputs.cache, scale, objective == "mt"),
-        new_folder(inputs, f"speed-{objective}-{way.name}-{name}".replace(" ", "-")),
+        new_folder(inputs.cache, "speed", objective, way.name, name),
         scale.device,
         recording,
         scale.data_workers,

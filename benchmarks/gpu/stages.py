@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .clock import Clock, OutOfTime
+from .measuring import drawn_tokens
 from .results import BEGUN, ENDED, ResultLog
 from .scales import Scale
 
@@ -20,6 +21,11 @@ WHOLE = 540
 LIMITS = {"card": 20, "speed": 150, "equivalence": 120, "paper_size": None}
 # Status of a process after which the device is of no more use to it.
 BROKEN_DEVICE = 3
+# What an update or a cube would import at its first use, which takes seconds on a cold disk.
+IMPORTED = (
+    *("torch._dynamo", "losschange_fairseq.building", "training.run"),
+    *("losschange.analysis.summaries", "running.configuration_check"),
+)
 # Seconds left at which no further stage is begun.
 LEAST = 5
 
@@ -93,19 +99,25 @@ def run_stages(
 
 
 def prepare(log: ResultLog, scale: Scale, inputs: Inputs) -> None:
-    """Import what takes seconds, and say how many it took."""
+    """Import and write what stages need and what takes seconds, and say how many it took."""
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
         os.environ[name] = str(inputs.cache / name.partition("_")[0].lower())
     start = time.monotonic()
     import torch
 
-    import losschange_fairseq.building  # noqa: F401
-
+    for name in IMPORTED:
+        import_module(name)
+    for name in LIMITS:
+        import_module(f".{name}", __package__)
     if scale.cuda:
         torch.zeros(1, device="cuda")
     else:
         torch.set_num_threads(1)
     log.add("start", "imports", seconds=time.monotonic() - start)
+    start = time.monotonic()
+    for pair in (False, True):
+        drawn_tokens(inputs.cache, scale, pair)
+    log.add("start", "drawn text", seconds=time.monotonic() - start)
 
 
 def give_memory_back(scale: Scale) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -20,6 +21,9 @@ from .files import replace_when_complete
 
 TABLE = Path(__file__).with_name("agreements.csv")
 FASTER_WAYS = SCRIPTS / "losschange_fairseq" / "fast"
+# The largest distance of loss and cells that is rounding: about ten times the relative distance of
+# two neighbouring numbers of the precision, and in float32 what sums in another order make of it.
+ROUNDING = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 4e-2}
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,10 @@ class Distance:
     def __str__(self) -> str:
         return f"loss {self.loss:.1e}, cells {self.cells:.1e}"
 
+    def is_rounding(self, precision: str) -> bool:
+        """Whether it is no larger than rounding in a precision makes it."""
+        return max(self.loss, self.cells) <= ROUNDING[precision]
+
 
 @cache
 def code_of_faster_ways() -> str:
@@ -75,37 +83,41 @@ def code_of_faster_ways() -> str:
 
 
 def published_source(circumstances: Circumstances) -> str | None:
-    """The source of a line of agreements.csv that covers some circumstances, if there is one.
+    """The source of a line of agreements.csv that vouches for some circumstances, if there is one.
 
-    An empty field of a line stands for every value.
+    An empty field of a line stands for every value. A line whose distance is more than rounding
+    vouches for nothing.
     """
     wanted = asdict(circumstances)
     with open(TABLE, encoding="utf-8", newline="") as file:
         for line in csv.DictReader(file):
-            if all(line[name] in ("", value) for name, value in wanted.items()):
+            distance = Distance(float(line["loss"] or 0), float(line["cells"] or 0))
+            covers = all(line[name] in ("", value) for name, value in wanted.items())
+            if covers and distance.is_rounding(circumstances.precision):
                 return line["source"]
     return None
 
 
-def publish_distance(circumstances: Circumstances, distance: Distance, source: str) -> None:
-    """Put a line into agreements.csv, in the place of an older one of the same circumstances.
+def with_line(table: str, circumstances: Circumstances, distance: Distance, source: str) -> str:
+    """agreements.csv with a line more, in the place of an older one of the same circumstances.
 
     Parameters
     ----------
+    table : str
+        What the file holds.
     circumstances : Circumstances
     distance : Distance
     source : str
         When and on what it was measured.
     """
-    with open(TABLE, encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
-    new = asdict(circumstances)
-    kept = [line for line in lines if {name: line[name] for name in new} != new]
+    reader = csv.DictReader(io.StringIO(table))
+    new, text = asdict(circumstances), io.StringIO()
+    kept = [line for line in reader if {name: line[name] for name in new} != new]
     shares = {name: f"{value:.1e}" for name, value in asdict(distance).items()}
-    with replace_when_complete(TABLE) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*kept, {**new, **shares, "source": source}])
+    writer = csv.DictWriter(text, list(reader.fieldnames or ()), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([*kept, {**new, **shares, "source": source}])
+    return text.getvalue()
 
 
 def remembered_distance(circumstances: Circumstances) -> Distance | None:

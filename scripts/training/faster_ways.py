@@ -20,6 +20,7 @@ import torch
 from losschange_fairseq.checkpoints import CheckpointFolder
 from losschange_fairseq.first_update import first_update
 from running.agreements import (
+    ROUNDING,
     Circumstances,
     Distance,
     code_of_faster_ways,
@@ -46,9 +47,6 @@ COMPARED = {
     "learning_rate_schedule": "polynomial_decay",
     "warmup_updates": 0,
 }
-# The largest distance of loss and cells that is rounding: about ten times the relative distance of
-# two neighbouring numbers of the precision, and in float32 what sums in another order make of it.
-ROUNDING = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 4e-2}
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def decide_ways(
     kept = Ways(**json.loads(place.read_text())) if place.is_file() else None
     if kept is not None and (kept.stock or kept.device == kind):
         return kept
-    found = _look(model, training, device, kind, arguments, state)
+    found = _look(model, training, device, arguments, state)
     if found.stock:
         print(f"{model.name}: the faster ways are {found.said}", file=sys.stderr)
         if CheckpointFolder(state / "checkpoints").newest() is not None:
@@ -119,6 +117,25 @@ def decide_ways(
     with replace_when_complete(place) as temporary:
         temporary.write_text(json.dumps(asdict(found), indent=1) + "\n")
     return found
+
+
+def circumstances_of(objective: str, training: Mapping[str, object], device: str) -> Circumstances:
+    """What a comparison of the ways of a training on this machine holds for.
+
+    Parameters
+    ----------
+    objective : str
+        A name of `objectives.OBJECTIVES`.
+    training, device : as of `decide_ways`
+    """
+    return Circumstances(
+        kind_of_device(device),
+        objective,
+        "fp32" if device == "cpu" else str(training["precision"]),
+        json.dumps(training["compile"]),
+        torch.__version__.partition("+")[0],
+        code_of_faster_ways(),
+    )
 
 
 def compare_ways(
@@ -146,16 +163,9 @@ def compare_ways(
     return Distance(*stock.distance(fast))
 
 
-def _look(model, training, device, kind, arguments, state) -> Ways:
-    precision = "fp32" if device == "cpu" else str(training["precision"])
-    circumstances = Circumstances(
-        kind,
-        model.objective,
-        precision,
-        json.dumps(training["compile"]),
-        torch.__version__.partition("+")[0],
-        code_of_faster_ways(),
-    )
+def _look(model, training, device, arguments, state) -> Ways:
+    circumstances = circumstances_of(model.objective, training, device)
+    kind, precision = circumstances.device, circumstances.precision
     source = published_source(circumstances)
     if source is not None:
         return Ways(False, f"agree with stock fairseq: {source}", kind)
@@ -167,14 +177,10 @@ def _look(model, training, device, kind, arguments, state) -> Ways:
             remember_distance(circumstances, distance)
         except (OSError, UserError) as error:
             print(f"{model.name}: the comparison will be repeated: {error}", file=sys.stderr)
-    most = ROUNDING[precision]
-    if max(distance.loss, distance.cells) <= most:
+    if distance.is_rounding(precision):
         return Ways(False, f"agree with stock fairseq on this device: {distance}", kind)
-    return Ways(
-        True,
-        f"switched off: they differ from stock fairseq, {distance}; rounding is {most:g}",
-        kind,
-    )
+    said = f"switched off: they differ from stock fairseq, {distance}; rounding is at most "
+    return Ways(True, f"{said}{ROUNDING[precision]:g}", kind)
 
 
 def _free_memory() -> None:
