@@ -12,7 +12,7 @@ import pytest
 from tiny_trainings import ROOT, write_tokens
 
 BENCHMARKS = ROOT / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
+sys.path.append(str(BENCHMARKS))
 
 from gpu.clock import Clock, OutOfTime  # noqa: E402
 from gpu.publishing import (  # noqa: E402
