@@ -14,6 +14,7 @@ import xarray as xr
 from attention_heads.description import describe
 from attention_heads.errors import HeadsError
 from attention_heads.functions import GoldSentences
+from attention_heads.relevance import conservation
 from attention_heads.series import make_series
 from running.files import UserError
 
@@ -66,7 +67,13 @@ def describe_training(options: argparse.Namespace) -> xr.Dataset:
         for (relation, direction), result in results.items()
         if result.reason
     )
-    attributes = {"model": options.model, "no_syntax": reason, "no_relation": missing}
+    attributes = {
+        "model": options.model,
+        "no_syntax": reason,
+        "no_relation": missing,
+        # Of the predictions, what does not arrive at the input of the first layer.
+        "bias_share": float(conservation(handle, texts.predicted[0], seed).bias_share[0]),
+    }
     return make_series([int(path.stem) for path in paths], shapes, found, attributes)
 
 

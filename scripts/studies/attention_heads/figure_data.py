@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
+from attention_heads.rank_statistics import within_layer_spearman
 from attention_heads.ratios import ratio
 from running.models import parse_model
 
@@ -99,6 +100,15 @@ def strengths(panel: Panel, snapshot: int = -1) -> dict[str, np.ndarray]:
     else:
         found["syntactic"] = np.full(training.shape(name), np.nan)
     return found
+
+
+def rule_agreement(panel: Panel) -> float:
+    """Within-layer rank correlation of relevance with that by the alpha-beta rule; NaN without."""
+    if "alpha_beta_relevance" not in panel.training.heads:
+        return float("nan")
+    return float(
+        within_layer_spearman(panel.values("relevance"), panel.values("alpha_beta_relevance"))
+    )
 
 
 def functions_of(panel: Panel) -> dict[str, np.ndarray]:
