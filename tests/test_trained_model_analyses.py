@@ -1,5 +1,7 @@
 """Analyses of attention heads run on the handle of a trained translation model."""
 
+import argparse
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,10 @@ from attention_heads.passes import mean_loss, open_gates
 from attention_heads.positional import positional
 from attention_heads.relevance import relevance
 from trained_models import train
+from training.described_heads import known_syntax
 from training.trained_model import TrainedModelHandle
+
+OTHER = ["koira", "näkee", "kissan"]
 
 # fairseq and hydra warn about their own use of torch and of each other.
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
@@ -55,6 +60,20 @@ def test_in_a_model_without_queries_attention_is_uniform_and_no_head_has_a_posit
     assert not any(each.is_positional.any() for each in places.values())
     for each in found.values():
         assert np.abs(each.adjusted).max() < 1e-6
+
+
+def test_without_a_treebank_of_the_language_there_is_no_syntax_but_its_reason(handle, tmp_path):
+    text, treebank = tmp_path / "train.en", tmp_path / "other.conllu"
+    text.write_text("the dog sees a cat\n")
+    rows = [[str(n), word, *"____", "0", "dep", "_", "_"] for n, word in enumerate(OTHER, 1)]
+    treebank.write_text("\n".join("\t".join(row) for row in rows) + "\n\n")
+    options = argparse.Namespace(
+        model="mt-en-de", settings={}, relations=[[treebank]], valid_text=[], training_text=[text]
+    )
+    groups, reason = known_syntax(handle, options, ["source"])
+    assert groups == [] and "is the treebank of another language?" in reason
+    options.relations = []
+    assert "there is no treebank of the language" in known_syntax(handle, options, ["source"])[1]
 
 
 def test_ablation_importance_and_relevance_agree_with_the_handles_own_losses(handle, batches):

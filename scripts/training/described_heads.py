@@ -35,7 +35,7 @@ def describe_training(options: argparse.Namespace) -> xr.Dataset:
     handle = TrainedModelHandle(options.checkpoint, options.tokens, paths[-1])
     sides = _sides(handle)
     ranks = frequency_ranks(options.vocabulary, dict(zip(sides, options.training_text)))
-    gold, reason = _gold(handle, options, sides)
+    gold, reason = known_syntax(handle, options, sides)
     found = []
     for path in paths:
         update, last = load_snapshot(handle.module, path), path == paths[-1]
@@ -91,10 +91,19 @@ def _sides(handle: TrainedModelHandle) -> list[str]:
     return [side for side in ("source", "target") if side in keys]
 
 
-def _gold(
+def known_syntax(
     handle: TrainedModelHandle, options: argparse.Namespace, sides: Sequence[str]
 ) -> tuple[list[GoldSentences], str]:
-    """Sentences with known syntax; or none, and why."""
+    """Sentences with known syntax, in groups; or none, and why.
+
+    Parameters
+    ----------
+    handle : TrainedModelHandle
+    options : argparse.Namespace
+        Of describe_heads.py.
+    sides : sequence of "source" and "target"
+        In the order of the files of the options.
+    """
     settings = options.settings
     if not any(options.relations):
         return [], "there is no treebank of the language (treebanks in config.yaml)"
