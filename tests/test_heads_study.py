@@ -226,6 +226,13 @@ def test_lca_that_is_the_relevance_agrees_with_it_and_random_lca_with_nothing(tm
     # The weights' norms are all alike, so nothing is left to compare when they are taken out.
     assert {each["measure"] for each in record["partial"]} >= {"relevance", "ablation"}
     assert set(record["lca"]) == {"encoder"} and record["missing"]
+    assert record["rules"] == {}
+    rules = [(relevance, relevance), (relevance, -relevance), (relevance, confidence)]
+    for (first, second), low, high in zip(rules, (0.99, -1.01, -0.4), (1.01, -0.99, 0.4)):
+        both = description(first, confidence)
+        both.values["alpha_beta_relevance"] = dict.fromkeys(TYPES, second)
+        checked = relate(training(tmp_path, both), cube_of(relevance), "batch", 100, 1)["rules"]
+        assert all(low < checked[name] < high for name in TYPES)
 
 
 def test_the_cost_counts_the_passes_of_ablation_as_it_runs_them():

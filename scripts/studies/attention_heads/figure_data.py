@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
-from attention_heads.rank_statistics import within_layer_spearman
 from attention_heads.ratios import ratio
 from running.models import parse_model
 
@@ -102,15 +100,6 @@ def strengths(panel: Panel, snapshot: int = -1) -> dict[str, np.ndarray]:
     return found
 
 
-def rule_agreement(panel: Panel) -> float:
-    """Within-layer rank correlation of relevance with that by the alpha-beta rule; NaN without."""
-    if "alpha_beta_relevance" not in panel.training.heads:
-        return float("nan")
-    return float(
-        within_layer_spearman(panel.values("relevance"), panel.values("alpha_beta_relevance"))
-    )
-
-
 def functions_of(panel: Panel) -> dict[str, np.ndarray]:
     """Which heads have each function at the end (layers, heads)."""
     return HeadResample(panel.training).functions(panel.attention)
@@ -150,6 +139,8 @@ def timing(panel: Panel, contributions: np.ndarray, seed: int = 1) -> Timing:
     seed : int
         Of the permutations.
     """
+    from scipy import stats  # takes a second, which the other figures need not wait
+
     nothing = (np.nan, np.nan)
     number = panel.training.heads.sizes["snapshot"]
     if len(contributions) < 2:
