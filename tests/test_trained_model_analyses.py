@@ -9,12 +9,14 @@ import torch
 from attention_heads.ablation import ablate
 from attention_heads.alpha_beta import alpha_beta_relevance
 from attention_heads.confidence import confidence
+from attention_heads.gates import train_gates
 from attention_heads.importance import importance
 from attention_heads.passes import mean_loss, open_gates
 from attention_heads.positional import positional
 from attention_heads.relevance import relevance
 from trained_models import train
 from training.described_heads import known_syntax
+from training.loading import restore_weights
 from training.trained_model import TrainedModelHandle
 
 OTHER = ["koira", "näkee", "kissan"]
@@ -24,10 +26,15 @@ pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings(
 
 
 @pytest.fixture(scope="module")
-def handle(tokens, tmp_path_factory):
+def checkpoint(tokens, tmp_path_factory):
     folder = tmp_path_factory.mktemp("analyses")
     train(folder, "mt", tokens, "fast-pre")
-    return TrainedModelHandle(folder / "checkpoint.pt", tokens["mt"], device="cpu")
+    return folder / "checkpoint.pt"
+
+
+@pytest.fixture(scope="module")
+def handle(checkpoint, tokens):
+    return TrainedModelHandle(checkpoint, tokens["mt"], device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +81,15 @@ def test_without_a_treebank_of_the_language_there_is_no_syntax_but_its_reason(ha
     assert groups == [] and "is the treebank of another language?" in reason
     options.relations = []
     assert "there is no treebank of the language" in known_syntax(handle, options, ["source"])[1]
+
+
+def test_every_pruning_can_start_from_the_weights_of_the_checkpoint(checkpoint, handle, batches):
+    kept = {name: each.clone() for name, each in handle.module.state_dict().items()}
+    learning = list(handle.module.parameters())
+    train_gates(handle, batches, 0.0, 2, 1, parameters=learning, model_learning_rate=1e-2)
+    assert any(not torch.equal(x, kept[name]) for name, x in handle.module.state_dict().items())
+    restore_weights(handle.module, checkpoint)
+    assert all(torch.equal(x, kept[name]) for name, x in handle.module.state_dict().items())
 
 
 def test_ablation_importance_and_relevance_agree_with_the_handles_own_losses(handle, batches):
