@@ -34,6 +34,7 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 from transformers import MarianConfig, MarianMTModel  # noqa: E402
 
 from attention_heads.ablation import ablate, ablation_cost  # noqa: E402
+from attention_heads.alpha_beta import alpha_beta_relevance  # noqa: E402
 from attention_heads.gates import train_gates  # noqa: E402
 from attention_heads.huggingface import handle_of  # noqa: E402
 from attention_heads.importance import importance  # noqa: E402
@@ -123,6 +124,7 @@ def main() -> int:
     one = peak() - loaded
     importance(handle, [batch])
     relevance(handle, [batch], seed=1)
+    alpha_beta_relevance(handle, [batch], seed=1)
     fast = seconds_of(lambda: ablate(handle, [batch], options.copies))
     measuring = peak() - loaded
     slow = seconds_of(lambda: naive(handle, batch))

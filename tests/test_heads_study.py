@@ -32,7 +32,7 @@ from tiny_trainings import values
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
     """Fewer resamplings: these answers are far from the criteria."""
-    monkeypatch.setattr("studies.attention_heads.judging.DRAWS", 40)
+    monkeypatch.setattr("studies.attention_heads.judging.DRAWS", 15)
 
 
 def measures(top=0.4):
@@ -226,10 +226,19 @@ def test_lca_that_is_the_relevance_agrees_with_it_and_random_lca_with_nothing(tm
     # The weights' norms are all alike, so nothing is left to compare when they are taken out.
     assert {each["measure"] for each in record["partial"]} >= {"relevance", "ablation"}
     assert set(record["lca"]) == {"encoder"} and record["missing"]
+    assert record["rules"] == {}
+    rules = [(relevance, relevance), (relevance, -relevance), (relevance, confidence)]
+    for (first, second), low, high in zip(rules, (0.99, -1.01, -0.4), (1.01, -0.99, 0.4)):
+        both = description(first, confidence)
+        both.values["alpha_beta_relevance"] = dict.fromkeys(TYPES, second)
+        checked = relate(training(tmp_path, both), cube_of(relevance), "batch", 100, 1)["rules"]
+        assert all(low < checked[name] < high for name in TYPES)
 
 
 def test_the_cost_counts_the_passes_of_ablation_as_it_runs_them():
-    configuration = load_configuration(values())
+    loaded = values()
+    loaded["treebanks"] = dict.fromkeys(loaded["treebanks"])
+    configuration = load_configuration(loaded)
     models = {model.name: model for model in configuration.trained_models()}
 
     class Handle:
@@ -248,7 +257,7 @@ def test_the_cost_counts_the_passes_of_ablation_as_it_runs_them():
     # alpha-beta rule once; 12 prunings scored, the whole model, and two with all heads closed.
     assert found.forward == pytest.approx(snapshots * 5 + 2 + found.ablation + 12 + 3)
     assert found.backward == snapshots * 2 + 1
-    # A masked language model has no decoder, and no treebank is configured.
+    # A masked language model has no decoder, and no syntax is known without a treebank.
     masked = passes_of(configuration, models["mlm-en"])
     assert masked.backward == snapshots * 2 and masked.syntax == found.syntax == 0
     text = "\n".join(cost_lines(configuration))

@@ -164,10 +164,11 @@ _pass_on: Callable[..., Tensor] = _Pass.apply
 
 def _linear(module: nn.Linear, x: Tensor) -> Tensor:
     weight = module.weight.detach()
-    high, low = weight.clamp(min=0), weight.clamp(max=0)
     bias = None if module.bias is None else module.bias.detach()
-    value = module(x).detach()
-    return _apply_rule(x, value, lambda y: y @ high.T, lambda y: y @ low.T, bias)
+    # The parts are taken when they are needed: kept from the forward pass to the backward pass,
+    # those of all layers would be two more models in memory.
+    plus, minus = (lambda y: y @ weight.clamp(min=0).T), (lambda y: y @ weight.clamp(max=0).T)
+    return _apply_rule(x, module(x).detach(), plus, minus, bias)
 
 
 def _norm(module: nn.LayerNorm | None, x: Tensor) -> Tensor:

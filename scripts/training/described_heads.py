@@ -14,6 +14,7 @@ import xarray as xr
 from attention_heads.description import describe
 from attention_heads.errors import HeadsError
 from attention_heads.functions import GoldSentences
+from attention_heads.relevance import conservation
 from attention_heads.series import make_series
 from running.files import UserError
 
@@ -34,7 +35,7 @@ def describe_training(options: argparse.Namespace) -> xr.Dataset:
     handle = TrainedModelHandle(options.checkpoint, options.tokens, paths[-1])
     sides = _sides(handle)
     ranks = frequency_ranks(options.vocabulary, dict(zip(sides, options.training_text)))
-    gold, reason = _gold(handle, options, sides)
+    gold, reason = known_syntax(handle, options, sides)
     found = []
     for path in paths:
         update, last = load_snapshot(handle.module, path), path == paths[-1]
@@ -66,7 +67,13 @@ def describe_training(options: argparse.Namespace) -> xr.Dataset:
         for (relation, direction), result in results.items()
         if result.reason
     )
-    attributes = {"model": options.model, "no_syntax": reason, "no_relation": missing}
+    attributes = {
+        "model": options.model,
+        "no_syntax": reason,
+        "no_relation": missing,
+        # Of the predictions, what does not arrive at the input of the first layer.
+        "bias_share": float(conservation(handle, texts.predicted[0], seed).bias_share[0]),
+    }
     return make_series([int(path.stem) for path in paths], shapes, found, attributes)
 
 
@@ -84,10 +91,19 @@ def _sides(handle: TrainedModelHandle) -> list[str]:
     return [side for side in ("source", "target") if side in keys]
 
 
-def _gold(
+def known_syntax(
     handle: TrainedModelHandle, options: argparse.Namespace, sides: Sequence[str]
 ) -> tuple[list[GoldSentences], str]:
-    """Sentences with known syntax; or none, and why."""
+    """Sentences with known syntax, in groups; or none, and why.
+
+    Parameters
+    ----------
+    handle : TrainedModelHandle
+    options : argparse.Namespace
+        Of describe_heads.py.
+    sides : sequence of "source" and "target"
+        In the order of the files of the options.
+    """
     settings = options.settings
     if not any(options.relations):
         return [], "there is no treebank of the language (treebanks in config.yaml)"

@@ -50,6 +50,23 @@ def test_resuming_above_the_head_equals_whole_passes(copies):
         assert np.abs(each).max() > 1e-3
 
 
+def test_logits_are_computed_only_where_there_is_a_target(monkeypatch):
+    handle, batch = TinyHandle(encoder=1), random_batch(translation=True)
+    batch["targets"][:, ::2] = -1
+    rows, finish = [], handle.finish
+
+    def counting(state, frozen=False):
+        rows.append(state["target"].shape[:2].numel())
+        return finish(state, frozen)
+
+    monkeypatch.setattr(handle, "finish", counting)
+    ablate(handle, [batch], copies=1)
+    whole, *closed = rows
+    targets = int((batch["targets"] >= 0).sum())
+    assert whole == batch["targets"].numel() > targets
+    assert closed == [targets] * sum(x.layers * x.heads for x in handle.attentions.values())
+
+
 @pytest.mark.slow
 def test_resuming_is_at_least_twice_as_fast_as_whole_passes():
     handle = TinyHandle(words=100, width=32, heads=4, layers=6, encoder=6)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 from attention_heads.ratios import ratio
 from running.models import parse_model
@@ -140,6 +139,8 @@ def timing(panel: Panel, contributions: np.ndarray, seed: int = 1) -> Timing:
     seed : int
         Of the permutations.
     """
+    from scipy import stats  # takes a second, which the other figures need not wait
+
     nothing = (np.nan, np.nan)
     number = panel.training.heads.sizes["snapshot"]
     if len(contributions) < 2:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from running.configuration import Configuration
-from running.models import Model
+from typing import TYPE_CHECKING
 
-from ..run_files import RunFiles
+# Figures need only the names below, and the configuration takes a second to import.
+if TYPE_CHECKING:
+    from running.configuration import Configuration
+    from running.models import Model
+
+    from ..run_files import RunFiles
 
 CONTROL = "control"
 # The claims are judged once, not once per estimator of LCA: the name of the only column.

@@ -13,7 +13,7 @@ import xarray as xr
 from attention_heads.errors import HeadsError
 from attention_heads.lca import COMPONENTS, lca_blocks
 from attention_heads.quantities import Blocks, Fixed
-from attention_heads.rank_statistics import holm
+from attention_heads.rank_statistics import holm, within_layer_spearman
 from attention_heads.relations import (
     Agreement,
     rank_agreement,
@@ -48,10 +48,17 @@ def relate(
     Returns
     -------
     dict
-        "tests" and "partial" (lists of records), "lca" and "over_training" by attention, and
-        "missing": why an estimator cannot be compared.
+        "tests" and "partial" (lists of records), "lca" and "over_training" by attention, "rules":
+        the rank correlation within layers of relevance by its two rules, and "missing": why an
+        estimator cannot be compared.
     """
-    found: dict[str, Any] = {"tests": [], "partial": [], "lca": {}, "over_training": {}}
+    found: dict[str, Any] = {
+        "tests": [],
+        "partial": [],
+        "lca": {},
+        "over_training": {},
+        "rules": _rules(training),
+    }
     missing = found["missing"] = {}
     for attention in training.attentions:
         contributions = _contributions(cube, attention, estimator, missing)
@@ -70,6 +77,22 @@ def relate(
             agreement = rank_agreement(main, y, seed, norms, draws)
             found["partial"].append(_record(training, attention, "last", measure, agreement))
     return found
+
+
+def _rules(training: Training) -> dict[str, float | None]:
+    """Rank correlation of relevance with that by the alpha-beta rule, by attention."""
+    if "alpha_beta_relevance" not in training.heads:
+        return {}
+    return {
+        name: _number(
+            float(
+                within_layer_spearman(
+                    *(training.array(f"{rule}relevance", name) for rule in ("", "alpha_beta_"))
+                )
+            )
+        )
+        for name in training.attentions
+    }
 
 
 def _contributions(

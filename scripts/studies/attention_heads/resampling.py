@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import sacrebleu
 import xarray as xr
 
 from attention_heads.ratios import ratio
@@ -140,6 +139,8 @@ class HeadResample:
         rows = scores["bleu_statistics"].values
         if not len(rows):
             raise MissingData(f"{self.training.name} does not translate")
+        import sacrebleu  # only where there are translations
+
         total = self.counts(len(rows), 3) @ rows
         correct, number = total[:NGRAMS], total[NGRAMS : 2 * NGRAMS]
         return float(

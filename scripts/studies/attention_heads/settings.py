@@ -22,7 +22,7 @@ class Settings(Section):
     groups: Annotated[int, Field(ge=2)] = 20
     snapshots: Positive = 10
     ablation_snapshots: Literal["all", "ends"] = "all"
-    copies: Positive = 8
+    copies: Positive = 1
     prices: Annotated[int, Field(ge=2)] = 5
     pruning_updates: Positive = 10000
     pruning_tokens: Annotated[int, Field(ge=8)] = 4096

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from losschange.plots.style import draw_message, new_figure
+from losschange.plots.style import SMALL, draw_message, new_figure
 
 from ..drawing import draw_map, row_label, say
 from ..figure_data import by_relevance, lca_of, read_panels, read_relations
@@ -34,8 +34,17 @@ def draw(inputs, options):
             bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
             bar.outline.set_linewidth(0.5)
         row_label(row[0], panel, "head, most relevant first")
+        row[1].set_title(_checks(panel, relations), size=SMALL)
     for axes, title in zip(grid[0], COLUMNS, strict=True):
-        axes.set_title(title)
+        axes.set_title("\n".join(filter(None, (title, axes.get_title()))))
     for axes in grid[-1]:
         axes.set_xlabel("layer")
     return figure
+
+
+def _checks(panel, relations):
+    """How far relevance can be relied upon: what stays in biases, and what the other rule says."""
+    missing = panel.training.heads.attrs.get("bias_share")
+    rank = relations["models"][panel.training.name]["rules"].get(panel.attention)
+    told = [] if missing is None else [f"biases {missing:.0%}"]
+    return "; ".join([*told, *([] if rank is None else [f"α-β rule: ρ {rank:.2f}"])])
