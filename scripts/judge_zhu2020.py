@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from losschange.analysis.summaries import SummaryError, open_summary
+from losschange.claims.judging import DRAWS
 from report.claims.record import as_json, read_verdicts
 from report.claims.tables import claims_csv, claims_markdown
 from running.files import UserError, replace_when_complete, run_script
@@ -23,6 +24,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--judged", required=True, help="model that the verdicts are of")
     parser.add_argument("--seed", type=int, default=1, help="draws the resamplings (default: 1)")
     parser.add_argument(
+        "--draws", type=int, default=DRAWS, help="resamplings (default: %(default)s)"
+    )
+    parser.add_argument(
         "--costs",
         type=json.loads,
         default={},
@@ -35,7 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     except (SummaryError, FileNotFoundError) as error:
         raise UserError(f"cannot judge the claims: {error}") from error
     learned = read_verdicts(options.qualities)
-    record = judge_study(summaries, options.judged, learned, options.seed, options.costs)
+    record = judge_study(
+        summaries, options.judged, learned, options.seed, options.costs, options.draws
+    )
     for suffix, write in WRITERS.items():
         path = options.output_stem.with_name(f"{options.output_stem.name}.{suffix}")
         with replace_when_complete(path) as temporary:

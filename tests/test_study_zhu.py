@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from markupsafe import Markup
 from scipy.stats import kendalltau
 
 from losschange.analysis.summaries import summarise_cube
@@ -13,6 +14,9 @@ from losschange.cube.layout import WITH_DECODER_EMBEDDING, Cell, CubeLayout
 from losschange.cube.word_bins import bin_words
 from losschange.cube.writer import CubeWriter
 from report.inputs import Run
+from report.page import _environment
+from report.sections import StudyContext
+from studies import load_studies
 from studies.zhu2020.agreement import null_bound, split_half, tau, tau_course, tau_of_sizes
 from studies.zhu2020.bleu import bleu_rows
 from studies.zhu2020.claims import CLAIMS
@@ -21,6 +25,7 @@ from studies.zhu2020.groups import groups_of
 from studies.zhu2020.models import counterpart_of, reference_of, sampled_of, train_and_test
 from studies.zhu2020.profiles import PER_PARAMETER, SUM, intervals, profile
 from studies.zhu2020.record import judge_study
+from studies.zhu2020.section import sections
 from synthetic_cubes import write_cube
 
 NAMES = ("en_emb", *(f"en{n}" for n in range(1, 7)), *(f"de{n}" for n in range(1, 7)), "de_emb",
@@ -235,6 +240,27 @@ def test_the_record_has_a_verdict_for_every_claim_and_estimator(theirs):
     assert [claim["number"] for claim in record["claims"]] == list(CLAIMS)
     assert all(set(claim["results"]) == set(names) for claim in record["claims"])
     assert {course["estimator"] for course in record["courses"]} == set(names) - {"exact_small"}
+
+
+def test_the_section_shows_tau_at_every_point_and_what_an_estimator_costs(theirs):
+    model = "mt-de-en-iwslt14"
+    record = judge_study([theirs], model, {}, 1, {model: {"fresh": 0.125, "exact_small": 2.5}})
+    environment = _environment()
+    [study] = load_studies(["zhu2020"])
+    run = Run({"corpora": {}}, [model], {}, {}, {}, {}, [], [], [], {}, [])
+
+    def render(template, **values):
+        return Markup(environment.get_template(template).render(failed=(), **values))
+
+    for claims in (record, None):
+        context = StudyContext(study, run, {}, {}, claims, render)
+        [section] = sections(context)
+        assert ("34.4" in section.html) and ("have not been judged" in section.html) == (not claims)
+    [section] = sections(StudyContext(study, run, {}, {}, record, render))
+    table = section.html[section.html.index("Kendall") :]
+    assert table.count("to update") == 6 and "the reference itself costs 2.5" in table
+    row = table[table.index("<code>fresh</code>") :]
+    assert row[: row.index("</tr>")].count("[") == 6 and ">0.125<" in row[: row.index("</tr>")]
 
 
 def test_bleu_stands_beside_theirs_with_what_it_is_of():

@@ -30,13 +30,14 @@ rule judge_zhu2020:
         stem=f"{ZHU}/claims",
         judged=ZHU_MODELS[:1],
         seed=CONFIGURATION.seed,
+        draws=CONFIGURATION.claims.resamplings,
         costs=json.dumps(
             {name: relative_costs(CONFIGURATION, parse_model(name)) for name in ZHU_MODELS[:1]}
         ),
     shell:
         "{PYTHON:q} {input.code[0]:q} --summaries {input.summaries} --qualities {input.qualities}"
-        " --judged {params.judged} --seed {params.seed} --costs {params.costs:q}"
-        " --output-stem {params.stem} > {log} 2>&1"
+        " --judged {params.judged} --seed {params.seed} --draws {params.draws}"
+        " --costs {params.costs:q} --output-stem {params.stem} > {log} 2>&1"
 
 
 rule zhu2020:

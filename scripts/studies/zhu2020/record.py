@@ -25,6 +25,7 @@ def judge_study(
     learned: Mapping[str, Sequence[str]],
     seed: int,
     costs: Mapping[str, Mapping[str, float]] | None = None,
+    draws: int = DRAWS,
 ) -> dict:
     """Judge the claims on one model, and measure them on all others.
 
@@ -40,9 +41,11 @@ def judge_study(
         Seed of the resampling.
     costs : mapping of model to mapping of estimator to number, optional
         Tokens per update in units of the training batch (`relative_cost.relative_costs`).
+    draws : int
+        Number of resamplings behind each interval of a claim.
     """
     grouped = group_by_model(summaries)
-    evidence = Evidence(grouped, {"mt": judged}, learned, seed=seed)
+    evidence = Evidence(grouped, {"mt": judged}, learned, draws, seed)
     estimators = estimators_of(grouped[judged][0])
     claims = [claim_record(claim) for claim in CLAIMS.values()]
     for estimator in estimators:
@@ -56,7 +59,7 @@ def judge_study(
         ],
         "main_models": [judged],
         "interval": list(INTERVAL),
-        "draws": DRAWS,
+        "draws": draws,
         "seed": seed,
         "agreement": [],
         "grouping": [],
