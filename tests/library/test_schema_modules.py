@@ -141,6 +141,26 @@ def test_models_of_families_that_are_not_known_are_read_by_their_modules(family)
         assert schema_for(model).rules == schema.rules
 
 
+def test_a_known_encoder_beside_a_decoder_does_not_count_that_to_the_output():
+    transformers = import_transformers()
+    sizes = {
+        "vocab_size": WORDS, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "max_position_embeddings": 8,
+    }  # fmt: skip
+    encoder, decoder = (
+        transformers.BertConfig(**sizes, is_decoder=cross, add_cross_attention=cross)
+        for cross in (False, True)
+    )
+    model = transformers.EncoderDecoderModel(
+        encoder=transformers.BertModel(encoder), decoder=transformers.BertLMHeadModel(decoder)
+    )
+    layout, cells = cells_of(model, schema_for(model))
+    assert layout.labels == ["embedding", "enc.1", "enc.2", "dec.3", "dec.4", "output"]
+    for component in ("query", "out", "cross_key", "cross_out"):
+        assert cells[Cell(3, component, 3)] == 16 * 16 / 4
+    assert cells[Cell(4, "W1")] == cells[Cell(4, "W2")] == 24 * 16
+
+
 class GroupedAttention(nn.Module):
     def __init__(self):
         super().__init__()

@@ -113,13 +113,14 @@ def _gradients(
 @contextmanager
 def _without_hooks(parameters: Sequence[Tensor]) -> Iterator[None]:
     """Take off the hooks of parameters, which the training may have to scale its gradients."""
-    kept = [parameter._backward_hooks for parameter in parameters]
-    for parameter in parameters:
+    kept = [(parameter, parameter._backward_hooks) for parameter in parameters]
+    kept = [(parameter, hooks) for parameter, hooks in kept if hooks]
+    for parameter, _ in kept:
         parameter._backward_hooks = None
     try:
         yield
     finally:
-        for parameter, hooks in zip(parameters, kept, strict=True):
+        for parameter, hooks in kept:
             parameter._backward_hooks = hooks
 
 

@@ -13,7 +13,7 @@ from losschange.recording.partition import PartitionError, Rule, Schema, partiti
 
 from .adapters import has_adapters, is_of_peft, with_adapters
 from .bert import bert_family, modernbert_family, vit_family
-from .blocks import block_schema, unclear_fusions
+from .blocks import block_schema, find_blocks, unclear_fusions
 from .generic import is_norm, module_schema
 from .gpt import gpt2_family, gpt_neox_family, phi_family
 from .head_check import check_heads
@@ -84,9 +84,9 @@ def schema_for(
         If parameters are left over, the example shows other heads than the names do, or only an
         example can tell the order of a fused tensor.
     """
-    name, inner = _known_model(model)
+    place, inner = _known_model(model)
     if inner is not None:
-        schema = _family_schema(model, name, inner)
+        schema = _family_schema(model, place, inner)
     else:
         unclear = unclear_fusions(model) if example is None else []
         if unclear:
@@ -129,18 +129,24 @@ def _with_heads_as_shown(
 
 
 def _known_model(model: torch.nn.Module) -> tuple[str, torch.nn.Module | None]:
-    """Name and module of the outermost model whose configuration is known, if there is one."""
-    for name, module in model.named_modules():
+    """Place and module of the outermost model whose configuration is known, if there is one.
+
+    None where further layers with attention stand outside of it, such as a known encoder's decoder:
+    all that a family does not know counts to the output.
+    """
+    for module in model.modules():
         kind = getattr(getattr(module, "config", None), "model_type", None)
         if kind in FAMILIES and not is_of_peft(module):
-            return name, module
+            base = getattr(module, "base_model", module)
+            place = next(name for name, found in model.named_modules() if found is base)
+            inside = f"{place}." if place else ""
+            whole = all(block.name.startswith(inside) for block in find_blocks(model))
+            return (place, module) if whole else ("", None)
     return "", None
 
 
-def _family_schema(model: torch.nn.Module, name: str, known: torch.nn.Module) -> Schema:
-    """Rules of the bare model, and one for every parameter outside of it."""
-    base = getattr(known, "base_model", known)
-    place = next(found for found, module in model.named_modules() if module is base)
+def _family_schema(model: torch.nn.Module, place: str, known: torch.nn.Module) -> Schema:
+    """Rules of the bare model at a place, and one for every parameter outside of it."""
     pattern = re.escape(f"{place}." if place else "")
     config: Any = known.config
     schema = FAMILIES[config.model_type](pattern, config)
