@@ -189,7 +189,7 @@ def record_of_columns(names, verdicts):
 def test_matched_models_are_judged_beside_the_stock_ones_and_never_with_them():
     run = paper_like_run()
     stock = [make_summary(run[model]) for model in MODELS]
-    alone = judge_run(stock, MODELS, {}, seed=1)
+    alone = judge_run(stock, MODELS, {}, 1, CLAIMS)
     # Upside down: what the stock models do, these do not.
     for model in MODELS:
         for name, values in run[model].profile.items():
@@ -198,7 +198,7 @@ def test_matched_models_are_judged_beside_the_stock_ones_and_never_with_them():
         make_summary(run[model]).assign_attrs(model=f"{model}.matched", architecture="matched")
         for model in MODELS
     ]
-    both = judge_run([*stock, *matched], MODELS, {"mlm-en.matched": ["did not learn"]}, seed=1)
+    both = judge_run([*stock, *matched], MODELS, {"mlm-en.matched": ["did not learn"]}, 1, CLAIMS)
     assert [column["name"] for column in both["columns"]] == ["batch", "batch, matched"]
     assert both["main_models"] == [*MODELS, *(f"{model}.matched" for model in MODELS)]
     for before, after in zip(alone["claims"], both["claims"], strict=True):
@@ -217,7 +217,7 @@ def test_infinite_and_undefined_numbers_are_written_as_words():
     run = paper_like_run()
     for name in ("key", "query", "value", "out"):
         run["clm-en"].profile[name] = -run["clm-en"].profile[name]
-    record = judge_run([make_summary(run[model]) for model in MODELS], MODELS, {}, seed=1)
+    record = judge_run([make_summary(run[model]) for model in MODELS], MODELS, {}, 1, CLAIMS)
     part = record["claims"][1]["results"]["batch"]["parts"][0]
     assert part["models"]["clm-en"] == ["infinite"] * 3
     assert json.loads(as_json(record)) == record

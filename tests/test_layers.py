@@ -98,6 +98,15 @@ def test_no_modules_import_each_other_in_a_circle():
     assert waiting == {}
 
 
+def test_no_room_imports_a_single_study():
+    """A study is found by its name in the configuration; only its own scripts import it."""
+    folders = {path.name for path in (SCRIPTS / "studies").iterdir() if path.is_dir()}
+    for path in MODULES:
+        if path not in ENTRY_POINTS and path.relative_to(SCRIPTS).parts[0] != "studies":
+            found = [name for name in imports(path) if name.startswith("studies.")]
+            assert not {name.split(".")[1] for name in found} & folders, named(path)
+
+
 def test_text_and_training_know_no_study_and_no_report():
     for path in MODULES:
         if path.relative_to(SCRIPTS).parts[0] in ("text", "training"):

@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -17,16 +16,14 @@ from losschange.cube.format import open_cube
 from prepared_processes import PreparedProcess
 from running.files import UserError
 from running.models import parse_model
-from tiny_trainings import RECORDING, ROOT, split_changes, tiny_training
+from tiny_trainings import RECORDING, split_changes, tiny_training
 from training.fairseq_arguments import fairseq_arguments
 from training.state import Outputs
 from training.workers import _exit_codes
-from training_runs import ALL_NAMES, NAMES
+from training_runs import ALL_NAMES, NAMES, OUTPUTS, command
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
-SCRIPT = ROOT / "scripts" / "train_model.py"
-OUTPUTS = ("cube", "checkpoint", "history", "settings")
 UPDATES = 20
 # Dropout masks would differ: every process draws its own.
 SAME = {"total_updates": UPDATES, "dropout": 0.0, "learning_rate": 2e-3, "checkpoint_interval": 6}
@@ -35,18 +32,10 @@ SAME = {"total_updates": UPDATES, "dropout": 0.0, "learning_rate": 2e-3, "checkp
 def start(folder, objective, tokens, workers=2, **changes):
     """train_model.py, started in a session of its own."""
     folder.mkdir(exist_ok=True)
-    model = parse_model(ALL_NAMES[objective])
-    changes, execution = split_changes({**SAME, **changes, "workers": workers})
-    training = json.dumps(tiny_training(model, **changes))
-    outputs = [part for name in OUTPUTS for part in (f"--{name}", str(folder / name))]
-    command = [
-        *(sys.executable, "-B", str(SCRIPT), "--model", model.name, "--training", training),
-        *("--execution", json.dumps(execution), "--recording", json.dumps(RECORDING)),
-        *("--tokens", str(tokens[objective]), "--seed", "1", "--state", str(folder / "state")),
-        *outputs,
-    ]
+    changes = {**SAME, **changes, "workers": workers}
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return PreparedProcess(command, env=environment, start_new_session=True)
+    arguments = command(folder, objective, tokens, **changes)
+    return PreparedProcess(arguments, env=environment, start_new_session=True)
 
 
 def end(process, status=0):

@@ -17,7 +17,6 @@ from losschange.claims.verdicts import Part
 from losschange.cube.estimators import in_order
 from report.quality import judge as judge_quality
 from report.table_files import read_record
-from studies.vazquez2022.claims import CLAIMS
 
 INFINITE = "infinite"
 DIGITS = 6
@@ -60,7 +59,7 @@ def judge_run(
     main: Sequence[str],
     learned: Mapping[str, Sequence[str]],
     seed: int,
-    claims: Mapping[int | str, Claim] = CLAIMS,
+    claims: Mapping[int | str, Claim],
     draws: int = DRAWS,
     claims_alone: bool = False,
 ) -> dict:
@@ -76,7 +75,7 @@ def judge_run(
     seed : int
         Seed of the resampling.
     claims : mapping of number to Claim
-        The claims of a study; by default those of the paper itself.
+        The claims of a study.
     draws : int
         Number of resamplings behind each interval.
     claims_alone : bool
