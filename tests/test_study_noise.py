@@ -40,6 +40,15 @@ def test_numbers_of_one_training():
     assert low < value < high and high - low < 0.05
 
 
+def test_a_shorter_training_of_the_model_s_own_size_takes_its_place_on_the_ladder():
+    whole = [make_record(name, 0.02, 8.0) for name in ("clm-en", "clm-en.batch-1-4")]
+    names = [one.attrs["model"] for one in as_records(*whole).ladder("clm-en", "adam")]
+    assert sorted(names) == ["clm-en", "clm-en.batch-1-4"]
+    short = as_records(*whole, make_record("clm-en.batch-1", 0.02, 8.0))
+    names = [one.attrs["model"] for one in short.ladder("clm-en", "adam")]
+    assert sorted(names) == ["clm-en.batch-1", "clm-en.batch-1-4"]
+
+
 @pytest.mark.parametrize("exponent", [-1.0, -0.5, 0.0])
 def test_the_slope_is_the_exponent_of_the_noise(exponent):
     records = law_abiding(exponent)

@@ -34,6 +34,15 @@ def test_every_batch_size_and_optimizer_is_a_variant():
     assert list(fewest.variants()) == [f"{m}.batch-{size}" for m in models for size in ("1-4", "4")]
 
 
+def test_shorter_trainings_are_compared_with_one_as_short():
+    names = configured(share_of_updates=0.5, optimizers=["adam"], trained_again=["mlm-en"])
+    found = names.variants()
+    assert list(found) == ["mlm-en.batch-1-4", "mlm-en.batch-1", "mlm-en.batch-4"]
+    model = parse_model("mlm-en.batch-1")
+    whole = names.training_of(parse_model("mlm-en")).total_updates
+    assert names.training_of(model).total_updates == whole // 2
+
+
 def test_only_some_of_the_models_are_trained_again():
     names = list(configured(trained_again=["mlm-en"], optimizers=["adam"]).variants())
     assert names == ["mlm-en.batch-1-4", "mlm-en.batch-4"]

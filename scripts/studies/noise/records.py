@@ -17,6 +17,8 @@ from losschange.analysis.profiles import INNER_STACKS
 from losschange.claims.judging import INTERVAL, MOST_UNDEFINED
 from running.models import parse_model
 
+from .batch_sizes import name_of_size
+
 # In the names of the variants that differ in the size of their batch.
 SIZE = "batch-"
 
@@ -51,7 +53,8 @@ class Records:
     def ladder(self, model: str, optimizer: str) -> list[xr.Dataset]:
         """Trainings of a model that differ in the size of their batch alone, by their targets."""
         found = [one for name, one in self.variants(model).items() if SIZE in name]
-        if model in self.trainings:
+        # With fewer updates than the model itself, there is a variant of its own size.
+        if model in self.trainings and name_of_size(1) not in self.variants(model):
             found.append(self.trainings[model])
         found = [one for one in found if one.attrs["optimizer"] == optimizer]
         return sorted(found, key=lambda one: float(one["targets"][0]))

@@ -76,7 +76,7 @@ def _with_optimizer(
     own = optimizer == training.optimizer
     other = {} if own else _optimizer(optimizer, settings)
     for size in settings.batch_sizes:
-        if own and size == 1:
+        if own and size == 1 and not shorter:
             continue  # the model itself
         name = name_of_size(size) if own else f"{optimizer}-{name_of_size(size)}"
         try:
