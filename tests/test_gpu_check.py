@@ -172,7 +172,7 @@ def rehearsal(tmp_path_factory):
         (folder / "made" / name).rename(tokens / f"europarl-en-de.{name}")
     out = folder / "out"
     command = [sys.executable, "-B", str(BENCHMARKS / "gpu_check.py"), "--device", "cpu"]
-    command += ["--scale", "tiny", "--budget", "240", "--out", str(out), "--tokens", str(tokens)]
+    command += ["--scale", "tiny", "--budget", "900", "--out", str(out), "--tokens", str(tokens)]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     await_record(ResultLog(out), "speed", "speed", process)
     os.killpg(process.pid, signal.SIGKILL)
