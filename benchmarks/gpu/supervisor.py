@@ -10,11 +10,12 @@ import multiprocessing
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .clock import Clock
-from .results import BEGUN, CUT, ENDED, ResultLog, ended_stages, running_stage
+from .results import BEGUN, CUT, ENDED, Record, ResultLog, ended_stages, running_stage
 from .table import write_table
 
 # A stage ends itself at its limit. One that is so many times over it, and so many seconds, hangs.
@@ -59,7 +60,7 @@ def supervise(names: Sequence[str], budget: float, out: Path, work: Callable[...
         raise SystemExit(128 + stopped.number) from None
     finally:
         _kill(process)
-        write_table(out, log.read())
+        _show(out, log.read())
 
 
 class _Stopped(BaseException):
@@ -103,10 +104,18 @@ def _watch(process, allowed, log: ResultLog, out: Path) -> None:
         records = log.read()
         if len(ended_stages(records)) != written:
             written = len(ended_stages(records))
-            write_table(out, records)
+            _show(out, records)
         if time.monotonic() > allowed.value and process.is_alive():
             _kill(process)
             _end_running(log, "killed, because it did not end at its limit")
+
+
+def _show(out: Path, records: list[Record]) -> None:
+    """Write the table; whatever is wrong with one must not end the stages."""
+    try:
+        write_table(out, records)
+    except Exception:
+        traceback.print_exc()
 
 
 def _kill(process) -> None:
