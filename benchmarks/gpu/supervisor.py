@@ -21,6 +21,7 @@ from .table import write_table
 # A stage ends itself at its limit. One that is so many times over it, and so many seconds, hangs.
 PATIENCE, GRACE = 1.1, 10.0
 POLL = 0.2
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def supervise(names: Sequence[str], budget: float, out: Path, work: Callable[..., None]) -> None:
@@ -38,8 +39,7 @@ def supervise(names: Sequence[str], budget: float, out: Path, work: Callable[...
         Runs stages in this process, as stages.run_stages does.
     """
     log, whole = ResultLog(out), Clock.of(budget)
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    handlers = {number: signal.signal(number, _stop) for number in STOPPING}
     process = None
     try:
         while names := [name for name in names if name not in ended_stages(log.read())]:
@@ -59,6 +59,8 @@ def supervise(names: Sequence[str], budget: float, out: Path, work: Callable[...
         log.add(running_stage(log.read()) or "start", CUT, reason=f"cut by {stopped}")
         raise SystemExit(128 + stopped.number) from None
     finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         _kill(process)
         _show(out, log.read())
 
@@ -86,7 +88,7 @@ def _start(work, names, whole):
 
 
 def _work(work, names, whole, allowed) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPPING:
         signal.signal(number, signal.SIG_DFL)
     Clock.watcher = os.getppid()
 
