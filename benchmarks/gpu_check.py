@@ -18,7 +18,6 @@ stages that have not ended. `publish_gpu.py OUT` puts the results into the docum
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import warnings
 from dataclasses import replace
@@ -48,7 +47,6 @@ def main() -> None:
     if options.tokens and not any(options.tokens.glob("*-en-de.en-de")):
         parser.error(f"--tokens {options.tokens} has no folder *-en-de.en-de, as a run's has")
     warnings.simplefilter("ignore")
-    logging.getLogger().setLevel(logging.WARNING)
     what = {"scale": options.scale, "device": options.device}
     log = ResultLog(options.out)
     before = next((one for one in log.read() if one["what"] == "call"), None)

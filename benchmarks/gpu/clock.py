@@ -11,6 +11,9 @@ from types import FrameType
 
 PAUSE = 0.05  # seconds until an import is looked at again
 
+# Seconds after which OutOfTime is raised once more in code that did not end.
+AGAIN = 5.0
+
 
 class OutOfTime(BaseException):
     """A limit was reached.
@@ -80,7 +83,8 @@ class Clock:
     def _arm(end: float | None) -> None:
         Clock._armed = end
         seconds = 0.0 if end is None else max(end - time.monotonic(), 0.001)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        # Again after a while: what is raised inside a __del__ method is lost.
+        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN if seconds else 0.0)
 
 
 def _raise_out_of_time(number: int, frame: FrameType | None) -> None:

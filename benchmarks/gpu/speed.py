@@ -61,10 +61,10 @@ class Way:
     weight: int = 1
 
 
-STOCK_WAY = Way("stock", STOCK, weight=2)
-ONE_PASS = Way("stock in one pass", STOCK, one_pass=True)
-FAST_WAY = Way("fast", FAST, recordings=tuple(RECORDINGS))
-COMPILED = Way("fast, compiled", {**FAST, "compile": True}, weight=4)
+STOCK_WAY = Way("stock", STOCK, weight=3)
+ONE_PASS = Way("stock in one pass", STOCK, one_pass=True, weight=2)
+FAST_WAY = Way("fast", FAST, recordings=tuple(RECORDINGS), weight=4)
+COMPILED = Way("fast, compiled", {**FAST, "compile": True}, weight=6)
 WITHOUT_CUDNN = Way("stock in one pass, without cuDNN's attention", STOCK, True, (OFF,), False)
 WITH_CUDNN = Way("fast, with cuDNN's attention", FAST, False, (OFF,), True)
 CELLS = (

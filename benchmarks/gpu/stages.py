@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 import traceback
@@ -113,6 +114,8 @@ def prepare(log: ResultLog, scale: Scale, inputs: Inputs) -> None:
         torch.zeros(1, device="cuda")
     else:
         torch.set_num_threads(1)
+    # fairseq and hydra set other levels when they are imported.
+    logging.getLogger().setLevel(logging.WARNING)
     log.add("start", "imports", seconds=time.monotonic() - start)
     start = time.monotonic()
     for pair in (False, True):

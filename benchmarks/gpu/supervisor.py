@@ -10,16 +10,18 @@ import multiprocessing
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .clock import Clock
-from .results import BEGUN, CUT, ENDED, ResultLog, ended_stages, running_stage
+from .results import BEGUN, CUT, ENDED, Record, ResultLog, ended_stages, running_stage
 from .table import write_table
 
 # A stage ends itself at its limit. One that is so many times over it, and so many seconds, hangs.
 PATIENCE, GRACE = 1.1, 10.0
 POLL = 0.2
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def supervise(names: Sequence[str], budget: float, out: Path, work: Callable[..., None]) -> None:
@@ -37,8 +39,7 @@ def supervise(names: Sequence[str], budget: float, out: Path, work: Callable[...
         Runs stages in this process, as stages.run_stages does.
     """
     log, whole = ResultLog(out), Clock.of(budget)
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    handlers = {number: signal.signal(number, _stop) for number in STOPPING}
     process = None
     try:
         while names := [name for name in names if name not in ended_stages(log.read())]:
@@ -58,8 +59,10 @@ def supervise(names: Sequence[str], budget: float, out: Path, work: Callable[...
         log.add(running_stage(log.read()) or "start", CUT, reason=f"cut by {stopped}")
         raise SystemExit(128 + stopped.number) from None
     finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         _kill(process)
-        write_table(out, log.read())
+        _show(out, log.read())
 
 
 class _Stopped(BaseException):
@@ -85,7 +88,7 @@ def _start(work, names, whole):
 
 
 def _work(work, names, whole, allowed) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPPING:
         signal.signal(number, signal.SIG_DFL)
     Clock.watcher = os.getppid()
 
@@ -103,10 +106,18 @@ def _watch(process, allowed, log: ResultLog, out: Path) -> None:
         records = log.read()
         if len(ended_stages(records)) != written:
             written = len(ended_stages(records))
-            write_table(out, records)
+            _show(out, records)
         if time.monotonic() > allowed.value and process.is_alive():
             _kill(process)
             _end_running(log, "killed, because it did not end at its limit")
+
+
+def _show(out: Path, records: list[Record]) -> None:
+    """Write the table; whatever is wrong with one must not end the stages."""
+    try:
+        write_table(out, records)
+    except Exception:
+        traceback.print_exc()
 
 
 def _kill(process) -> None:

@@ -149,8 +149,12 @@ def equivalence_table(records: Sequence[Record]) -> Iterator[str]:
     losses = {one["objective"]: one["loss"] for one in of(records, "reference")}
     rows = []
     for one in of(records, "profile"):
-        parts = {name: value for name, value in one["correlations"].items() if name != "all"}
-        least = min(parts, key=lambda name: -1 if parts[name] is None else parts[name])
+        known = {
+            name: value
+            for name, value in one["correlations"].items()
+            if name != "all" and value is not None
+        }
+        least = min(known, key=known.__getitem__, default=None)
         rows.append(
             [
                 NAMES[one["objective"]],
@@ -160,7 +164,7 @@ def equivalence_table(records: Sequence[Record]) -> Iterator[str]:
                 f"{number(one['loss'], '.4f')} ({losses[one['objective']]:.4f})",
                 number(one["largest_difference"], ".2g"),
                 number(one["correlations"]["all"], ".5f"),
-                f"{number(parts[least], '.5f')} ({least})",
+                MISSING if least is None else f"{known[least]:.5f} ({least})",
             ]
         )
     if rows:
