@@ -40,10 +40,14 @@ def draw(inputs, options):
         for axes in row if title == ROWS["cosine"] else ():
             axes.set_ylim(low, high)
     further = [
-        Line2D([], [], color="0.4", marker="o", markersize=2.5, label="mean of all pairs (AvgSim)"),
-        Line2D([], [], color="0.2", linestyle="--", linewidth=0.7, label="matched: AvgSim"),
+        Line2D([], [], color="0.4", marker="o", markersize=2.5, label="mean of all pairs (AvgSim)")
     ]
-    add_legend(figure, shown, further)
+    if any(MATCHED in name for name in spaces):
+        further.append(
+            Line2D([], [], color="0.2", linestyle="--", linewidth=0.7, label="matched: AvgSim")
+        )
+    main = [name for name in spaces if MATCHED not in name]
+    add_legend(figure, main, further)
     return figure
 
 

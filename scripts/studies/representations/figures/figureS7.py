@@ -57,7 +57,8 @@ def draw(inputs, options):
     for row in grid[1:3]:
         highest = max(axes.get_ylim()[1] for axes in row)
         for axes in row:
-            axes.set_ylim(0, highest)
+            # Room for the numbers above the lines.
+            axes.set_ylim(0, 1.2 * highest)
     _add_scale(figure, grid)
     return figure
 
@@ -96,9 +97,11 @@ def _note_scale(axes: Axes, floor: xr.DataArray, pairs: Sequence[xr.Dataset]) ->
 def _name_updates(column, table: xr.Dataset) -> None:
     """The same axis for the three panels over training."""
     updates = table["snapshot"].values.tolist()
+    # "2.108k" would run into its neighbours.
+    names = [count_text(one if one < 1_000 else int(float(f"{one:.2g}"))) for one in updates]
     for axes in column[:3]:
         axes.set_xlim(-0.3, len(updates) - 0.7)
-        axes.set_xticks(range(len(updates)), map(count_text, updates), size=SMALL - 0.5)
+        axes.set_xticks(range(len(updates)), names, size=SMALL - 0.5)
     column[2].set_xlabel("update (end of the interval)")
 
 
