@@ -6,11 +6,10 @@ from losschange.claims.distances import model_distances, permanova
 from losschange.cube.estimators import in_order
 from report.claims.record import group_by_model, number
 from report.claims.tables import value_text
-from report.table_files import Table
+from report.table_files import MISSING, Table
 from studies.objectives.factors import factor_rows
 
 COLUMNS = ["estimator", "models", "factor", "F", "explained", "95 % interval", "p", "smallest p"]
-MISSING = "–"
 
 
 def _text(value: float) -> str:
