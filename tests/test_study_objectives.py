@@ -180,6 +180,14 @@ def test_what_makes_the_difference_is_told(shape_of, verdict):
     assert [row[2] for row in table.rows if row[0] == "batch"] == [STACKS, FUTURE, "objective"]
 
 
+def test_where_every_objective_has_one_model_the_single_factor_is_not_defined():
+    run = run_of_five()
+    table = fill({"summaries": [make_summary(one) for one in run.values()]}, {"seed": 1})
+    (objective,) = (row for row in table.rows if row[:3] == ["batch", "5", "objective"])
+    assert objective[3:] == ["–"] * 5
+    assert not any("nan" in cell or "inf" in cell for row in table.rows for cell in row)
+
+
 def test_without_the_new_objectives_nothing_is_said():
     run = {model: paper_like(model) for model in ("clm-en", "mlm-en", "mt-en-de")}
     assert "no main model of the objective dae" in judged(run, "O1").reason

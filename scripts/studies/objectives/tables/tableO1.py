@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from losschange.claims.distances import model_distances, permanova
 from losschange.cube.estimators import in_order
-from report.claims.record import group_by_model
+from report.claims.record import group_by_model, number
 from report.claims.tables import value_text
-from report.table_files import Table
+from report.table_files import MISSING, Table
 from studies.objectives.factors import factor_rows
 
 COLUMNS = ["estimator", "models", "factor", "F", "explained", "95 % interval", "p", "smallest p"]
-MISSING = "–"
+
+
+def _text(value: float) -> str:
+    """Three digits; MISSING where a number is not defined, as where no objective has two models."""
+    return value_text(number(value))
 
 
 def fill(inputs, options) -> Table:
@@ -26,13 +30,12 @@ def fill(inputs, options) -> Table:
         for row in both:
             numbers = [row.effect.F, row.effect.explained]
             interval = f"[{value_text(row.low)}, {value_text(row.high)}]"
-            chances = map(value_text, (row.effect.p, row.effect.floor))
+            chances = map(_text, (row.effect.p, row.effect.floor))
             rows.append(
-                [estimator, str(row.models), row.factor, *map(value_text, numbers), interval]
-                + list(chances)
+                [estimator, str(row.models), row.factor, *map(_text, numbers), interval, *chances]
             )
         alone = permanova(found.distances, [label["objective"] for label in found.labels])
-        ratio, share, p = map(value_text, alone)
+        ratio, share, p = map(_text, alone)
         rows.append(
             [estimator, str(len(found.models)), "objective", ratio, share, MISSING, p, MISSING]
         )
