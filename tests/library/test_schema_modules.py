@@ -138,7 +138,7 @@ def test_models_of_families_that_are_not_known_are_read_by_their_modules(family)
         with pytest.raises(PartitionError, match="does not tell which of its rows are queries"):
             schema_for(model)
     else:
-        assert schema_for(model).rules == schema.rules
+        assert set(schema_for(model).rules) == set(schema.rules)
 
 
 def test_a_known_encoder_beside_a_decoder_does_not_count_that_to_the_output():

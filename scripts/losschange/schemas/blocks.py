@@ -108,7 +108,8 @@ def _stack(model: nn.Module, block: Block, causal: bool | None) -> str:
     if causal is None:
         names = [type(block.module), *(type(one.module) for one in block.attentions), type(model)]
         causal = any(
-            re.search("causal|decoder|gpt", found.__name__, re.IGNORECASE) for found in names
+            re.search("causal|(?<!encoder)decoder|gpt", found.__name__, re.IGNORECASE)
+            for found in names
         )
     return "decoder" if causal else "encoder"
 
