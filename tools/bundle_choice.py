@@ -59,7 +59,7 @@ def read_have(text: str) -> dict[str, str | None]:
         raise SetUpError(f"HAVE names the file {text}, which does not exist.")
     else:
         entries = text.split(",")
-    have = {}
+    have: dict[str, str | None] = {}
     for entry in entries:
         entry = entry.partition("#")[0].strip()
         if not entry or entry.startswith(("-", "Package ")):

@@ -75,7 +75,9 @@ def check_target(contents, packages):
         except metadata.PackageNotFoundError:
             wrong.append(f"{name}{allowed}, and it has none")
         else:
-            if SpecifierSet and not SpecifierSet(allowed).contains(found, prereleases=True):
+            if SpecifierSet is not None and not SpecifierSet(allowed).contains(
+                found, prereleases=True
+            ):
                 wrong.append(f"{name}{allowed}, and it has {found}")
     if wrong:
         raise BundleError(

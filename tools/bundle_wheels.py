@@ -157,10 +157,10 @@ def build_wheels(
     file = write_requirements(folder / "sources.txt", pins, wanted)
     command = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--no-cache-dir"]
     command += ["--no-binary", ",".join(wanted), "--require-hashes", "--requirement", file]
-    variables = fairseq_variables(variables)
-    variables["PYTHONPATH"] += f":{stand_in.parents[1]}"
+    ours = fairseq_variables(variables)
+    ours["PYTHONPATH"] += f":{stand_in.parents[1]}"
     title = f"Bundle 4 of 4: building {' and '.join(wanted)}"
-    run_stage(title, [*command, "--wheel-dir", str(folder)], log, variables)
+    run_stage(title, [*command, "--wheel-dir", str(folder)], log, ours)
     Path(file).unlink()
 
 

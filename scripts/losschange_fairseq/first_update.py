@@ -48,7 +48,8 @@ class FirstUpdate:
         apart = np.abs(self.cells - other.cells)[here].max()
         loss = abs(other.loss - self.loss) / abs(self.loss)
         cells = apart / np.abs(self.cells[here]).sum()
-        return tuple(float(x) if np.isfinite(x) else float("inf") for x in (loss, cells))
+        loss, cells = (float(x) if np.isfinite(x) else float("inf") for x in (loss, cells))
+        return loss, cells
 
 
 def first_update(arguments: list[str], folder: Path) -> FirstUpdate:

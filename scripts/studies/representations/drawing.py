@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ FLOOR_DASH = (0, (1, 1.2))
 SEED = ".seed"
 # What differs in little gives the scale of the distances between objectives.
 SCALE_COLOUR = "0.45"
-SCALE_DASHES = {"languages": "--", "seeds": "-"}
+SCALE_DASHES: dict[str, Literal["--", "-"]] = {"languages": "--", "seeds": "-"}
 
 
 def open_spaces(paths: Iterable[Path]) -> dict[str, xr.Dataset]:
