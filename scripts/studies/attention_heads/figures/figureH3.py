@@ -10,7 +10,7 @@ from ..drawing import say
 from ..figure_data import lca_of, read_panels, read_relations, tests_of
 
 SHOWN = ("confidence", "relevance", "importance", "signed_importance", "ablation", "survival")
-NAMES = {"signed_importance": "signed importance", "survival": "survival\n(2 AUC − 1)"}
+NAMES = {"signed_importance": "signed\nimportance", "survival": "survival\n(2 AUC − 1)"}
 # Estimators that are shown beside the run's own, the first one that was recorded.
 HONEST = ("simpson", "probe")
 COLOURS = ("0.2", "#D55E00")
@@ -116,7 +116,8 @@ def _forest(axes, panel, relations):
                 label=name,
             )
     axes.axvline(0, color="0.5", linewidth=0.5)
-    axes.set_xlim(-1, 1)
+    # The rows of all panels share the labels of the first, also where nothing can be told.
+    axes.set(xlim=(-1, 1), ylim=(0.4 - len(SHOWN), 0.3))
     axes.set_yticks(-np.arange(len(SHOWN)) - 0.1, [NAMES.get(name, name) for name in SHOWN])
     axes.set_xlabel("ρ within layers", size=SMALL)
 

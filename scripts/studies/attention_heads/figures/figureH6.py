@@ -11,6 +11,9 @@ from losschange.plots.style import SMALL, count_text, draw_message, new_figure, 
 from ..drawing import COLOURS, NO_FUNCTION, say
 from ..figure_data import functions_of, read_panels, read_relations, strengths, timing
 
+# Names of snapshots that have room below a panel.
+NAMED = 6
+
 
 def draw(inputs, options):
     """A column per attention type: functions and confidence above, contributions below."""
@@ -48,6 +51,16 @@ def draw(inputs, options):
     return figure
 
 
+def _name_snapshots(axes, updates):
+    """Ticks at every snapshot, names at so many as have room, the last among them."""
+    step = -(-len(updates) // NAMED)
+    last = len(updates) - 1
+    axes.set_xticks(
+        range(len(updates)),
+        ["" if (last - at) % step else count_text(each) for at, each in enumerate(updates)],
+    )
+
+
 def _functions(axes, panel, updates):
     places = np.arange(len(updates))
     series = [strengths(panel, at) for at in places]
@@ -56,7 +69,7 @@ def _functions(axes, panel, updates):
         axes.plot(places, best, "o-", markersize=2.5, color=colour, label=kind)
     sure = [np.nanmean(panel.values("adjusted_confidence", at)) for at in places]
     axes.plot(places, sure, "s--", markersize=2.5, color="0.3", label="mean adjusted confidence")
-    axes.set_xticks(places, [count_text(each) for each in updates])
+    _name_snapshots(axes, updates)
     axes.set_title(panel.title.replace(", ", "\n"), size=SMALL)
     axes.set_xlabel("updates", size=SMALL)
 
@@ -76,6 +89,6 @@ def _contributions(axes, panel, updates, contributions):
         axes.fill_between(places, *band, color=colour, alpha=0.25, linewidth=0)
     axes.axhline(0, color="0.5", linewidth=0.5)
     axes.set_xlim(0, len(contributions))
-    axes.set_xticks(range(len(updates)), [count_text(each) for each in updates])
+    _name_snapshots(axes, updates)
     axes.set_xlabel("updates", size=SMALL)
     value_format(axes)
