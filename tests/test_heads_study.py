@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+import sacrebleu
 import xarray as xr
 
 from attention_heads.syntactic import RELATIONS
@@ -26,6 +27,7 @@ from studies.attention_heads.figure_data import Panel, functions_of, timing
 from studies.attention_heads.inputs import COLUMN
 from studies.attention_heads.judging import judge_heads
 from studies.attention_heads.relating import relate
+from studies.attention_heads.resampling import HeadResample
 from tiny_trainings import values
 
 
@@ -157,6 +159,17 @@ def test_missing_texts_models_and_heads_are_a_sentence_each(tmp_path):
     assert "one head per layer" in results(single)[3]["reason"]
     doubted = results(training(tmp_path, description(*measures(), **useful())), (), "did not learn")
     assert "did not learn" in doubted[3]["reason"]
+
+
+def test_bleu_from_statistics_is_that_of_the_whole_text(tmp_path):
+    """Also where no four words are right, so that the score is smoothed."""
+    said, wanted = ["a b c x", "d e y f"], ["a b z c", "d e f g"]
+    metric = sacrebleu.BLEU()
+    each = [metric.corpus_score([one], [[other]]) for one, other in zip(said, wanted)]
+    rows = np.array([[*s.counts, *s.totals, s.sys_len, s.ref_len] for s in each], dtype=float)
+    scores = xr.Dataset({"bleu_statistics": (("translation", "statistic"), rows)})
+    found = HeadResample(training(tmp_path, description(*measures()))).bleu(scores)
+    assert found == pytest.approx(metric.corpus_score(said, [wanted]).score) and found > 0
 
 
 def test_functions_are_found_where_they_are_and_nowhere_else(tmp_path):

@@ -145,7 +145,12 @@ class HeadResample:
         correct, number = total[:NGRAMS], total[NGRAMS : 2 * NGRAMS]
         return float(
             sacrebleu.BLEU.compute_bleu(
-                correct.tolist(), number.tolist(), int(total[-2]), int(total[-1])
+                correct.tolist(),
+                number.tolist(),
+                int(total[-2]),
+                int(total[-1]),
+                # As sacrebleu smooths the score of a whole text.
+                smooth_method="exp",
             ).score
         )
 

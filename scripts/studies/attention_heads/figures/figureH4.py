@@ -89,4 +89,4 @@ def _panel(axes, panel, encoder_only, scratch):
     )
     axes.set_xlabel(f"heads kept of {total}")
     axes.set_ylabel(f"{measure} ({'test' if measure == 'BLEU' else 'valid'})")
-    axes.set_xlim(0, np.ceil(total * 1.04))
+    axes.set_xlim(-0.03 * total, np.ceil(total * 1.04))
