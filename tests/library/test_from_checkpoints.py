@@ -160,7 +160,8 @@ def test_a_look_is_one_pass_and_three_vectors_of_the_models_size_are_in_memory(r
     cube = record_checkpoints(recorded / "run", text, tmp_path / "out", **SETTINGS)["text"]
     with open_cube(cube) as found:
         assert len(sizes) == int(found["simpson_evaluations"].sum()) + 1
-    assert 2.9 * size < max(sizes) < 3.5 * size
+    # Beside the three, what every model has of its own: buffers and the text's token ids.
+    assert 2.9 * size < max(sizes) < 4 * size
 
 
 def test_several_texts_at_once_are_those_one_by_one(recorded, cubes):
