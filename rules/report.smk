@@ -81,7 +81,7 @@ rule make_report:
         " --source-records {input.records} --provenance {input.provenance} --tokens {input.tokens}"
         " --studies {params.studies} --claims {params.claims:q} --shown {params.shown:q}"
         " --histories {input.histories} --summaries {input.summaries}"
-        " --captions {params.captions} --output {output} > {log} 2>&1"
+        " --captions {params.captions:q} --output {output} > {log} 2>&1"
 
 
 rule report:

@@ -68,8 +68,14 @@ def test_sigterm_to_all_processes_of_a_job_saves_and_says_so(readers, tokens, tm
     wait_for_update(process, tmp_path, 6)
     os.killpg(process.pid, signal.SIGTERM)
     _, message = process.communicate()
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    for _ in range(600):  # reading processes may take a moment longer to end
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("some of the training's processes go on")
     assert process.returncode == 1
     assert "error: clm-en was stopped at update" in message and "to go on" in message
     assert "Traceback" not in message
