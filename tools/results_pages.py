@@ -220,14 +220,17 @@ def compact(text: str) -> str:
 
 
 def summaries(run: Path) -> list[Path]:
-    """Summaries of a run's models.
+    """Summaries of a run's models, without the variants that studies train.
 
     Raises
     ------
     FileNotFoundError
         If there are none.
     """
-    found = sorted((run / "summaries").glob("*.nc"))
+    variant = re.compile(r"\.(?!matched|seed\d)")
+    found = [
+        path for path in sorted((run / "summaries").glob("*.nc")) if not variant.search(path.stem)
+    ]
     if not found:
         raise FileNotFoundError(f"{run}/summaries/*.nc")
     return found
