@@ -15,7 +15,7 @@ from ..models import estimators_of, reference_of, sampled_of
 from ..profiles import PER_PARAMETER, READINGS, profile, shares
 
 BAR = 0.4
-COLUMNS = ("share, means per parameter", "share, sums", "τ-b with the exact gradient")
+COLUMNS = ("share, means per parameter", "share, sums", "τ-b with the reference")
 
 
 def draw(inputs, options):
@@ -37,7 +37,7 @@ def draw(inputs, options):
     name_lines(
         figure,
         grid.flat,
-        "left: groups from the source to the softmax, hatched: sampled, filled: exact\n"
+        "left: groups from the source to the softmax, hatched: sampled, filled: the reference\n"
         "right: updates, band: 95 % of the resamplings of training, grey: unrelated rankings",
     )
     return figure
