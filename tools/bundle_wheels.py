@@ -16,14 +16,9 @@ SOURCES = ("antlr4-python3-runtime", "fairseq-fixed")
 BUILD_TOOLS = ("cython", "numpy", "setuptools", "wheel")
 # Older names of some platforms, with the version of the C library that they stand for.
 ALIASES = {"manylinux2014": 17, "manylinux2010": 12, "manylinux1": 5}
-# Of fairseq: what the project does not use, and what alone would need SciPy and scikit-learn,
-# which are larger than the rest of a bundle.
-LEFT_OUT = (
-    "fairseq/examples/",
-    "fairseq/criterions/sentence_prediction.py",
-    "fairseq/criterions/sentence_prediction_adapters.py",
-    "fairseq/tasks/audio_classification.py",
-)
+# Of fairseq: what the project does not use. What alone would need SciPy and scikit-learn, which are
+# larger than the rest of a bundle, is left out when fairseq is built (fairseq_build).
+LEFT_OUT = ("fairseq/examples/",)
 # Folders of tests that wheels hold, at any depth.
 TESTS = re.compile(r"^\w+/([^,]+/)?tests?/")
 # fairseq's setup.py takes two names from PyTorch, for modules that are not built here (see

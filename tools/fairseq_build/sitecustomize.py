@@ -55,7 +55,8 @@ def reduced(options):
         path = Path(*name.split(".")).with_suffix(".py")
         path.write_text(MODULE.format(name=name, purpose=purpose, version=options["version"]))
     for name in CLASSIFIERS:
-        Path(name).unlink()
+        # pip calls setup.py twice in the same folder: for the description, then for the wheel.
+        Path(name).unlink(missing_ok=True)
     alone = [name for name in LEFT_OUT if "." not in name]
     return {
         **options,
