@@ -213,6 +213,7 @@ def test_every_stage_leaves_its_records(rehearsal):
     assert all(one["complete"] and one["updates"] == 10 for one in models)
     table = (out / "table.md").read_text()
     assert "Speed" in table and "Equivalence" in table and "mt-en-de" in table
+    assert "A rehearsal on a CPU" in table
 
 
 @pytest.mark.slow

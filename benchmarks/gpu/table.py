@@ -25,6 +25,8 @@ def write_table(out: Path, records: Sequence[Record]) -> None:
 def tables(records: Sequence[Record]) -> Iterator[str]:
     """All tables that the records fill, and what is missing."""
     yield "# Check of a device\n"
+    if any(call["device"] == "cpu" for call in of(records, "call")):
+        yield "A rehearsal on a CPU: every row is computed in single precision, whatever it says.\n"
     yield from stage_table(records)
     sections = (
         ("The card", card_lines),
