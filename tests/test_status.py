@@ -154,8 +154,8 @@ def test_a_job_in_the_queue_is_queued_until_it_begins(results):
     write_plan(results, {"clm-en": 20, "mlm-en": 20})
     log = results.parents[1] / ".snakemake/log/2026-11-21T000000.snakemake.log"
     log.parent.mkdir(parents=True)
-    jobs = {name: results.parents[1] / f"slurm_logs/rule_train_model/{name}/7.log"
-            for name in ("clm-en", "mlm-en")}  # fmt: skip
+    jobs = {name: results.parents[1] / f"slurm_logs/rule_train_model_{name}/7.log"
+            for name in ("clm_en", "mlm_en")}  # fmt: skip
     log.write_text(
         "".join(
             f"Job {n} has been submitted with SLURM jobid {70 + n} (log: {path}).\n"
@@ -165,8 +165,8 @@ def test_a_job_in_the_queue_is_queued_until_it_begins(results):
     assert [(one.state, one.place) for one in training_statuses(results)] == [
         ("queued", "job 70"), ("queued", "job 71")
     ]  # fmt: skip
-    jobs["clm-en"].parent.mkdir(parents=True)
-    jobs["clm-en"].touch()
+    jobs["clm_en"].parent.mkdir(parents=True)
+    jobs["clm_en"].touch()
     assert [one.state for one in training_statuses(results)] == ["waiting", "queued"]
 
 

@@ -23,7 +23,8 @@ OUTPUTS = ("cubes/{}.nc", "models/{}/checkpoint.pt", "models/{}/training.csv")
 # Bytes read at the end of a file: enough for the last updates of a history, or for an error.
 TAIL_BYTES = 65536
 ERROR_LINES = 6
-_SUBMITTED = re.compile(r"SLURM jobid (\d+) \(log: (\S*/rule_train_model/([^/]+)/[^/]+\.log)\)")
+# Every training is a rule of its own, named after the model (rules/models.smk).
+_SUBMITTED = re.compile(r"SLURM jobid (\d+) \(log: (\S*/rule_train_model_(\w+)/[^/]+\.log)\)")
 _CHECKPOINT = re.compile(r"checkpoint_(\d+)\.pt")
 _STOPPED = re.compile(r"was stopped at update \d+ of")
 
@@ -85,7 +86,12 @@ def training_statuses(results: Path, logs: Path | None = None) -> list[TrainingS
         results.absolute().parents[1] / ".snakemake/log" if logs is None else logs
     )
     names = [*planned, *sorted(set(folders) - set(planned))]
-    return [_training_status(results, name, planned.get(name), queued.get(name)) for name in names]
+    return [
+        _training_status(
+            results, name, planned.get(name), queued.get(re.sub("[^a-zA-Z0-9]", "_", name))
+        )
+        for name in names
+    ]
 
 
 def _training_status(
@@ -171,7 +177,10 @@ def _saved_update(state: Path) -> int | None:
 
 
 def _queued_jobs(logs: Path) -> dict[str, str]:
-    """Jobs of Slurm that the newest run of Snakemake submitted and that have not begun."""
+    """Jobs of Slurm that the newest run of Snakemake submitted and that have not begun.
+
+    The keys are models as names of rules have them: "clm_en" is clm-en.
+    """
     newest = max(logs.glob("*.snakemake.log"), key=_modified, default=None)
     if newest is None:
         return {}

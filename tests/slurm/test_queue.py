@@ -41,12 +41,20 @@ def assert_same_cubes(queue, reference, *models):
         )
 
 
+TRAINING = "rule_train_model_"
+
+
+def model_of(comment):
+    """The model whose training has this comment in the queue."""
+    return comment.removeprefix(TRAINING).replace("_", "-")
+
+
 def trainings():
     """Numbers of the trainings' jobs in the queue, by model."""
     return {
-        job["comment"].split("_wildcards_")[1]: job["number"]
+        model_of(job["comment"]): job["number"]
         for job in jobs()
-        if job["comment"].startswith("rule_train_model")
+        if job["comment"].startswith(TRAINING)
     }
 
 
@@ -56,10 +64,10 @@ def finished_trainings():
     for record in ask("scontrol", "show", "job", "--oneliner").splitlines():
         fields = dict(field.split("=", 1) for field in record.split() if "=" in field)
         comment = fields.get("Comment", "")
-        if comment.startswith("rule_train_model"):
+        if comment.startswith(TRAINING):
             times = [fields["StartTime"], fields["EndTime"]]
             start, end = (datetime.fromisoformat(time).timestamp() for time in times)
-            found.append((fields["JobId"], comment.split("_wildcards_")[1], start, end))
+            found.append((fields["JobId"], model_of(comment), start, end))
     return found
 
 
@@ -159,7 +167,7 @@ def test_after_a_killed_snakemake_nothing_runs_twice(queue, long_models):
     subprocess.run([sys.executable, *unlock], cwd=here.folder, capture_output=True)
     with here.paused("clm-de"):
         said = here.finish(here.cube("clm-de"), status=1)
-    assert f"job {number} (RUNNING): train_model clm-de" in said
+    assert f"job {number} (RUNNING): train_model_clm_de" in said
     assert f"scancel {number}" in said and "Traceback" not in said
     assert list(trainings().values()) == [number]
     run("scancel", number)
