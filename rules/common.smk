@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from running.configuration import NEWS_TEST, synthetic_pairs
 from running.configuration_check import ConfigurationError, load_configuration
 from running.typed_text import keys_given_twice, typed_text
-from text.corpus_costs import text_minutes, vocabulary_memory
+from running.corpus_costs import text_minutes, vocabulary_memory
 from running.costs import evaluation_minutes, training_cost
-from studies import load_studies
-from studies.run_files import RunFiles
+from running.studies import load_studies
+from running.run_files import RunFiles
 
 config["run"] = typed_text(
     "run",

@@ -2,7 +2,7 @@
 
 from text.corpora_lock import read_lock
 from text.records import check_digest
-from running.files import UserError
+from common.files import UserError
 
 # Corpora of artificial text use sentence numbers this far apart, so that they do not overlap.
 SYNTHETIC_STRIDE = 100_000_000

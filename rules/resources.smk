@@ -3,7 +3,7 @@
 import threading
 
 from running.earlier_runs import take_results, trained_again
-from running.files import UserError
+from common.files import UserError
 from running.status import write_plan
 
 

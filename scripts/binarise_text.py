@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from running.files import run_script
+from common.files import run_script
 from text.binarisation import binarise
 from text.steps import PIECES, check_steps, steps_given
 

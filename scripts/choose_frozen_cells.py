@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from common.files import replace_when_complete, run_script
 from losschange.analysis.remaining import lca_after
 from losschange.cube.format import layout_of, open_cube
 from losschange.cube.frozen_cells import FrozenCells
-from running.files import replace_when_complete, run_script
 from studies.interventions.choosing import chosen_cells, listed_cells
 from studies.interventions.settings import Intervention
 

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from attention_heads.errors import TreebankError
+from common.files import UserError, replace_when_complete, run_script
 from representations.errors import RepresentationError
-from running.files import UserError, replace_when_complete, run_script
 from studies.representations.measuring.reading import read_words
 
 

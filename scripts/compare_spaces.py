@@ -9,8 +9,8 @@ from pathlib import Path
 
 import xarray as xr
 
+from common.files import UserError, replace_when_complete, run_script
 from representations.errors import RepresentationError
-from running.files import UserError, replace_when_complete, run_script
 from studies.representations.measuring.comparing import compare_spaces
 
 

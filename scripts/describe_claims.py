@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from common.files import replace_when_complete, run_script
 from report.claims.pages import claim_page
 from report.claims.record import read_claims
-from running.files import replace_when_complete, run_script
 
 
 def main(arguments: list[str] | None = None) -> None:

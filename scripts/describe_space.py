@@ -9,9 +9,9 @@ from pathlib import Path
 
 import xarray as xr
 
+from common.files import UserError, replace_when_complete, run_script
 from representations.description import Extent, describe_states
 from representations.errors import RepresentationError
-from running.files import UserError, replace_when_complete, run_script
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -3,9 +3,9 @@
 import argparse
 import json
 
+from common.files import run_script
 from running.configuration_check import load_configuration
 from running.cost_table import cost_table
-from running.files import run_script
 
 
 def main() -> None:

@@ -7,9 +7,9 @@ import warnings
 from itertools import islice
 from pathlib import Path
 
+from common.files import replace_when_complete, run_script
 from objectives import OBJECTIVES
 from running.devices import claimed_devices
-from running.files import replace_when_complete, run_script
 from running.models import parse_model
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from common.files import UserError, run_script
 from losschange.cube.layout import CubeError
 from losschange.errors import ExplorerError
 from losschange.explorer.data import write_model
-from running.files import UserError, run_script
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -9,8 +9,8 @@ import logging
 import warnings
 from pathlib import Path
 
+from common.files import UserError, replace_when_complete, run_script
 from running.devices import claimed_devices
-from running.files import UserError, replace_when_complete, run_script
 
 
 def build_parser() -> argparse.ArgumentParser:

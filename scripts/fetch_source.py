@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from running.files import run_script
+from common.files import run_script
 from text.download import UNPACKED_LIMIT, fetch_source
 from text.transfer import Patience
 

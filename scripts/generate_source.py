@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from running.files import run_script
+from common.files import run_script
 from text.artificial.meaning import DOMAINS
 from text.synthetic import LANGUAGES, write_synthetic_text
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
 from pathlib import Path
 
+from common.files import UserError, replace_when_complete, run_script
 from losschange.analysis.summaries import SummaryError, open_summary
 from losschange.claims.judging import DRAWS
 from report.claims.pages import matrix_page
 from report.claims.record import as_json, judge_run, read_verdicts
 from report.claims.tables import claims_csv, claims_markdown
-from running.files import UserError, replace_when_complete, run_script
+from running.studies import module_of_study
 
 WRITERS = {"json": as_json, "csv": claims_csv, "md": claims_markdown, "html": matrix_page}
 
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (SummaryError, FileNotFoundError) as error:
         raise UserError(f"cannot judge the claims: {error}") from error
     learned = read_verdicts(options.qualities)
-    claims = import_module(f"studies.{options.study}.claims").CLAIMS
+    claims = module_of_study(options.study, "claims").CLAIMS
     record = judge_run(
         summaries,
         options.main,

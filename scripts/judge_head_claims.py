@@ -8,9 +8,9 @@ from pathlib import Path
 import xarray as xr
 
 from attention_heads.errors import HeadsError
+from common.files import UserError, replace_when_complete, run_script
 from report.claims.record import as_json, read_verdicts
 from report.claims.tables import claims_csv, claims_markdown
-from running.files import UserError, replace_when_complete, run_script
 from studies.attention_heads.evidence import read_trainings
 from studies.attention_heads.judging import judge_heads
 

@@ -6,8 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
+from common.files import replace_when_complete, run_script
 from report.claims.record import as_json
-from running.files import replace_when_complete, run_script
 from studies.interventions.record import make_record
 
 

@@ -6,9 +6,9 @@ import argparse
 import json
 from pathlib import Path
 
+from common.files import UserError, replace_when_complete, run_script
 from losschange.analysis.summaries import SummaryError, open_summary
 from report.claims.record import read_verdicts
-from running.files import UserError, replace_when_complete, run_script
 from studies.noise.paper_claims import judge_paper
 from studies.vazquez2022.claims import CLAIMS
 

@@ -6,9 +6,9 @@ import argparse
 import json
 from pathlib import Path
 
+from common.files import replace_when_complete, run_script
 from report.claims.record import as_json, read_verdicts
 from report.claims.tables import claims_csv
-from running.files import replace_when_complete, run_script
 from studies.representations.judging import judge, read_spaces
 
 WRITERS = {"json": as_json, "csv": claims_csv}

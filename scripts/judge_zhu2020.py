@@ -6,11 +6,11 @@ import argparse
 import json
 from pathlib import Path
 
+from common.files import UserError, replace_when_complete, run_script
 from losschange.analysis.summaries import SummaryError, open_summary
 from losschange.claims.judging import DRAWS
 from report.claims.record import as_json, read_verdicts
 from report.claims.tables import claims_csv, claims_markdown
-from running.files import UserError, replace_when_complete, run_script
 from studies.zhu2020.record import judge_study
 
 WRITERS = {"json": as_json, "csv": claims_csv, "md": claims_markdown}

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from running.files import run_script
+from common.files import run_script
 from text.vocabulary import learn_vocabulary
 
 

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from running.files import run_script
+from common.files import run_script
 from text.corpora_lock import add_to_lock
 from text.listing import describe_archives, list_archives
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from common.files import UserError, run_script
 from losschange.errors import ExplorerError
 from losschange.explorer.page import write_page
-from running.files import UserError, run_script
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from common.files import run_script
 from report.figure_files import save_figure
 from report.illustration_inputs import illustration_parser, open_inputs, style_of_run
-from running.files import run_script
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -6,11 +6,11 @@ import argparse
 import json
 from pathlib import Path
 
+from common.files import replace_when_complete, run_script
 from report.claims.record import read_claims
 from report.inputs import read_run
 from report.page import render_report
-from running.files import replace_when_complete, run_script
-from studies import load_studies
+from running.studies import load_studies
 
 CAPTIONS = Path(__file__).resolve().parent.parent / "captions"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from common.files import run_script
 from report.illustration_inputs import illustration_parser, open_inputs
 from report.table_files import write_table
-from running.files import run_script
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -7,8 +7,8 @@ import json
 import warnings
 from pathlib import Path
 
+from common.files import replace_when_complete, run_script
 from losschange.cube.estimators import TRAIN, VALID
-from running.files import replace_when_complete, run_script
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from common.files import UserError, replace_when_complete, run_script
 from losschange.analysis.noise_pieces import NoiseError
 from losschange.cube.format import open_cube
 from losschange.cube.layout import CubeError
 from report.table_files import read_record
-from running.files import UserError, replace_when_complete, run_script
 from studies.noise.measuring import measure, write_record
 
 

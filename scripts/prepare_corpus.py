@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from running.files import UserError, run_script
+from common.files import UserError, run_script
 from text.preparation import prepare_corpus
 
 

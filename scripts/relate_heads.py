@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from attention_heads.errors import HeadsError
+from common.files import UserError, replace_when_complete, run_script
 from losschange.cube.format import open_cube
-from running.files import UserError, replace_when_complete, run_script
 from studies.attention_heads.evidence import read_trainings
 from studies.attention_heads.relating import FAMILY, relate
 

@@ -4,7 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
-from running.files import UserError, run_script
+from common.files import UserError, run_script
 from running.status import training_statuses
 from running.status_table import status_table
 

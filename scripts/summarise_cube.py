@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from common.files import UserError, replace_when_complete, run_script
 from losschange.analysis.summaries import SummaryError, summarise_cube, write_summary
 from losschange.cube.layout import CubeError
-from running.files import UserError, replace_when_complete, run_script
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -6,8 +6,8 @@ import logging
 import warnings
 from pathlib import Path
 
+from common.files import run_script
 from running.devices import claimed_devices
-from running.files import run_script
 from running.models import parse_model
 from training.state import Outputs
 from training.workers import run_workers

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from running.files import UserError
+from common.files import UserError
 from text import lines as line_reading
 from text.archive_kinds import ArchiveError
 from text.archives import read_archive_pairs

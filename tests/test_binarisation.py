@@ -19,7 +19,7 @@ from fairseq import options
 from fairseq.data import data_utils, indexed_dataset
 from fairseq_cli import preprocess
 
-from running.files import FullDiskError, UserError
+from common.files import FullDiskError, UserError
 from text import text_lines
 from text.binarisation import binarise
 from text.token_files import TokenWriter

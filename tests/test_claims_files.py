@@ -8,12 +8,12 @@ import pytest
 
 import describe_claims
 import judge_claims
+from common.files import UserError
 from losschange.analysis.summaries import summarise_cube, write_summary
 from losschange.claims import FAILS, HOLDS, UNKNOWN, Evidence, judge_claim, main_models
 from report.claims.pages import matrix_page
 from report.claims.record import as_json, judge_run
 from report.claims.tables import architecture_claims, changed_claims, claims_csv, matrix_rows
-from running.files import UserError
 from studies.vazquez2022.claims import CLAIMS
 from synthetic_cubes import write_cube
 from synthetic_summaries import make_summary, paper_like_run

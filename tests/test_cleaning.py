@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from running.files import UserError
+from common.files import UserError
 from text.cleaning import (
     clean_batch,
     clean_lines,

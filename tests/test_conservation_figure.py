@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from common.files import UserError
 from illustrations import draw, write_figure
 from losschange.analysis.conservation_profiles import ConservationProfile, conservation_profile
 from losschange.analysis.summaries import open_summary, summarise_cube, write_summary
 from losschange.plots.conservation import draw_conservation
 from losschange.plots.estimator_key import LOOKS, times
 from losschange.plots.style import SMALL, house_style
-from running.files import UserError
 from synthetic_cubes import write_cube
 
 MODELS = ("clm-en", "mlm-en", "mt-en-de")

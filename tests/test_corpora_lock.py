@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from running.files import UserError
+from common.files import UserError
 from text.addresses import DownloadError
 from text.corpora_lock import add_to_lock, read_lock
 from text.download import fetch_source

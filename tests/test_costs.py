@@ -7,10 +7,10 @@ import yaml
 from losschange.cube.format import open_cube
 from objectives import OBJECTIVES
 from running.configuration_check import ConfigurationError, load_configuration
+from running.corpus_costs import corpus_pairs, text_minutes
 from running.costs import evaluations_per_update, records_per_update, training_cost
 from running.models import parse_model
 from running.speeds import hardware_names, measurements, seconds_per_batch, size_of
-from text.corpus_costs import corpus_pairs, text_minutes
 from tiny_trainings import (
     EXECUTION,
     RECORDING,

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from common.files import UserError
 from running.devices import VISIBLE, claimed_devices, visible_devices
-from running.files import UserError
 from tiny_trainings import ROOT
 
 CLAIM = """

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from common.files import UserError
 from losschange.cube.format import open_cube
 from losschange_fairseq.fast import layers
 from losschange_fairseq.first_update import FirstUpdate
 from running import agreements
 from running.agreements import Circumstances, Distance, published_source
-from running.files import UserError
 from running.models import parse_model
 from tiny_trainings import RECORDING, split_changes, tiny_training
 from training import faster_ways

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from common.files import UserError
 from losschange.recording.recorder import Recorder
 from losschange_fairseq import training as training_loop
 from losschange_fairseq.errors import TrainingError
-from running.files import UserError
 from running.models import parse_model
 from tiny_trainings import EXECUTION, RECORDING, tiny_training
 from training.run import train_model

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from attention_heads.passes import mean_loss, open_gates
+from common.files import UserError
 from losschange_fairseq.head_mask import close_heads
-from running.files import UserError
 from trained_models import SIZE, train
 from training.fairseq_arguments import read_head_mask
 from training.trained_model import TrainedModelHandle

@@ -22,7 +22,7 @@ OBJECTIVE = replace(clm.OBJECTIVE, name="xlm", look=Look("XLM", "#CC79A7", "v", 
 STUDY = '''
 """One figure: the contribution of the layers, all components together."""
 
-from ..study import Illustration, Study
+from running.study import Illustration, Study
 
 
 def all_models(files):

@@ -14,7 +14,7 @@ from losschange.cube.writer import CubeWriter
 from report.inputs import read_run
 from report.page import render_report
 from report.table_files import as_markdown
-from studies import load_studies
+from running.studies import load_studies
 from studies.interventions.cells import CellGroup
 from studies.interventions.choosing import chosen_cells, listed_cells
 from studies.interventions.claims import CLAIMS, judge

@@ -13,11 +13,12 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "scripts"
 MODULES = sorted(SCRIPTS.rglob("*.py"))
 ENTRY_POINTS = sorted(SCRIPTS.glob("*.py"))
+PACKAGES = [path for path in MODULES if path.parent != SCRIPTS]
 MODULE_LINES, SCRIPT_LINES = 300, 100
 
 # Apart from the plug-in itself: token ids in fairseq's format, evaluation, and the handle through
 # which every analysis sees a trained model.
-ROOMS = {"running", "text", "training", "report", "studies"}
+ROOMS = {"common", "running", "text", "training", "report", "studies"}
 HANDLE = ("fairseq_stacks", "loading", "sentence_batches", "trained_model")
 FAIRSEQ_USERS = {"text/binarisation.py", "training/quality.py"}
 FAIRSEQ_USERS |= {f"training/{name}.py" for name in HANDLE}
@@ -79,6 +80,25 @@ def test_imports_point_downwards(path):
         assert "fairseq" not in used
     if "matplotlib" in used and place.parts[0] == "losschange":
         assert place.parts[1] == "plots"
+
+
+def test_no_two_rooms_import_each_other():
+    """A room imports only from rooms above its row in the table of docs/explanation/code.md.
+
+    What a study's folder holds is found by the folder's name (running.studies), so that adding a
+    study touches no other room: that is the only exception.
+    """
+    tour = (ROOT / "docs/explanation/code.md").read_text(encoding="utf-8")
+    rooms = re.findall(r"^\| `scripts/(\w+)/` \|", tour, re.M)
+    assert sorted(rooms) == sorted({path.relative_to(SCRIPTS).parts[0] for path in PACKAGES})
+    upwards = {}
+    for path in PACKAGES:
+        room = path.relative_to(SCRIPTS).parts[0]
+        if found := tops(path) & {*rooms[rooms.index(room) + 1 :]}:
+            upwards[named(path)] = found
+    assert upwards == {}
+    discovering = [path for path in PACKAGES if '"studies.' in path.read_text()]
+    assert [named(path) for path in discovering] == ["scripts/running/studies.py"]
 
 
 def imports_at_start(path):

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 import prepare_corpus as script
-from running.files import UserError
+from common.files import UserError
 from text import cleaning, preparation
 from text.cleaning import clean_batch, clean_lines
 from text.lengths import sentence_length, units_of

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.files import UserError
 from illustrations import arguments, draw, write_figure
 from losschange.analysis.profiles import (
     ModelProfile,
@@ -27,7 +28,6 @@ from losschange.plots.style import LOOKS as DRAWN_LOOKS
 from losschange.plots.style import SMALL, house_style
 from losschange.plots.training_lines import draw_training_lines
 from objectives import LOOKS
-from running.files import UserError
 from synthetic_cubes import write_cube
 
 MODELS = ("clm-en", "mlm-en", "mlm-et", "mt-en-de")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import record_provenance as script
-from running.code_version import code_digest
-from running.files import UserError
+from common.code_version import code_digest
+from common.files import UserError
 from text.binarisation import binarise
 from text.preparation import prepare_corpus
 from text.provenance import cube_provenance
@@ -88,7 +88,7 @@ def test_a_damaged_file_is_named_and_the_old_record_stays(folder, tmp_path):
 
 
 def test_the_digest_of_code_knows_names_and_contents_but_no_places(tmp_path, monkeypatch):
-    monkeypatch.setattr("running.code_version.SCRIPTS", tmp_path)
+    monkeypatch.setattr("common.code_version.SCRIPTS", tmp_path)
     first, second = tmp_path / "a.py", tmp_path / "b.py"
     first.write_bytes(b"1\n")
     second.write_bytes(b"2\n")

@@ -10,12 +10,12 @@ import pytest
 import xarray as xr
 
 import make_report
+from common.files import UserError
 from report.claims.pages import plot_uri
 from report.claims.tables import column_names
 from report.inputs import read_run
 from report.overview import configured
 from report.values import nats, portable, ratio
-from running.files import UserError
 from tiny_reports import (
     DIGEST,
     FIGURES,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from running.files import UserError
+from common.files import UserError
 from text.cleaning import fold_text
 from text.preparation import prepare_corpus
 from text.splitting import are_among, draw_places, first_occurrences

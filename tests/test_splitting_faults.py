@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from running.files import UserError
+from common.files import UserError
 from text import dealing, lines
 from text.batches import map_in_order
 from text.preparation import prepare_corpus

@@ -3,8 +3,8 @@
 import pytest
 
 from running.configuration_check import ConfigurationError, load_configuration
-from studies import load_studies, study_names
-from studies.run_files import RunFiles
+from running.run_files import RunFiles
+from running.studies import load_studies, study_names
 from tiny_trainings import values
 
 
@@ -41,7 +41,7 @@ def test_models_of_the_matched_architecture_stay_out_of_the_papers_comparisons()
 
 
 def test_every_study_has_a_caption_and_a_module_for_every_figure_and_table():
-    from studies import FOLDER
+    from running.studies import FOLDER
 
     numbers = []
     for study in load_studies(study_names()):

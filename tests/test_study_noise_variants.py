@@ -5,10 +5,10 @@ import yaml
 
 from running.configuration_check import ConfigurationError, load_configuration
 from running.models import parse_model
-from studies import load_studies
+from running.run_files import RunFiles
+from running.studies import load_studies
 from studies.noise.batch_sizes import BatchSizeError, name_of_size, with_batch_size
 from studies.noise.variants import targets_per_update, variants
-from studies.run_files import RunFiles
 from tiny_trainings import ROOT, values
 
 

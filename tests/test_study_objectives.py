@@ -10,11 +10,11 @@ from losschange.claims.two_factors import explained_beyond, permanova_beyond
 from running.configuration_check import ConfigurationError, load_configuration
 from running.costs import training_cost
 from running.models import parse_model
-from studies import load_studies
+from running.run_files import RunFiles
+from running.studies import load_studies
 from studies.objectives.claims import CLAIMS
 from studies.objectives.factors import FUTURE, STACKS, factor_rows
 from studies.objectives.tables.tableO1 import fill
-from studies.run_files import RunFiles
 from synthetic_summaries import SIX, blend, make_summary, paper_like
 from tiny_trainings import values
 

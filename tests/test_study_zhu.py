@@ -16,7 +16,7 @@ from losschange.cube.writer import CubeWriter
 from report.inputs import Run
 from report.page import _environment
 from report.sections import StudyContext
-from studies import load_studies
+from running.studies import load_studies
 from studies.zhu2020.agreement import null_bound, split_half, tau, tau_course, tau_of_sizes
 from studies.zhu2020.bleu import bleu_rows
 from studies.zhu2020.claims import CLAIMS

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import summarise_cube
+from common.files import UserError
 from losschange.analysis.summaries import SummaryError, open_summary
 from losschange.analysis.summaries import summarise_cube as summarise
 from losschange.cube.format import open_cube
 from losschange.cube.layout import Cell, CubeError, CubeLayout
 from losschange.cube.writer import CubeWriter
-from running.files import UserError
 from synthetic_cubes import make_layout, model_attributes, write_cube
 
 STEPS = 2300  # more than two runs of steps, not a multiple of one

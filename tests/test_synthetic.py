@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from running.files import UserError
+from common.files import UserError
 from text.artificial.languages import LANGUAGES
 from text.artificial.lexicon import NOUNS, make_stems
 from text.artificial.words import write_conllu, write_lines

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
+from common.files import UserError
 from illustrations import write_table
 from losschange.analysis.summaries import open_summary, summarise_cube, write_summary
 from report.table_files import MISSING, Table, as_latex, as_markdown, number_text
-from running.files import UserError
 from studies.vazquez2022.tables.table1 import positive_table
 from studies.vazquez2022.tables.table2 import settings_table
 from studies.vazquez2022.tables.table3 import sentence_table

@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from running.files import UserError
+from common.files import UserError
 from text import formats
 from text.archive_kinds import ArchiveError
 from text.archives import read_archive_pairs

@@ -5,7 +5,7 @@ import pytest
 import sentencepiece
 import torch
 
-from running.files import UserError
+from common.files import UserError
 from tiny_trainings import write_tokens
 from trained_models import is_close, train
 from training.quality import TrainedModel

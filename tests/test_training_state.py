@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from running.files import UserError
+from common.files import UserError
 from tiny_trainings import ROOT
 from training.state import TrainingState
 

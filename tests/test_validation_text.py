@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from common.files import UserError
 from losschange.cube.format import open_cube
 from losschange.errors import RecordingError
 from losschange_fairseq.batches import samples_left_out, size_limit, whole_text
 from losschange_fairseq.errors import TrainingError
 from losschange_fairseq.probes import BatchGradient, ProbeText, SampleSource
 from losschange_fairseq.training import DutyIntervals, ResumableTraining
-from running.files import UserError
 from running.models import parse_model
 from text.binarisation import binarise
 from text.steps import check_steps

@@ -5,7 +5,7 @@ import pytest
 import sentencepiece
 from fairseq.data import Dictionary
 
-from running.files import UserError
+from common.files import UserError
 from text.text_lines import count_lines, read_line_batches
 from text.vocabulary import dictionary_lines, learn_vocabulary, load_vocabulary, unigram_entropy
 from tiny_trainings import write_corpus

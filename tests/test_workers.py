@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.files import UserError
 from losschange.cube.format import open_cube
 from prepared_processes import PreparedProcess
-from running.files import UserError
 from running.models import parse_model
 from tiny_trainings import RECORDING, split_changes, tiny_training
 from training.fairseq_arguments import fairseq_arguments

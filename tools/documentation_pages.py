@@ -11,7 +11,6 @@ import posixpath
 import re
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -62,13 +61,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def claims_list() -> str:
     """All claims of all studies as Markdown, each with its criterion."""
     _find_scripts()
-    from studies import load_study, study_names
+    from running.studies import load_study, module_of_study, study_names
 
     lines = []
     for name in sorted(study_names(), key=lambda name: load_study(name).order):
         if find_spec(f"studies.{name}.claims") is None:
             continue
-        claims = import_module(f"studies.{name}.claims").CLAIMS
+        claims = module_of_study(name, "claims").CLAIMS
         lines += [
             f"### {load_study(name).title}\n",
             "| claim | section | statement | criterion |",

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from losschange.claims.verdicts import FAILS, HOLDS, UNKNOWN  # noqa: E402
 from report.claims.tables import claims_markdown  # noqa: E402
-from studies import load_study, study_names  # noqa: E402
+from running.studies import load_study, study_names  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> None:

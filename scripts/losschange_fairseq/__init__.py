@@ -2,8 +2,8 @@
 
 Load it with `--user-dir scripts/losschange_fairseq` and choose the task of an objective (`lca_clm`,
 `lca_mlm`, `lca_mt`, `lca_plm`, `lca_dae`); nothing of fairseq is changed.
-Read in this order: `tasks` (where it hooks in), `schemas` (which parameter is which component),
-`master_weights` (what the optimizer really moves), `training` (the resumable training loop).
+Read in this order: `tasks` (where it hooks in), `master_weights` (what the optimizer really moves),
+`training` (the resumable training loop).
 `fast` holds quicker ways to the same update, all of them switches.
 
 fairseq's own commands load its checkpoints in the same way, here to translate a test set:
@@ -22,7 +22,8 @@ import argparse
 
 import torch
 
-from . import fast, tasks  # noqa: F401
+# `denoising` and `prefix_lm` register tasks that fairseq does not have; `tasks` records all tasks.
+from . import denoising, fast, prefix_lm, tasks  # noqa: F401
 
 # torch >= 2.6 refuses fairseq's checkpoints without this, and fairseq would start from zero.
 torch.serialization.add_safe_globals([argparse.Namespace])

@@ -108,6 +108,7 @@ class SeededDenoisingDataset(DenoisingDataset):
         return {"id": index, "source": source, "target": target}
 
 
+@register_task(TASK, dataclass=DenoisingConfig)
 class SeededDenoisingTask(DenoisingTask):
     """fairseq's denoising task on whole sentences, with the noise of `Noise`."""
 
@@ -144,8 +145,3 @@ class SeededDenoisingTask(DenoisingTask):
         )
         begun = PrependTokenDataset(blocks, self.dictionary.bos())
         return AppendTokenDataset(begun, self.dictionary.eos())
-
-
-def register() -> None:
-    """Register the task with fairseq."""
-    register_task(TASK, dataclass=DenoisingConfig)(SeededDenoisingTask)

@@ -85,6 +85,7 @@ class PrefixLanguageModelingConfig(LanguageModelingConfig):
     )
 
 
+@register_task(TASK, dataclass=PrefixLanguageModelingConfig)
 class PrefixLanguageModelingTask(LanguageModelingTask):
     """fairseq's language modelling with a prefix in every sample."""
 
@@ -147,6 +148,7 @@ class PrefixDecoder(SeesPrefix, TransformerDecoder):
             return super().extract_features_scriptable(*arguments, **options)
 
 
+@register_model(MODEL, dataclass=TransformerLanguageModelConfig)
 class PrefixLanguageModel(TransformerLanguageModel):
     """fairseq's `transformer_lm`, with the same parameters, whose decoder sees prefixes."""
 
@@ -232,9 +234,3 @@ def _mask(length: int, size: int) -> Tensor:
     seen = torch.ones(size, size, dtype=torch.bool).tril()
     seen[:, :length] = True
     return seen[None, None]
-
-
-def register() -> None:
-    """Register the task and the model with fairseq."""
-    register_task(TASK, dataclass=PrefixLanguageModelingConfig)(PrefixLanguageModelingTask)
-    register_model(MODEL, dataclass=TransformerLanguageModelConfig)(PrefixLanguageModel)

@@ -11,6 +11,7 @@ from typing import Optional
 import torch
 from fairseq.logging import metrics
 from fairseq.tasks import TASK_DATACLASS_REGISTRY, TASK_REGISTRY, register_task
+from fairseq.tasks.masked_lm import MaskedLMTask
 from torch.distributed import get_rank, is_initialized
 
 from losschange.cube.frozen_cells import FrozenCells
@@ -21,6 +22,7 @@ from losschange.recording.partition import partition_parameters
 from losschange.recording.recorder import Recorder
 from objectives import OBJECTIVES, Objective
 
+from .fast.masking import draw_masks_once
 from .fast.micro_batches import join_samples, passes_for
 from .fast.stacks import use_fast_layers
 from .head_mask import close_heads
@@ -69,10 +71,10 @@ class RecordingTask:
         return model
 
     def load_dataset(self, split, *arguments, **options):
-        """Load a split and prepare it for the objective."""
+        """Load a split; with the option `fast_masking`, its masks are drawn once."""
         super().load_dataset(split, *arguments, **options)
-        if self.objective.prepare_dataset is not None:
-            self.objective.prepare_dataset(self.datasets[split], self.options)
+        if self.options.fast_masking and isinstance(self, MaskedLMTask):
+            draw_masks_once(self.datasets[split])
 
     def build_criterion(self, *arguments, **options):
         """Build the criterion; with the option `autocast`, matrix products are in bfloat16."""
@@ -266,8 +268,6 @@ def register_recording_task(objective: Objective) -> type:
     KeyError
         If fairseq has no task with the name that the objective gives.
     """
-    if objective.register is not None:
-        objective.register()
     stock = TASK_REGISTRY[objective.fairseq_task]
     stock_config = TASK_DATACLASS_REGISTRY[objective.fairseq_task]
     name = "".join(part.title() for part in objective.name.split("_"))

@@ -6,6 +6,7 @@ from losschange.plots.looks import Look
 
 from .arguments import decoder_arguments, tying
 from .objective import Architecture, Languages, Objective, Quality, Training
+from .schemas import causal_lm_schema
 
 
 def arguments(training: Training, languages: Languages) -> list[str]:
@@ -15,8 +16,6 @@ def arguments(training: Training, languages: Languages) -> list[str]:
 
 def schema(model):
     """One decoder stack without cross-attention."""
-    from losschange_fairseq.schemas import causal_lm_schema
-
     layers = model.decoder.layers
     return causal_lm_schema(len(layers), layers[0].self_attn.num_heads)
 

@@ -49,17 +49,11 @@ def mistakes(training: Training) -> Iterator[str]:
         )
 
 
-def register() -> None:
-    """The plug-in's version of fairseq's `denoising`, whose noise can be repeated."""
-    from losschange_fairseq import denoising
-
-    denoising.register()
-
-
 OBJECTIVE = Objective(
     name="dae",
     description="denoising sequence-to-sequence model",
     look=Look("DAE", "#E69F00", "D", (0, (1, 1))),
+    # The plug-in's version of fairseq's `denoising`, whose noise can be repeated.
     fairseq_task="seeded_denoising",
     arguments=arguments,
     schema=mt.schema,
@@ -73,5 +67,4 @@ OBJECTIVE = Objective(
     sees_future=True,
     own_settings=("infilling_share", "infilling_span", "permuted_sentences"),
     mistakes=mistakes,
-    register=register,
 )

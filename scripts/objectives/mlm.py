@@ -8,6 +8,7 @@ from losschange.plots.looks import Look
 
 from .arguments import stack_arguments, tying
 from .objective import Architecture, Languages, Objective, Quality, Training
+from .schemas import masked_lm_schema
 
 
 def arguments(training: Training, languages: Languages) -> list[str]:
@@ -30,8 +31,6 @@ def arguments(training: Training, languages: Languages) -> list[str]:
 
 def schema(model):
     """One encoder stack, learned positions, and a head for masked tokens."""
-    from losschange_fairseq.schemas import masked_lm_schema
-
     layers = model.encoder.sentence_encoder.layers
     return masked_lm_schema(len(layers), layers[0].self_attn.num_heads)
 
@@ -60,14 +59,6 @@ def mistakes(training: Training) -> Iterator[str]:
         )
 
 
-def draw_masks_once(dataset, options) -> None:
-    """fairseq draws the masks of a sample twice; with fast masking they are drawn once."""
-    from losschange_fairseq.fast import masking
-
-    if options.fast_masking:
-        masking.draw_masks_once(dataset)
-
-
 OBJECTIVE = Objective(
     name="mlm",
     description="masked language model",
@@ -90,6 +81,5 @@ OBJECTIVE = Objective(
         "random_token_probability",
         "fast_masking",
     ),
-    prepare_dataset=draw_masks_once,
     mistakes=mistakes,
 )

@@ -6,6 +6,7 @@ from losschange.plots.looks import Look
 
 from .arguments import encoder_decoder, encoder_decoder_arguments, halves
 from .objective import Languages, Objective, Quality, Training
+from .schemas import translation_schema
 
 # Tokens of a sentence on average; estimates of cost hardly depend on it.
 SENTENCE_TOKENS = 32
@@ -19,8 +20,6 @@ def arguments(training: Training, languages: Languages) -> list[str]:
 
 def schema(model):
     """An encoder stack, then a decoder stack with cross-attention."""
-    from losschange_fairseq.schemas import translation_schema
-
     encoder, decoder = model.encoder.layers, model.decoder.layers
     shared = model.encoder.embed_tokens.weight is model.decoder.embed_tokens.weight
     heads = encoder[0].self_attn.num_heads

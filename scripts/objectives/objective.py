@@ -85,7 +85,7 @@ class Objective:
     look : Look
         Title, colour, marker and dash in figures.
     fairseq_task : str
-        fairseq's task that is recorded; the plug-in registers it as `lca_<name>`.
+        fairseq's task, or one that the plug-in adds; recorded, it is called `lca_<name>`.
     arguments : callable (training, languages) -> list of str
         Architecture, criterion and data of fairseq-train.
     schema : callable (model) -> Schema
@@ -101,14 +101,10 @@ class Objective:
         Whether the model sees text that comes after the token that it predicts.
     sample_tokens : callable (training) -> int
         Tokens that attend to each other in a sample.
-    prepare_dataset : callable (dataset, options), optional
-        Called with every dataset that the recorded task has loaded, and the task's options.
     own_settings : tuple of str
         Keys of `training` that no other objective uses.
     mistakes : callable (training) -> iterable of str
         What is wrong with hyper-parameters for this objective alone, a sentence each.
-    register : callable (), optional
-        Registers `fairseq_task` with fairseq, where fairseq itself does not have it.
     """
 
     name: str
@@ -123,10 +119,8 @@ class Objective:
     translates: bool = False
     sees_future: bool = False
     sample_tokens: Callable[[Training], int] = lambda training: int(training["tokens_per_sample"])
-    prepare_dataset: Callable[[Any, Any], None] | None = None
     own_settings: tuple[str, ...] = ()
     mistakes: Callable[[Training], Iterable[str]] = lambda training: ()
-    register: Callable[[], None] | None = None
 
     @property
     def task(self) -> str:

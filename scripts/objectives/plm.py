@@ -31,18 +31,11 @@ def architecture(training: Training) -> Architecture:
     return replace(clm.architecture(training), predicted_share=predicted)
 
 
-def register() -> None:
-    """fairseq has no such task."""
-    from losschange_fairseq import prefix_lm
-
-    prefix_lm.register()
-
-
 OBJECTIVE = Objective(
     name="plm",
     description="prefix language model",
     look=Look("PLM", "#CC79A7", "v", (0, (2, 1))),
-    fairseq_task="prefix_language_modeling",
+    fairseq_task="prefix_language_modeling",  # the plug-in's, since fairseq has none
     arguments=arguments,
     schema=clm.schema,
     architecture=architecture,
@@ -52,5 +45,4 @@ OBJECTIVE = Objective(
         "tokens before it",
     ),
     own_settings=("prefix_share",),
-    register=register,
 )

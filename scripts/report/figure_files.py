@@ -6,8 +6,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from common.files import replace_when_complete
 from losschange.plots.style import freeze_layout
-from running.files import replace_when_complete
 
 # Leave out dates and versions, which would make two files of the same figure differ.
 METADATA = {

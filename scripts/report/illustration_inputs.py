@@ -6,15 +6,15 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 
+from common.files import UserError
 from losschange.analysis.profiles import ProfileError
 from losschange.analysis.summaries import SummaryError, open_summary
 from losschange.plots.style import LOOKS as DRAWN_LOOKS
 from losschange.plots.style import house_style
 from objectives import LOOKS
-from running.files import UserError
+from running.studies import module_of_study
 
 # The function in a module that makes a figure or a table.
 FUNCTIONS = {"figure": "draw", "table": "fill"}
@@ -59,13 +59,13 @@ def open_inputs(options: argparse.Namespace) -> Iterator[tuple[Callable, dict[st
         If a summary is missing or unreadable, or lacks the required data.
     """
     kind = options.kind
-    module = f"studies.{options.study}.{kind}s.{kind}{options.number}"
+    module = f"{kind}s.{kind}{options.number}"
     try:
         inputs = {
             name: [open_summary(path) if name == "summaries" else Path(path) for path in paths]
             for name, paths in options.inputs.items()
         }
-        yield getattr(import_module(module), FUNCTIONS[kind]), inputs
+        yield getattr(module_of_study(options.study, module), FUNCTIONS[kind]), inputs
     except (SummaryError, ProfileError, FileNotFoundError) as error:
         raise UserError(f"cannot make {options.output_stem.name}: {error}") from error
 

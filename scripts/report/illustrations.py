@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.files import UserError
 from report.values import Grid, make_grid
-from running.files import UserError
 
 # SVG files above this size make the page slow; the PNG is shown instead.
 LARGEST_SVG = 1_000_000  # bytes

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import xarray as xr
 
+from common.files import UserError
 from losschange.analysis.conservation import ERRORS
 from losschange.analysis.summaries import SummaryError, open_summary
 from report.table_files import read_record
-from running.files import UserError
 
 CONFIGURATION_KEYS = ("run", "seed", "models", "main_models", "training", "vocabulary")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from studies.study import Study
+from running.study import Study
 
 from . import conservation, overview, provenance, quality
 from .illustrations import Figure, TableFile, marked, read_caption, read_figure, read_table

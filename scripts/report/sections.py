@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 
 from markupsafe import Markup
 
-from studies.study import Study
+from running.studies import module_of_study
+from running.study import Study
 
 from .illustrations import Figure, TableFile
 from .inputs import Run
@@ -76,8 +76,7 @@ def sections_of_study(context: StudyContext) -> list[Section]:
     """The study's own sections, or one section with all its figures and tables."""
     study = context.study
     if study.section is not None:
-        module = import_module(f"studies.{study.name}.{study.section}")
-        return list(module.sections(context))
+        return list(module_of_study(study.name, study.section).sections(context))
     html = context.render(
         "report/sections/study.html.j2", figures=context.figures, tables=context.tables
     )

@@ -7,8 +7,8 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from running.files import replace_when_complete
-from running.json_records import read_record as read_record
+from common.files import replace_when_complete
+from common.json_records import read_record as read_record
 
 MISSING = "–"
 

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from .code_version import SCRIPTS, code_digest
-from .files import replace_when_complete
+from common.code_version import SCRIPTS, code_digest
+from common.files import replace_when_complete
 
 TABLE = Path(__file__).with_name("agreements.csv")
 FASTER_WAYS = SCRIPTS / "losschange_fairseq" / "fast"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, create_model
 
 from objectives import OBJECTIVES
-from studies import resume_points_of_study, settings_of_studies, study_names, variants_of_study
 
 from .configuration_corpora import CleaningSteps, Corpus, CorpusName, Source, Treebank
 from .configuration_execution import Claims, Evaluation, Execution, Figures, Snapshots, Update
@@ -15,6 +14,7 @@ from .configuration_fields import Count, Positive, Rate, RunName, Section, Seeds
 from .configuration_recording import Recording
 from .configuration_training import Training, TrainingOverride
 from .models import Model, parse_model
+from .studies import resume_points_of_study, settings_of_studies, study_names, variants_of_study
 from .variants import Variant
 
 NEWS_TEST = "newstest2018"

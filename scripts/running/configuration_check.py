@@ -8,12 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel, RootModel, ValidationError
 
-from studies import mistakes_of_study
-
 from .configuration import NEWS_TEST, Configuration, synthetic_pairs
 from .configuration_corpora import Source
 from .configuration_plans import broken_plans
 from .models import Model, parse_model
+from .studies import mistakes_of_study
 
 # Keys of earlier versions, and their present places.
 MOVED = {

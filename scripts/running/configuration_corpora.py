@@ -5,12 +5,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from common.files import UserError
 from text.addresses import DownloadError, locate
 from text.archive_kinds import ArchiveError, archive_kind, holds_both_languages
 from text.steps import check_steps
 
 from .configuration_fields import Count, Section
-from .files import UserError
 
 
 def _cleaning_steps(steps: list[dict[str, float]]) -> list[dict[str, float]]:

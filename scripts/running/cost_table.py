@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
-from studies import cost_lines_of_study
-from text.corpus_costs import corpus_disk, tokens_disk
-
 from .configuration import Configuration
+from .corpus_costs import corpus_disk, tokens_disk
 from .costs import TIME_MARGIN, TrainingCost, hardware_of, training_cost
 from .models import Model
 from .speeds import nearest_measurement, size_of, way_of
+from .studies import cost_lines_of_study
 
 COLUMNS = (
     "model",

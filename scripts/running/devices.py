@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .files import UserError
+from common.files import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _PAUSE = 1.0  # seconds between two checks for a free device

@@ -6,8 +6,9 @@ import atexit
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from common.files import UserError
+
 from . import slurm
-from .files import UserError
 from .ownership import Ownership, living_holder
 
 

@@ -17,8 +17,9 @@ from pathlib import Path
 import psutil
 from filelock import SoftFileLease, Timeout
 
+from common.files import UserError, replace_when_complete
+
 from . import slurm
-from .files import UserError, replace_when_complete
 
 LEASE = 90.0  # seconds without renewal until a holder on another machine counts as dead
 _MOMENT = 0.5  # seconds, enough to take over from a process of this machine that is dead

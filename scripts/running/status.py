@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .files import replace_when_complete
+from common.files import replace_when_complete
+
 from .ownership import LEASE, read_owner, runs_here
 
 PLAN = "trainings.json"

@@ -3,7 +3,7 @@
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from running.files import UserError
+from common.files import UserError
 
 
 class DownloadError(UserError):

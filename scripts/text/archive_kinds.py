@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-from running.files import UserError
+from common.files import UserError
 
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tgz", ".tar.gz", ".tar")

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
-from running.files import UserError
+from common.files import UserError
 
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")

@@ -21,8 +21,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import sentencepiece
 
-from running.code_version import code_digest
-from running.files import UserError
+from common.code_version import code_digest
+from common.files import UserError
 
 from .steps import STEPS, Step
 from .text_lines import read_line_batches

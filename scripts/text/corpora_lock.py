@@ -11,7 +11,7 @@ from pathlib import Path
 
 import filelock
 
-from running.files import UserError, replace_when_complete
+from common.files import UserError, replace_when_complete
 
 HEADER = (
     "# SHA-256 of the archives fetched, and their paths below a mirror. Share it with the run.\n"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from running.files import UserError
+from common.files import UserError
 from text.batches import map_in_order
 from text.splitting import SPLITS
 from text.steps import Step, change_text

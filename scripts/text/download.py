@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from running.files import UserError, full_disk_explained, replace_when_complete
+from common.files import UserError, full_disk_explained, replace_when_complete
 from text.addresses import DownloadError, locate
 from text.content import check_content
 from text.corpora_lock import add_to_lock, read_lock

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from running.files import UserError
+from common.files import UserError
 from text.lines import LineBatch, LineError, pair_lines
 from text.markup import pair_segments, read_segments
 from text.tagged_lines import LEFT_OUT, UNPACKED, TaggedLines, check_landmarks

@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from running.files import UserError
+from common.files import UserError
 
 BLOCK = 1 << 20  # bytes read at once
 SMALLEST_BATCH = 4096  # lines, except in the last batch of a text

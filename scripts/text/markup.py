@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple, NoReturn
 
-from running.files import UserError
+from common.files import UserError
 
 LARGEST_FILE = 1 << 26  # bytes; a test set has a few thousand segments
 

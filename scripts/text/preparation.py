@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from running.code_version import code_digest
-from running.files import UserError
+from common.code_version import code_digest
+from common.files import UserError
 from text.batches import map_in_order
 from text.cleaning import clean_batch
 from text.dealing import deal_out

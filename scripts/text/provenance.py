@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from running.files import UserError, replace_when_complete
-from running.json_records import read_record
+from common.files import UserError, replace_when_complete
+from common.json_records import read_record
 
 ARCHIVE_KEYS = ("url", "bytes", "sha256", "pinned")
 COUNT_KEYS = ("read", "dropped", "splits")

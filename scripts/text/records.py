@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from running.files import UserError
+from common.files import UserError
 
 
 def read_record(path: Path) -> dict | None:

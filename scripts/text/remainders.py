@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from running.files import UserError
+from common.files import UserError
 from text.splitting import SPLITS
 from text.steps import Pair
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from running.files import UserError
+from common.files import UserError
 from text.archives import read_archive_pairs
 from text.cleaning import folded_keys
 from text.lengths import UNITS

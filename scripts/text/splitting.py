@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from running.files import UserError
+from common.files import UserError
 
 REST = "rest"
 EVERY = "every "

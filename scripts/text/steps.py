@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from running.files import UserError
+from common.files import UserError
 from text.lengths import BY_SCRIPT, sentence_length
 
 Pair = tuple[str, str]

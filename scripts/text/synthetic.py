@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from running.files import UserError, replace_when_complete
+from common.files import UserError, replace_when_complete
 from text.artificial.grammar import Grammar
 from text.artificial.languages import LANGUAGES
 from text.artificial.lexicon import make_concepts, make_stems

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import BinaryIO, NamedTuple, NoReturn
 
-from running.files import UserError
+from common.files import UserError
 from text.lines import BLOCK, LineError
 from text.markup import one_line
 

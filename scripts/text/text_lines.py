@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from running.files import UserError
+from common.files import UserError
 
 BLOCK = 1 << 19  # bytes read at once; the last line of a block is read to its end
 

@@ -20,7 +20,7 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from running.files import replace_when_complete
+from common.files import replace_when_complete
 from text.addresses import DownloadError
 
 # With these statuses the server asks clients to retry; other 4xx errors are permanent.

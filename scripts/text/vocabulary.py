@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import sentencepiece
 
-from running.files import UserError
+from common.files import UserError
 
 from .text_lines import count_lines, read_line_batches
 from .workplace import workplace

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import filelock
 
-from running.files import UserError, full_disk_explained
+from common.files import UserError, full_disk_explained
 
 NAME = ".incomplete"
 

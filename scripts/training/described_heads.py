@@ -16,7 +16,7 @@ from attention_heads.errors import HeadsError
 from attention_heads.functions import GoldSentences
 from attention_heads.relevance import conservation
 from attention_heads.series import make_series
-from running.files import UserError
+from common.files import UserError
 
 from .gold_sentences import find_sentences, gold_groups, read_treebank
 from .head_texts import frequency_ranks, validation_texts

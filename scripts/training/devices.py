@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from running.files import UserError
+from common.files import UserError
 
 
 def choose_device(device: str, workers: int) -> str:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from common.files import UserError
 from objectives import OBJECTIVES
-from running.files import UserError
 from running.models import Model
 
 PLUGIN = Path(__file__).resolve().parent.parent / "losschange_fairseq"

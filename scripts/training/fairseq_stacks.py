@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from attention_heads.handle import Attention, Tokens, gate_heads
 from attention_heads.taps import AttentionModules
-from running.files import UserError
+from common.files import UserError
 from text.vocabulary import SPECIAL_IDS
 
 PAD = SPECIAL_IDS["pad_id"]

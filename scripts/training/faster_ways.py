@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from common.files import UserError, replace_when_complete
 from losschange_fairseq.checkpoints import CheckpointFolder
 from losschange_fairseq.first_update import first_update
 from running.agreements import (
@@ -28,7 +29,6 @@ from running.agreements import (
     remember_distance,
     remembered_distance,
 )
-from running.files import UserError, replace_when_complete
 from running.models import Model
 
 from .devices import kind_of_device

@@ -11,7 +11,7 @@ from attention_heads.errors import TreebankError
 from attention_heads.functions import GoldSentences
 from attention_heads.treebank import Sentence, check_language, read_conllu
 from attention_heads.words import align_pieces
-from running.files import UserError
+from common.files import UserError
 
 from .trained_model import TrainedModelHandle
 

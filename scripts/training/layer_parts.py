@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from attention_heads.alpha_beta import AttentionBlock, LayerParts
-from running.files import UserError
+from common.files import UserError
 
 
 def layer_parts(

@@ -11,7 +11,7 @@ import torch
 from fairseq import checkpoint_utils
 
 import losschange_fairseq  # noqa: F401  (the checkpoints name its tasks)
-from running.files import UserError
+from common.files import UserError
 
 from .snapshots import read_snapshot
 

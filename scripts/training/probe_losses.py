@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from common.files import UserError
 from losschange.cube.layout import Cell
 from losschange.errors import RecordingError
 from losschange.recording.freezing import CellValues
 from losschange.recording.parameters import trainable_parameters
 from losschange.recording.partition import partition_parameters
 from losschange_fairseq.probes import SampleSource
-from running.files import UserError
 
 from .loading import load_snapshot
 from .trained_model import TrainedModelHandle

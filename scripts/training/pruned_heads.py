@@ -18,7 +18,7 @@ from attention_heads.errors import HeadsError
 from attention_heads.gates import Pruning, prices, train_gates
 from attention_heads.passes import open_gates
 from attention_heads.storage import open_heads, write_gates
-from running.files import replace_when_complete
+from common.files import replace_when_complete
 
 from .head_scores import Translated, score
 from .head_texts import training_batches

@@ -15,9 +15,9 @@ from fairseq import checkpoint_utils, utils
 from fairseq.data import BaseWrapperDataset
 
 import losschange_fairseq  # noqa: F401  (the checkpoints name its tasks)
+from common.files import UserError
 from losschange_fairseq.batches import samples_left_out, size_limit, whole_text
 from losschange_fairseq.smoothing import unsmoothed
-from running.files import UserError
 from text.vocabulary import SPECIAL_IDS, unigram_entropy
 
 LANGUAGE_TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"}

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from common.files import UserError, replace_when_complete
 from losschange import RECORDING_VERSION
 from losschange.cube.assembly import assemble_cube
 from losschange.cube.layout import CubeError
@@ -22,7 +23,6 @@ from losschange.errors import RecordingError
 from losschange.recording.partition import PartitionError
 from losschange_fairseq.errors import TrainingError
 from losschange_fairseq.training import DutyIntervals, ResumableTraining
-from running.files import UserError, replace_when_complete
 from running.models import Model
 from running.slurm import seconds_left
 from running.stopping import StopRequest, tries_left

@@ -13,7 +13,7 @@ from fairseq.data import MaskTokensDataset
 from fairseq.data.data_utils import collate_tokens
 from torch import Tensor
 
-from running.files import UserError
+from common.files import UserError
 from text.vocabulary import SPECIAL_IDS
 
 from .fairseq_handle import Batch

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
+from common.files import UserError, replace_when_complete
 from losschange_fairseq.training import ResumableTraining
-from running.files import UserError, replace_when_complete
 
 PRECISIONS = {"float16": torch.float16, "float32": torch.float32}
 

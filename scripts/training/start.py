@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from common.files import UserError, replace_when_complete
 from losschange.cube.estimators import parse_estimator
 from losschange.cube.format import SERIES, estimators_of, layout_of, open_cube, steps_of
 from losschange.cube.parts import PartStore, Records, read_records
 from losschange.cube.word_bins import bins_of
 from losschange_fairseq.checkpoints import CheckpointFolder
-from running.files import UserError, replace_when_complete
 
 # Updates per part, so that a long cube need not fit into memory.
 PART = 1000

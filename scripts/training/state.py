@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from running.files import UserError, replace_when_complete
+from common.files import UserError, replace_when_complete
 from running.ownership import Ownership
 
 HISTORY_COLUMNS = ("update", "loss", "tokens", "seconds")

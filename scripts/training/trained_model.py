@@ -20,7 +20,7 @@ from fairseq.data import data_utils
 
 from attention_heads.handle import Output
 from attention_heads.passes import resume
-from running.files import UserError
+from common.files import UserError
 from text.vocabulary import load_vocabulary
 
 from .fairseq_handle import Batch, FairseqHandle

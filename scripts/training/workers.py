@@ -18,7 +18,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from running.files import UserError
+from common.files import UserError
 
 # Seconds that the other workers have to end by themselves after one has failed.
 GRACE = 10.0

@@ -11,7 +11,7 @@ from report import page
 from report.claims.tables import value_text
 from report.illustrations import Figure
 from report.sections import StudyContext
-from studies import load_studies
+from running.studies import load_studies
 from studies.representations import section as section_of_study
 from studies.representations.claims import CLAIMS
 from studies.representations.claims.comparing import relation_of

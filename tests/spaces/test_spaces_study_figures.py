@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from studies import load_studies
+from running.studies import load_studies
 from studies.representations.figures import (
     figureS3,
     figureS4,

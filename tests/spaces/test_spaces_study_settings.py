@@ -3,7 +3,8 @@
 import pytest
 
 from running.configuration_check import ConfigurationError, load_configuration
-from studies import load_studies
+from running.run_files import RunFiles
+from running.studies import load_studies
 from studies.representations.spaces import (
     described_models,
     models_by_language,
@@ -12,7 +13,6 @@ from studies.representations.spaces import (
     sibling_models,
     text_corpora,
 )
-from studies.run_files import RunFiles
 from tiny_trainings import values
 
 MAIN = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}

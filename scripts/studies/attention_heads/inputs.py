@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from running.configuration import Configuration
     from running.models import Model
-
-    from ..run_files import RunFiles
+    from running.run_files import RunFiles
 
 CONTROL = "control"
 # The claims are judged once, not once per estimator of LCA: the name of the only column.

@@ -6,8 +6,9 @@ pruned models. H5: which heads survive. H6: all of it over training.
 
 from __future__ import annotations
 
-from ..run_files import RunFiles
-from ..study import Illustration, Inputs, Study
+from running.run_files import RunFiles
+from running.study import Illustration, Inputs, Study
+
 from .inputs import gates_files, heads_files, relations_file, scores_files
 
 

@@ -6,8 +6,8 @@ costs. Table I: every intervention. Table IE: how well each estimator ranks them
 
 from __future__ import annotations
 
-from ..run_files import RunFiles
-from ..study import Illustration, Inputs, Study
+from running.run_files import RunFiles
+from running.study import Illustration, Inputs, Study
 
 RECORD = "interventions/claims.json"
 # What the figure and the tables need of it.

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..run_files import RunFiles
-from ..study import Illustration, Inputs, Study
+from running.run_files import RunFiles
+from running.study import Illustration, Inputs, Study
 
 
 def studied_models(files: RunFiles) -> list[str]:

@@ -7,9 +7,8 @@ that the run trains. Table O1 tells architecture and objective apart.
 from __future__ import annotations
 
 from objectives import OBJECTIVES
-
-from ..run_files import RunFiles
-from ..study import Illustration, Inputs, Study
+from running.run_files import RunFiles
+from running.study import Illustration, Inputs, Study
 
 # From one stack to two, and from what is before a token to all of the text.
 ORDER = ("clm", "plm", "mlm", "mt", "dae")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..run_files import RunFiles
+from running.run_files import RunFiles
 
 if TYPE_CHECKING:
     from running.configuration import RunConfiguration

@@ -7,8 +7,9 @@ training, S8 alignment.
 
 from __future__ import annotations
 
-from ..run_files import RunFiles
-from ..study import Illustration, Inputs, Study
+from running.run_files import RunFiles
+from running.study import Illustration, Inputs, Study
+
 from .spaces import described_models, main_models, pairs
 
 

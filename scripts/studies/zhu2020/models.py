@@ -6,8 +6,8 @@ import xarray as xr
 
 from losschange.claims.resamples import TimeBins
 from losschange.cube.estimators import VALID, Estimator, in_order, parse_estimator
+from running.run_files import RunFiles
 
-from ..run_files import RunFiles
 from .keeping import kept
 
 STUDY = "zhu2020"

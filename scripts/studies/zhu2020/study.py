@@ -6,8 +6,9 @@ of training. Z5: words by frequency.
 
 from __future__ import annotations
 
-from ..run_files import RunFiles
-from ..study import Illustration, Inputs, Study
+from running.run_files import RunFiles
+from running.study import Illustration, Inputs, Study
+
 from .models import STUDY as NAME
 from .models import shown_models
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 import signal
 import sys
@@ -82,9 +83,10 @@ def run_script(main: Callable[[], object]) -> None:
     """Run the `main` of a script; an expected error ends it with one message and exit status 1.
 
     Expected are `UserError` and `OSError` (a missing file, a full disk). An `OSError` may also be a
-    bug of the program, so its traceback is printed before its message, unless it is about a file
-    that the command line names. Any other exception is a bug and keeps its traceback. SIGTERM ends
-    the script like an exception, so that temporary files are removed.
+    bug of the program, so its traceback is printed before the message, unless it is about a full
+    disk or a file that the command line names; also where a `UserError` was raised from it. Any
+    other exception is a bug and keeps its traceback. SIGTERM ends the script like an exception, so
+    that temporary files are removed.
 
     Raises
     ------
@@ -95,12 +97,24 @@ def run_script(main: Callable[[], object]) -> None:
     try:
         main()
     except (UserError, OSError) as error:
-        if isinstance(error, OSError) and not _named_by_the_user(error):
+        if _may_be_a_bug(error):
             traceback.print_exc()
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
 
 
-def _named_by_the_user(error: OSError) -> bool:
-    """Whether an error is about a file that the command line names."""
-    return isinstance(error.filename, str) and error.filename in " ".join(sys.argv)
+def _may_be_a_bug(error: BaseException) -> bool:
+    """Whether an error of the system is behind it that neither a full disk nor a user explains."""
+    if not isinstance(error, OSError):
+        cause = error.__cause__
+        # Without a number it is the sentence of a library, not an error of the system.
+        refusal = isinstance(cause, OSError) and cause.errno is None
+        return cause is not None and not refusal and _may_be_a_bug(cause)
+    if error.errno in FULL_DISK_ERRORS:
+        return False
+    if not isinstance(error.filename, str):
+        return True
+    # A whole path: "models" is named neither by --models nor by results/models.
+    forms = {error.filename, os.path.relpath(error.filename), os.path.abspath(error.filename)}
+    names = "|".join(map(re.escape, forms))
+    return not re.search(rf"(?<![\w./-])({names})(?![\w./-])", " ".join(sys.argv[1:]))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from running.configuration import Configuration
-from running.models import Model
-
-from . import variants_of_study
+from .configuration import Configuration
+from .models import Model
+from .studies import variants_of_study
 
 
 class RunFiles:

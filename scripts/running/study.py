@@ -1,7 +1,8 @@
 """A study: a list of figures, tables and claims made from the run's models.
 
-A study is a folder here with a module `study` that defines STUDY. If it has more than figures and
-tables, it also has a rules file rules/studies/<name>.smk. config.yaml lists the studies of a run.
+A study is a folder in scripts/studies/ with a module `study` that defines STUDY. If it has more
+than figures and tables, it also has a rules file rules/studies/<name>.smk. config.yaml lists the
+studies of a run.
 """
 
 from __future__ import annotations

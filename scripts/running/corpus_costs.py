@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from running.configuration import Configuration, synthetic_pairs
+from .configuration import Configuration, synthetic_pairs
 
 # Pairs in all splits of the corpora of Vázquez et al. 2022, their Table 3.
 PAPER_PAIRS = {
