@@ -116,6 +116,7 @@ def test_the_installed_library_passes_its_tests_outside_of_the_clone(installed, 
     shutil.copytree(ROOT / "tests" / "library", tests / "library")
     for path in (ROOT / "tests").glob("*.py"):
         shutil.copy(path, tests)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     settings = "[pytest]\npythonpath = tests\nmarkers = slow: takes more than a few seconds\n"
     (tmp_path / "pytest.ini").write_text(settings)
     some = ["library/test_saving.py", "library/test_rates.py", "test_recorder.py"]

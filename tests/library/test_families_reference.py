@@ -1,15 +1,11 @@
 """Trainings of every family: cells of a float64 reference, and not a bit changed by recording."""
 
-import re
-
-import numpy as np
 import pytest
 import torch
 from test_schema_families import FAMILIES, example_of, make_model
 
-from library_reference import gradients_in_float64, values_in_float64
+from library_reference import cells_of_update, check_cells
 from losschange import attach
-from losschange.cube.format import open_cube
 from losschange.schemas import schema_for
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -40,30 +36,6 @@ def loss_of(family, shift=0):
     return loss
 
 
-def cells_by_rules(products, schema):
-    """Sums of float64 products per (layer, component, head), straight from the rules."""
-    cells = {}
-    for name, product in products.items():
-        ((rule, match),) = [
-            (rule, match) for rule in schema.rules if (match := re.fullmatch(rule.pattern, name))
-        ]
-        layer = rule.depth + int(match.groupdict().get("layer") or 0)
-        parts = (rule.component,) if isinstance(rule.component, str) else rule.component
-        if rule.heads is None:
-            keys, pieces = [(layer, parts[0], "none")], [product]
-        else:
-            numbers = rule.n_heads or schema.heads
-            numbers = numbers if isinstance(numbers, tuple) else (numbers,) * len(parts)
-            keys = [(layer, p, str(h)) for p, n in zip(parts, numbers) for h in range(n)]
-            if rule.order == "heads":
-                keys = sorted(keys, key=lambda key: (int(key[2]), parts.index(key[1])))
-            axis = 0 if rule.heads == "rows" else product.ndim - 1
-            pieces = product.tensor_split(len(keys), dim=axis)
-        for key, piece in zip(keys, pieces, strict=True):
-            cells[key] = cells.get(key, 0.0) + float(piece.sum())
-    return cells
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_cells_are_those_of_the_reference(tmp_path, family):
     model = make_model(family)
@@ -74,23 +46,9 @@ def test_cells_are_those_of_the_reference(tmp_path, family):
     expected = []
     for update in range(2):
         loss = loss_of(family, update)
-        optimizer.zero_grad()
-        loss(model).backward()
-        gradients, before = gradients_in_float64(model, loss), values_in_float64(model)
-        optimizer.step()
-        after = values_in_float64(model)
-        products = {name: gradients[name] * (after[name] - before[name]) for name in before}
-        expected.append(cells_by_rules(products, schema_for(model)))
+        expected.append(cells_of_update(model, optimizer, loss, schema_for(model)))
     recorder.finish(tmp_path / "cube.nc")
-    with open_cube(tmp_path / "cube.nc") as cube:
-        for step, cells in enumerate(expected):
-            found = cube["lca"].isel(step=step).load()
-            assert int(np.isfinite(found).sum()) == len(cells)
-            largest = max(abs(value) for value in cells.values())
-            assert largest > 1e-6
-            for (layer, component, head), value in cells.items():
-                cell = float(found.sel(layer=layer, component=component, head=head))
-                assert abs(cell - value) <= 1e-5 * largest, (step, layer, component, head)
+    check_cells(tmp_path / "cube.nc", expected)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,16 +1,13 @@
 """Networks of one's own, by their modules: cells of a float64 reference, and not a bit changed."""
 
-import numpy as np
 import pytest
 import torch
-from test_families_reference import cells_by_rules
 from test_schema_modules import IDS, WORDS, NanoGPT
 from torch import nn
 from torch.nn import functional
 
-from library_reference import gradients_in_float64, values_in_float64
+from library_reference import cells_of_update, check_cells
 from losschange import attach
-from losschange.cube.format import open_cube
 from losschange.schemas import schema_for
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -92,22 +89,9 @@ def test_cells_are_those_of_the_reference(tmp_path, kind):
     expected = []
     for update in range(3):
         loss = loss_of(update)
-        gradients, before = gradients_in_float64(model, loss), values_in_float64(model)
-        optimizer.zero_grad()
-        loss(model).backward()
-        optimizer.step()
-        after = values_in_float64(model)
-        products = {name: gradients[name] * (after[name] - before[name]) for name in before}
-        expected.append(cells_by_rules(products, schema_for(model)))
+        expected.append(cells_of_update(model, optimizer, loss, schema_for(model)))
     recorder.finish(tmp_path / "cube.nc")
-    with open_cube(tmp_path / "cube.nc") as cube:
-        for step, cells in enumerate(expected):
-            found = cube["lca"].isel(step=step).load()
-            assert int(np.isfinite(found).sum()) == len(cells) > 3
-            largest = max(abs(value) for value in cells.values())
-            for (layer, component, head), value in cells.items():
-                cell = float(found.sel(layer=layer, component=component, head=head))
-                assert abs(cell - value) <= 1e-5 * largest, (step, layer, component, head)
+    check_cells(tmp_path / "cube.nc", expected)
 
 
 @pytest.mark.parametrize("kind", NETWORKS)

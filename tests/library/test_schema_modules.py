@@ -277,6 +277,24 @@ class Untraceable(Network):
         return super().forward(x) if x.sum() > -1e9 else x
 
 
+class Remembers(nn.Module):
+    """Goes on where the last pass ended."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.output, self.state = nn.LSTM(WIDTH, WIDTH), nn.Linear(WIDTH, 2), None
+
+    def forward(self, inputs):
+        hidden, self.state = self.net(inputs, self.state)
+        return self.output(hidden)
+
+
+def test_to_look_for_the_order_leaves_a_model_as_it_was():
+    model = Remembers()
+    assert schema_for(model).stacks == ("net", "output")
+    assert model.state is None and model.training
+
+
 def test_any_network_has_a_layer_per_module_in_the_order_of_the_forward_pass():
     layout, sizes = cells_of(Network(), schema_for(Network()))
     assert layout.labels == ["Network", "first", "norm", "last"]

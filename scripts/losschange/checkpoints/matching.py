@@ -12,7 +12,7 @@ from torch import Tensor
 from losschange.errors import CheckpointError
 
 from .series import Checkpoint
-from .stored import StoredTensors
+from .stored import ALL, StoredTensors
 
 # Keys of a configuration that say nothing about the architecture.
 IGNORED_SETTINGS = {
@@ -130,8 +130,8 @@ class NameMap:
         """Whether every trained parameter has a stored tensor of its shape."""
         return not self.missing and not self.wrong
 
-    def read(self, stored: StoredTensors, name: str) -> Tensor:
-        """The tensor of a parameter.
+    def read(self, stored: StoredTensors, name: str, rows: slice = ALL) -> Tensor:
+        """Rows of the tensor of a parameter.
 
         Raises
         ------
@@ -139,9 +139,9 @@ class NameMap:
             If the model ties words that differ in the checkpoint.
         """
         first, *others = self.aliases[name]
-        tensor = stored.read(first)
+        tensor = stored.read(first, rows)
         for other in others:
-            if not torch.equal(tensor, stored.read(other)):
+            if not torch.equal(tensor, stored.read(other, rows)):
                 raise CheckpointError(
                     f"{stored.checkpoint}: {first} and {other} differ, but the model ties them; "
                     "tied and untied words cannot be mixed in a series"

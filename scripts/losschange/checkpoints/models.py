@@ -16,7 +16,7 @@ from losschange.errors import CheckpointError
 
 from .matching import NameMap
 from .series import Checkpoint
-from .stored import StoredTensors
+from .stored import StoredTensors, held
 
 ADAPTER_CONFIG = "adapter_config.json"
 
@@ -163,7 +163,7 @@ class ConvertedTensors(StoredTensors):
             )
         tensors = loaded.state_dict()
         self.shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        self._readers = dict.fromkeys(tensors, tensors.__getitem__)
+        self._readers = {name: partial(held, tensor) for name, tensor in tensors.items()}
         return self
 
 

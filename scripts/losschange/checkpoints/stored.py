@@ -19,6 +19,8 @@ from .series import WEIGHTS, Checkpoint
 # Keys of the weights in files that also hold other things, such as the optimizer's state.
 NESTED = ("state_dict", "model_state_dict", "model", "module", "params")
 
+ALL = slice(None)  # rows of a tensor
+
 # How much of a file is compared with what it was when an interval was recorded.
 PIECES, PIECE_BYTES = 256, 4096
 
@@ -45,7 +47,7 @@ class StoredTensors:
     def __init__(self, checkpoint: Checkpoint):
         self.checkpoint = checkpoint
         self.shapes: dict[str, tuple[int, ...]] = {}
-        self._readers: dict[str, Callable[[str], Tensor]] = {}
+        self._readers: dict[str, Callable[[str, slice], Tensor]] = {}
 
     def __enter__(self) -> StoredTensors:
         for file in files_of(self.checkpoint):
@@ -57,10 +59,10 @@ class StoredTensors:
     def __exit__(self, *error: object) -> None:
         self._readers = {}
 
-    def read(self, name: str) -> Tensor:
-        """One tensor, on the host, in the type in which it is stored."""
+    def read(self, name: str, rows: slice = ALL) -> Tensor:
+        """Rows of a tensor (a single number is one), on the host, in the type that is stored."""
         try:
-            return self._readers[name](name)
+            return self._readers[name](name, rows)
         except (RuntimeError, OSError, ValueError) as error:
             raise _torn(self.checkpoint.path, error) from None
 
@@ -74,7 +76,7 @@ class StoredTensors:
             return
         for name, tensor in _tensors_in(_load(file), file).items():
             self.shapes[name] = tuple(tensor.shape)
-            self._readers[name] = partial(_held, tensor)
+            self._readers[name] = partial(held, tensor)
 
     def _open_safetensors(self, file: Path) -> None:
         try:
@@ -82,11 +84,15 @@ class StoredTensors:
         except ImportError as error:
             raise CheckpointError(f"{file} needs the package safetensors ({error})") from None
 
-        def read(name: str) -> Tensor:
+        def read(name: str, rows: slice) -> Tensor:
             # Open the file for each tensor: pages read through a mapping stay in memory with it.
             try:
                 with safetensors.safe_open(file, "pt") as handle:
-                    found: Tensor = handle.get_tensor(name)
+                    found: Tensor = (
+                        handle.get_slice(name)[rows]
+                        if self.shapes[name]
+                        else handle.get_tensor(name)
+                    )
                     return found
             except safetensors.SafetensorError as error:
                 raise _torn(file, error) from None
@@ -100,8 +106,9 @@ class StoredTensors:
             raise _torn(file, error) from None
 
 
-def _held(tensor: Tensor, name: str) -> Tensor:
-    return tensor
+def held(tensor: Tensor, name: str, rows: slice) -> Tensor:
+    """Rows of a tensor that is there already."""
+    return tensor[rows] if tensor.ndim else tensor
 
 
 def files_of(checkpoint: Checkpoint) -> list[Path]:

@@ -8,7 +8,8 @@ computed from these: the end of the segment and its start.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from math import prod
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from .series import Checkpoint
 from .stored import StoredTensors
 from .texts import Text
 
-# Scalars that are multiplied at a time, a multiple of every block.
+# Scalars that are read and multiplied at a time.
 CHUNK = 1 << 20
 
 
@@ -63,8 +64,8 @@ class Walk:
         if self._loaded == checkpoint and self._share == 1.0:
             return
         with self._open(checkpoint) as stored:
-            for name, view in zip(self.partition.names, self._theta.views, strict=True):
-                view.copy_(self.names.read(stored, name))
+            for name, rows, place in self._pieces():
+                self._theta.flat[place].copy_(self.names.read(stored, name, rows).reshape(-1))
             self._read_rest(stored, first=self._loaded is None)
         self._loaded, self._share = checkpoint, 1.0
 
@@ -72,11 +73,11 @@ class Walk:
     def go(self, checkpoint: Checkpoint) -> None:
         """Load the next checkpoint; the step is its difference to the one loaded before."""
         with self._open(checkpoint) as stored:
-            places = zip(self.partition.names, self._theta.views, self._step.views, strict=True)
-            for name, theta, step in places:
-                tensor = self.names.read(stored, name)
-                step.copy_(tensor).sub_(theta)
-                theta.copy_(tensor)
+            for name, rows, place in self._pieces():
+                piece = self.names.read(stored, name, rows).reshape(-1)
+                theta = self._theta.flat[place]
+                self._step.flat[place].copy_(piece).sub_(theta)
+                theta.copy_(piece)
             self._read_rest(stored, first=False)
         self._loaded, self._share = checkpoint, 1.0
 
@@ -97,20 +98,21 @@ class Walk:
             If the loss is not a finite number.
         """
         loss = self.evaluate(text)
-        pairs = zip(self._step.views, self._gradient.views, strict=True)
-        return loss, self._sums([(step, None, gradient) for step, gradient in pairs])
+        return loss, self._slopes(lambda name, rows, place: self._step.flat[place])
 
     @torch.no_grad()
     def slopes_towards(self, checkpoint: Checkpoint) -> np.ndarray:
         """Slopes (cells,) of the text evaluated last, along the segment to another checkpoint.
 
-        The parameters stay as they are, and one tensor of the other checkpoint is read at a time.
+        The parameters stay as they are, and a piece of the other checkpoint is read at a time.
         """
         with self._open(checkpoint) as stored:
-            places = zip(self.partition.names, self._theta.views, self._gradient.views, strict=True)
-            return self._sums(
-                (self.names.read(stored, name), theta, gradient) for name, theta, gradient in places
-            )
+
+            def step(name: str, rows: slice, place: slice) -> Tensor:
+                theta = self._theta.flat[place]
+                return self.names.read(stored, name, rows).reshape(-1).to(theta) - theta
+
+            return self._slopes(step)
 
     def evaluate(self, text: Text) -> float:
         """Loss of a text at the present parameters, nats per target token; keeps its gradient."""
@@ -131,27 +133,30 @@ class Walk:
         return total
 
     @torch.no_grad()
-    def _sums(self, tensors: Iterable[tuple[Tensor, Tensor | None, Tensor]]) -> np.ndarray:
-        """Cell sums of (tensor less origin) times gradient, for each (tensor, origin, gradient)."""
+    def _slopes(self, step: Callable[[str, slice, slice], Tensor]) -> np.ndarray:
+        """Cell sums of the steps of all pieces times their gradients."""
         block = self.partition.block
-        sums = torch.zeros(
-            self.partition.length // block, device=self._theta.flat.device, dtype=torch.float32
-        )
-        for offset, (tensor, origin, gradient) in zip(self.partition.offsets, tensors):
-            flat = tensor.reshape(-1)
-            for start in range(0, gradient.numel(), CHUNK):
-                piece = slice(start, start + CHUNK)
-                product = flat[piece].to(sums.device, torch.float32)
-                if origin is not None:
-                    product = product - origin.view(-1)[piece]
-                product = product * gradient.view(-1)[piece]
-                padding = -len(product) % block
-                if padding:
-                    product = nn.functional.pad(product, (0, padding))
-                first = (offset + start) // block
-                rows = product.view(-1, block)
-                torch.sum(rows, dim=1, out=sums[first : first + len(rows)])
+        sums = torch.zeros_like(self._theta.flat[: self.partition.length // block])
+        for name, rows, place in self._pieces():
+            product = step(name, rows, place) * self._gradient.flat[place]
+            product = nn.functional.pad(product, (0, -len(product) % block)).view(-1, block)
+            first = place.start // block
+            torch.sum(product, dim=1, out=sums[first : first + len(product)])
         return self._cell_sum.of_blocks(sums).cpu().numpy()
+
+    def _pieces(self) -> Iterator[tuple[str, slice, slice]]:
+        """Runs of rows of the parameters: (name, rows, place in a flat vector), from whole blocks.
+
+        A matrix of words can be a large part of a model: it is never in memory whole beside it.
+        """
+        block = self.partition.block
+        shapes = zip(self.partition.names, self.partition.shapes, self.partition.offsets)
+        for name, shape, offset in shapes:
+            height, width = (shape or (1,))[0], prod(shape[1:])
+            rows = max(1, CHUNK // width // block) * block
+            for first in range(0, height, rows):
+                last = min(first + rows, height)
+                yield name, slice(first, last), slice(offset + first * width, offset + last * width)
 
     def _read_rest(self, stored: StoredTensors, first: bool) -> None:
         """Frozen parameters and buffers: read from the first checkpoint, the same in all others."""

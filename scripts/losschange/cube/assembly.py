@@ -58,7 +58,10 @@ def assemble_cube(
     store.check_complete(updates, start)
     parts = [part for _, _, part in store.parts()]
     if not parts:
-        raise CubeError(f"{store.folder} holds no part; there is nothing to assemble")
+        raise CubeError(
+            f"{store.folder} holds no part; there is nothing to assemble, because no step of an "
+            "optimizer was recorded"
+        )
     valid_losses: list[tuple[int, float]] = []
     with open_cube(parts[0]) as first:
         layout, estimators, word_bins = layout_of(first), estimators_of(first), bins_of(first)

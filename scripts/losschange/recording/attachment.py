@@ -64,7 +64,8 @@ def attach(
     optimizer : torch.optim.Optimizer, or a sequence of them
         Moves the parameters with one gradient a step. Anything with `step` and `param_groups`
         will do, and accelerate's wrapper. Several, such as Muon for matrices and AdamW for the
-        rest, step one after the other for the same loss; together they make an update.
+        rest, step one after the other for the same loss; together they make an update. One that
+        steps less often than others must step after them.
     schema : Schema, optional
         Which parameter belongs to which cell. Without it, that of `losschange.schema_for(model)`.
     folder : path
@@ -122,7 +123,7 @@ def attach(
     shards = find_shards(named)
     distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
     if distributed and shards is None and torch.distributed.get_rank() != 0:
-        return AttachedRecorder(named, optimizers, None, gradient_scale)
+        return AttachedRecorder(model, named, optimizers, None, gradient_scale)
     check_optimizers(named, optimizers)
     check_attributes(attributes or {})
     tolerance = check_quadrature(quadrature, simpson_tolerance)
@@ -158,7 +159,9 @@ def attach(
         tolerance,
         None if shards is None else shards.add_up,
     )
-    attached = AttachedRecorder(named, optimizers, recorder, gradient_scale, watchers, shards)
+    attached = AttachedRecorder(
+        model, named, optimizers, recorder, gradient_scale, watchers, shards
+    )
     try:
         # Destructive, so it runs last: nothing is lost when something above is refused.
         run = ((state or {}).get("run") or {}).get("id")

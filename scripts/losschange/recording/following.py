@@ -20,6 +20,7 @@ from .parameters import fingerprint
 from .rates import RateNames
 from .recorder import Recorder
 from .reliability import ReliabilityWatch
+from .same_parameters import SameParameters
 from .shards import Shards, local_tensor
 from .watching import LayerSums, Watcher
 
@@ -31,10 +32,12 @@ class AttachedRecorder:
     """A recorder that follows optimizers; made by `attach`.
 
     With several optimizers, an update is made when each of them has stepped once. If one steps
-    again before, the others made no step in that update.
+    again before, the others made no step in that update: one that steps less often than others
+    must step after them.
 
     Parameters
     ----------
+    model : torch.nn.Module
     named : sequence of (name, parameter)
         Those that are trained.
     optimizers : sequence
@@ -54,6 +57,7 @@ class AttachedRecorder:
 
     def __init__(
         self,
+        model: torch.nn.Module,
         named: Sequence[tuple[str, torch.nn.Parameter]],
         optimizers: Sequence[Any],
         recorder: Recorder | None,
@@ -72,10 +76,8 @@ class AttachedRecorder:
         if recorder is None:
             return
         self._parameters = [parameter for _, parameter in self._named]
-        self._kinds = [(p.dtype, p.device, p.shape) for p in self._parameters]
-        self._trained = {id(parameter) for parameter in self._parameters}
-        self._known = {id(parameter) for held in self._held() for parameter in held}
-        self._owned = [{id(parameter) for parameter in held} for held in self._held()]
+        self._same = SameParameters(model, self._named, self._optimizers)
+        self._ended = -1  # the number of updates when open intervals were ended
         # Copies of the gradients, for optimizers that may change them.
         self._copies: FlatVector | None = None
         self._copied = False
@@ -145,9 +147,21 @@ class AttachedRecorder:
             If the parameters were moved after the last update, by swapping in averages or the
             best checkpoint, say. Put them back and call it again.
         """
-        if self.recorder is not None:
-            self._end_update()
-            self.recorder.close(self._values())
+        if self.recorder is None:
+            return
+        self._end_update()
+        values, updates = self._values(), self.recorder.updates
+        self.recorder.close(values)
+        # Once: when a training has ended, its best checkpoint may be loaded.
+        name = None if self._ended == updates else self.recorder.moved(values)
+        if name is not None:
+            self.reliability.tell(
+                "moved",
+                f"{name!r} was moved after update {updates}, the last that was recorded, outside "
+                "of the optimizer's steps: what that did to the loss is in no cell. Where the "
+                "training went on, attach the recorder to what moves the parameters then.",
+            )
+        self._ended = updates
 
     def finish(
         self, cube: str | os.PathLike[str], attributes: Mapping[str, object] | None = None
@@ -196,17 +210,19 @@ class AttachedRecorder:
         """What this process holds of the parameters now."""
         return [local_tensor(parameter.detach()) for parameter in self._parameters]
 
-    def _held(self) -> list[list[Tensor]]:
-        return [held_parameters(optimizer) for optimizer in self._optimizers]
-
     def _begin(self, number: int) -> None:
         """Called before the step of an optimizer."""
         if number in self._stepped:
             self._end_update()
         if self._stepped:
             return
+        if self._parameters[0].is_cuda and torch.cuda.is_current_stream_capturing():
+            raise RecordingError(
+                "the optimizer's step is captured in a CUDA graph, and the recorder would not see "
+                "it replayed; let the optimizer step outside of the graph"
+            )
         self.recorder.store.check_held()
-        self._check_parameters()
+        self._same.check(self.recorder.updates + 1)
         self.recorder.before_update(self._values())
 
     def _given(self, number: int, factor: float | Tensor) -> None:
@@ -218,8 +234,9 @@ class AttachedRecorder:
         scaled = isinstance(factor, Tensor) or factor != 1
         alone = len(self._optimizers) == 1 and leaves_gradients(self._optimizers[0])
         self._copied = scaled or not alone
+        owned = {id(parameter) for parameter in held_parameters(self._optimizers[number])}
         found = [
-            gradient if id(parameter) in self._owned[number] else None
+            gradient if id(parameter) in owned else None
             for gradient, parameter in zip(self._gradients(), self._parameters, strict=True)
         ]
         check_gradients(self.recorder.partition, found, self.recorder.updates + 1)
@@ -269,31 +286,3 @@ class AttachedRecorder:
         if self._sums.due(self.recorder.updates):
             self.recorder.drain()
             self._sums.show(self.recorder.updates)
-
-    def _check_parameters(self) -> None:
-        """Raise RecordingError if the trained parameters are not those of the recorder."""
-        update = self.recorder.updates + 1
-        again = "attach a new recorder to a new folder when parameters come or go"
-        for position, parameter in enumerate(p for held in self._held() for p in held):
-            if id(parameter) not in self._known:
-                raise RecordingError(
-                    f"update {update}: the optimizer was given a parameter of shape "
-                    f"{tuple(parameter.shape)} (number {position}) in mid-training; {again}"
-                )
-            if parameter.requires_grad and id(parameter) not in self._trained and parameter.numel():
-                raise RecordingError(
-                    f"update {update}: a parameter of shape {tuple(parameter.shape)} (number "
-                    f"{position} of the optimizer), frozen before, is trained now; {again}"
-                )
-        for (name, parameter), (dtype, device, shape) in zip(self._named, self._kinds, strict=True):
-            if not parameter.requires_grad:
-                raise RecordingError(
-                    f"update {update}: {name!r} was frozen in mid-training; {again}"
-                )
-            if (parameter.dtype, parameter.device, parameter.shape) != (dtype, device, shape):
-                raise RecordingError(
-                    f"update {update}: {name!r} is now {parameter.dtype} of shape "
-                    f"{tuple(parameter.shape)} on {parameter.device}, and was {dtype} of shape "
-                    f"{tuple(shape)} on {device} when the recorder was attached. Convert and move "
-                    "the model before"
-                )

@@ -32,6 +32,7 @@ class ProbeLoss:
     ):
         self._model, self._parameters, self._loss = model, list(parameters), loss
         self._shards = shards
+        self._unused: set[int] = set()
 
     def __call__(self, at: Sequence[Tensor] | None = None) -> tuple[Tensor, Gradients]:
         """Loss (nats per target token) and gradients, without dropout.
@@ -49,7 +50,8 @@ class ProbeLoss:
         with with_parameters(held, at), without_side_effects(self._model):
             versions = [parameter._version for parameter in held]
             loss = self._loss(self._model)
-            gradients = _gradients("a probe's loss", loss, self._parameters, self._shards)
+            what = "a probe's loss"
+            gradients = _gradients(what, loss, self._parameters, self._unused, self._shards)
             _refuse_moved(held, versions)
         # A copy: the loss may be a tensor that its function writes to again.
         loss = loss.detach().reshape(()).clone()
@@ -68,6 +70,7 @@ class FreshGradient:
     ):
         self._model, self._parameters, self._loss = model, list(parameters), loss
         self._shards = shards
+        self._unused: set[int] = set()
 
     def __call__(self, update: int) -> Gradients:
         """Gradients at the model's present parameters; the update's number seeds the dropout.
@@ -82,14 +85,19 @@ class FreshGradient:
             versions = [parameter._version for parameter in held]
             loss = self._loss(self._model, update)
             what = "the loss of a fresh batch"
-            gradients = _gradients(what, loss, self._parameters, self._shards)
+            gradients = _gradients(what, loss, self._parameters, self._unused, self._shards)
             _refuse_moved(held, versions)
         return gradients
 
 
 def _gradients(
-    what: str, loss: Tensor, parameters: Sequence[Tensor], shards: Shards | None
+    what: str,
+    loss: Tensor,
+    parameters: Sequence[Tensor],
+    unused: set[int],
+    shards: Shards | None,
 ) -> Gradients:
+    """Gradients of a loss; numbers of parameters without one are added to `unused`."""
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         found = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else repr(loss)
         raise RecordingError(
@@ -102,12 +110,33 @@ def _gradients(
         else:
             with _without_hooks(parameters):
                 gradients = torch.autograd.grad(loss.reshape(()), parameters, allow_unused=True)
+    without = {number for number, gradient in enumerate(gradients) if gradient is None}
+    if not without <= unused and _is_recomputed(loss):
+        raise RecordingError(
+            f"{what} passes through torch.utils.checkpoint with use_reentrant=True, which hides "
+            "the gradients of the parameters inside; use it with use_reentrant=False"
+        )
+    unused |= without
     if all(gradient is None for gradient in gradients):
         raise RecordingError(
             f"{what} does not depend on any trained parameter of the model; compute it with the "
             "model that the function is given, and without torch.no_grad()"
         )
     return [g.to_dense() if g is not None and g.is_sparse else g for g in gradients]
+
+
+def _is_recomputed(loss: Tensor) -> bool:
+    """Whether a part of a loss is recomputed by a function whose parameters autograd cannot see."""
+    todo, seen = [loss.grad_fn], {None}
+    while todo:
+        node = todo.pop()
+        if node in seen:
+            continue
+        if node is not None and "CheckpointFunction" in node.name():
+            return True
+        seen.add(node)
+        todo += [following for following, _ in getattr(node, "next_functions", ())]
+    return False
 
 
 @contextmanager

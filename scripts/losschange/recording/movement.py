@@ -6,6 +6,7 @@ change. Comparing all scalars would cost a pass over them, so a few of each para
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from losschange.errors import RecordingError
 
+from .allocation import FlatVector
 from .partition import Partition
 from .record_buffer import DEVICE_STEPS
 
@@ -31,7 +33,7 @@ class MovementCheck:
     """
 
     def __init__(self, partition: Partition, device: torch.device | str):
-        self._names = partition.names
+        self._partition = partition
         places = [
             offset + np.linspace(0, max(prod(shape) - 1, 0), SAMPLES).round()
             for offset, shape in zip(partition.offsets, partition.shapes, strict=True)
@@ -59,24 +61,36 @@ class MovementCheck:
         self._expected = self._before.sub_(step)
         self._count += 1
 
-    def check_still(self, parameters: Tensor, update: int) -> None:
-        """Raise RecordingError unless the row of theta (length,) is that after the last update.
+    def moved(self, parameters: Sequence[Tensor]) -> str | None:
+        """Name of a parameter that is not where the last update put it; None if all are there.
 
         Parameters
         ----------
-        parameters : Tensor
+        parameters : sequence of Tensor
+            In the order of the partition's names.
+        """
+        if self._expected is None or self._allowed is None:
+            return None
+        samples = FlatVector(self._partition, self._places.device).copy(parameters).flat
+        difference = (samples[self._places] - self._expected).abs_()
+        found = torch.any((difference > self._allowed).view(-1, SAMPLES), dim=1).nonzero()
+        return self._partition.names[int(found[0])] if len(found) else None
+
+    def check_still(self, parameters: Sequence[Tensor], update: int) -> None:
+        """Raise RecordingError unless parameters are where the last update put them.
+
+        Parameters
+        ----------
+        parameters : sequence of Tensor
         update : int
             Number of the last update.
         """
-        if self._expected is None or self._allowed is None:
-            return
-        difference = (parameters[self._places] - self._expected).abs_()
-        found = torch.any((difference > self._allowed).view(-1, SAMPLES), dim=1).nonzero()
-        if len(found):
+        name = self.moved(parameters)
+        if name is not None:
             raise RecordingError(
-                f"{self._names[int(found[0])]!r} was moved after update {update}, outside the "
-                "optimizer's step, so the open intervals cannot be ended. Put the parameters back "
-                "to what the last update made of them, and end the recording again"
+                f"{name!r} was moved after update {update}, outside the optimizer's step, so the "
+                "open intervals cannot be ended. Put the parameters back to what the last update "
+                "made of them, and end the recording again"
             )
 
     def check(self, first: int) -> None:
@@ -85,9 +99,9 @@ class MovementCheck:
         self._moved.zero_()
         self._count = 0
         if len(found):
-            update, parameter = found[0]
+            update, name = found[0][0], self._partition.names[found[0][1]]
             raise RecordingError(
-                f"{self._names[parameter]!r} was moved after update {first + update - 1} and "
+                f"{name!r} was moved after update {first + update - 1} and "
                 f"before update {first + update}, outside the optimizer's step. Its loss change "
                 "is in no cell: record inside of whatever moves it, or take it out"
             )

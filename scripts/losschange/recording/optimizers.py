@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from types import FrameType
+from types import FrameType, MethodType
 from typing import Any
 
 import torch
@@ -116,10 +116,12 @@ class StepWatch:
         self._depth = 0
         self._skipped = False
         self._closure: _Closure | None = None
+        # A step that torch.compile translates must call the hooks at every update, not trace them.
+        self._hooks = torch.compiler.disable(self._before), torch.compiler.disable(self._after)
         # A class that is called an optimizer but never ran Optimizer.__init__ has no hooks.
         if hasattr(optimizer, "_optimizer_step_pre_hooks"):
-            before = optimizer.register_step_pre_hook(self._before)
-            after = optimizer.register_step_post_hook(self._after)
+            before = optimizer.register_step_pre_hook(self._hooks[0])
+            after = optimizer.register_step_post_hook(self._hooks[1])
             # Before those of the training, one of which may clear the gradients.
             optimizer._optimizer_step_post_hooks.move_to_end(after.id, last=False)
             self._undo = [before.remove, after.remove, self._stay_last(optimizer, before.id)]
@@ -136,28 +138,32 @@ class StepWatch:
         """Keep a hook behind those that the training registers later: they may change gradients."""
         register = optimizer.register_step_pre_hook
 
-        def register_before(hook: Callable[..., Any]) -> Any:
+        def register_step_pre_hook(this: Any, hook: Callable[..., Any]) -> Any:
+            if this is not optimizer:
+                return type(this).register_step_pre_hook(this, hook)
             handle = register(hook)
             if number in optimizer._optimizer_step_pre_hooks:
                 optimizer._optimizer_step_pre_hooks.move_to_end(number)
             return handle
 
-        return _replace(optimizer, "register_step_pre_hook", register_before)
+        return _replace(optimizer, register_step_pre_hook)
 
     def _replace_step(self, optimizer: Any) -> Callable[[], None]:
         """Replace an optimizer's step by one with hooks; return a function that restores it."""
         original = optimizer.step
 
-        def step(*arguments: Any, **options: Any) -> Any:
+        def step(this: Any, *arguments: Any, **options: Any) -> Any:
+            if this is not optimizer:
+                return type(this).step(this, *arguments, **options)
             if not self._undo:  # removed, while another recorder's step still calls this one
                 return original(*arguments, **options)
-            changed = self._before(optimizer, (optimizer, *arguments), options)
+            changed = self._hooks[0](optimizer, (optimizer, *arguments), options)
             taken, options = changed or ((optimizer, *arguments), options)
             result = original(*taken[1:], **options)
-            self._after(optimizer, taken[1:], options)
+            self._hooks[1](optimizer, taken[1:], options)
             return result
 
-        return _replace(optimizer, "step", step)
+        return _replace(optimizer, step)
 
     def _before(
         self, optimizer: Any, arguments: tuple[Any, ...], options: dict[str, Any]
@@ -165,7 +171,7 @@ class StepWatch:
         if self._outer is not None and _is_running(self._outer):
             self._depth += 1  # a step that calls the step of its base class
             return None
-        self._outer, self._depth = sys._getframe(1), 0
+        self._outer, self._depth = _caller(), 0
         self._closure, self._skipped = None, bool(getattr(optimizer, "found_inf", None))
         if self._skipped:
             return None
@@ -194,16 +200,18 @@ class StepWatch:
         self._end()
 
 
-def _replace(owner: Any, name: str, function: Callable[..., Any]) -> Callable[[], None]:
-    """Replace a method of one object; return a function that restores it.
+def _replace(owner: Any, function: Callable[..., Any]) -> Callable[[], None]:
+    """Replace the method of a function's name in one object; return a function that restores it.
 
-    If it was replaced once more in the meantime, that one calls `function`, which then stays.
+    A copy of the object has the method, too, bound to the copy: `function` must tell them apart. If
+    it was replaced once more in the meantime, that one calls `function`, which then stays.
     """
+    name, method = function.__name__, MethodType(function, owner)
     own = vars(owner).get(name)
-    setattr(owner, name, function)
+    setattr(owner, name, method)
 
     def restore() -> None:
-        if vars(owner).get(name) is not function:
+        if vars(owner).get(name) is not method:
             return
         if own is None:
             delattr(owner, name)
@@ -254,6 +262,14 @@ class _Closure:
 def _samples(tensors: Sequence[Tensor]) -> list[Tensor]:
     """The first scalar of tensors on the CPU: reading those of a GPU would wait for it."""
     return [t.detach().reshape(-1)[:1].clone() for t in tensors if t.device.type == "cpu"]
+
+
+def _caller() -> FrameType | None:
+    """The call of the step that called a hook, outside of what torch.compile puts between them."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("torch._dynamo"):
+        frame = frame.f_back
+    return frame
 
 
 def _is_running(frame: FrameType) -> bool:

@@ -67,6 +67,16 @@ def check_recordable(model: torch.nn.Module, named: Sequence[tuple[str, Tensor]]
                 f"{name!r} is torch.float64; the recorder keeps its copies in float32, in which "
                 "small steps of float64 parameters are lost: train model.float()"
             )
+        if parameter.dtype.is_complex:
+            raise RecordingError(
+                f"{name!r} is {parameter.dtype}; the recorder takes real parameters: train its "
+                "real and imaginary parts (torch.view_as_real)"
+            )
+        if parameter.device.type == "mps":
+            raise RecordingError(
+                f"{name!r} is on the device mps, which lacks the float64 that sums of cells need; "
+                "train on a CPU or with CUDA"
+            )
         if parameter.dtype != torch.float32:
             raise RecordingError(
                 f"{name!r} is {parameter.dtype}, whose steps are rounded away; train float32 "

@@ -212,9 +212,12 @@ class Recorder:
         if not open_now:
             return
         self._refuse_after_failure()
-        vector = FlatVector(self.partition, self._device).copy(parameters).flat
-        self._movement.check_still(vector, self.updates)
+        self._movement.check_still(parameters, self.updates)
         self._end(open_now, parameters)
+
+    def moved(self, parameters: Sequence[Tensor]) -> str | None:
+        """Name of a parameter that was moved since the last update; None if there is none."""
+        return self._movement.moved(parameters)
 
     def flush(self) -> None:
         """Write everything recorded since the last flush as one part.

@@ -39,12 +39,25 @@ class ReliabilityWatch:
             and module.training == model.training
         ]
         if names:
-            self._known["statistics"] = (
+            self.tell(
+                "statistics",
                 f"The running statistics of {names[0]!r} ({len(names)} modules in all) move the "
                 "loss of probes, too. What they do to it is in no cell but in the error, and "
-                'splitting intervals does not make that smaller: give quadrature="fixed".'
+                'splitting intervals does not make that smaller: give quadrature="fixed".',
             )
-            _log.warning(self._known["statistics"])
+
+    def tell(self, reason: str, text: str) -> None:
+        """Log a warning that will stand in the cube, too.
+
+        Parameters
+        ----------
+        reason : str
+            A word; a later warning for the same reason replaces it.
+        text : str
+            A sentence.
+        """
+        self._known[reason] = text
+        _log.warning(text)
 
     def look(self, store: PartStore) -> None:
         """Log a new warning if the parts written so far are not reliable."""

@@ -7,6 +7,7 @@ buffers, parameters, and what modules keep in attributes (counters, hidden state
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.nn.utils import parametrize
 
 Kind = TypeVar("Kind")
+
+BACKWARD_HOOKS = ("_backward_hooks", "_backward_pre_hooks")
 
 
 @contextmanager
@@ -51,6 +54,9 @@ def without_side_effects(
             if not (training and model.training):
                 for module in modules:
                     module.training = training
+            for module in modules:
+                # Hooks of the backward pass may scale the training's gradients, or count them.
+                vars(module).update({name: OrderedDict() for name in BACKWARD_HOOKS})
             yield
         finally:
             for module, kept in attributes:

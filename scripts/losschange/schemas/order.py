@@ -74,7 +74,9 @@ def _observed(model: torch.nn.Module, example: Sequence[Any] | Mapping[str, Any]
 
 def _traced(model: torch.nn.Module) -> list[str]:
     try:
-        graph = torch.fx.Tracer().trace(model)
+        # Models that keep a state, such as the last hidden one, must not keep a symbol.
+        with without_side_effects(model, model.training):
+            graph = torch.fx.Tracer().trace(model)
     except Exception:  # whatever a forward pass may raise when it is given no numbers
         return []
     targets = [
