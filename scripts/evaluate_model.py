@@ -6,6 +6,7 @@ import logging
 import warnings
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from common.files import replace_when_complete, run_script
 from objectives import OBJECTIVES
@@ -25,7 +26,7 @@ def measure(options: argparse.Namespace) -> None:
     trained = TrainedModel(options.checkpoint, options.tokens, settings["max_tokens"])
     splits = {split: trained.loss(split) for split in options.losses}
     context_free = {split: splits[split].pop("context_free") for split in splits}
-    quality = {
+    quality: dict[str, Any] = {
         "model": model.name,
         "objective": model.objective,
         "measure": OBJECTIVES[model.objective].quality.measure,

@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 
 from common.files import UserError, replace_when_complete, run_script
+from common.study_modules import module_of_study
 from losschange.analysis.summaries import SummaryError, open_summary
 from losschange.claims.judging import DRAWS
 from report.claims.pages import matrix_page
 from report.claims.record import as_json, judge_run, read_verdicts
 from report.claims.tables import claims_csv, claims_markdown
-from running.studies import module_of_study
 
 WRITERS = {"json": as_json, "csv": claims_csv, "md": claims_markdown, "html": matrix_page}
 

@@ -85,8 +85,8 @@ def test_imports_point_downwards(path):
 def test_no_two_rooms_import_each_other():
     """A room imports only from rooms above its row in the table of docs/explanation/code.md.
 
-    What a study's folder holds is found by the folder's name (running.studies), so that adding a
-    study touches no other room: that is the only exception.
+    What a study's folder holds is found by the folder's name (common.study_modules), so that
+    adding a study touches no other room: that is the only exception.
     """
     tour = (ROOT / "docs/explanation/code.md").read_text(encoding="utf-8")
     rooms = re.findall(r"^\| `scripts/(\w+)/` \|", tour, re.M)
@@ -98,7 +98,7 @@ def test_no_two_rooms_import_each_other():
             upwards[named(path)] = found
     assert upwards == {}
     discovering = [path for path in PACKAGES if '"studies.' in path.read_text()]
-    assert [named(path) for path in discovering] == ["scripts/running/studies.py"]
+    assert [named(path) for path in discovering] == ["scripts/common/study_modules.py"]
 
 
 def imports_at_start(path):

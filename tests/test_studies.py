@@ -2,9 +2,10 @@
 
 import pytest
 
+from common.study_modules import study_names
 from running.configuration_check import ConfigurationError, load_configuration
 from running.run_files import RunFiles
-from running.studies import load_studies, study_names
+from running.studies import load_studies
 from tiny_trainings import values
 
 
@@ -41,7 +42,7 @@ def test_models_of_the_matched_architecture_stay_out_of_the_papers_comparisons()
 
 
 def test_every_study_has_a_caption_and_a_module_for_every_figure_and_table():
-    from running.studies import FOLDER
+    from common.study_modules import FOLDER
 
     numbers = []
     for study in load_studies(study_names()):

@@ -61,7 +61,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def claims_list() -> str:
     """All claims of all studies as Markdown, each with its criterion."""
     _find_scripts()
-    from running.studies import load_study, module_of_study, study_names
+    from common.study_modules import module_of_study, study_names
+    from running.studies import load_study
 
     lines = []
     for name in sorted(study_names(), key=lambda name: load_study(name).order):

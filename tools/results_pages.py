@@ -22,9 +22,10 @@ import xarray as xr
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
+from common.study_modules import study_names  # noqa: E402
 from losschange.claims.verdicts import FAILS, HOLDS, UNKNOWN  # noqa: E402
 from report.claims.tables import claims_markdown  # noqa: E402
-from running.studies import load_study, study_names  # noqa: E402
+from running.studies import load_study  # noqa: E402
 
 
 def main(arguments: list[str] | None = None) -> None:

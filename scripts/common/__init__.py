@@ -1,1 +1,1 @@
-"""What every room uses: errors that the user can correct, whole files, records, digests of code."""
+"""What all rooms use: errors that the user can correct, whole files, records, digests of code."""

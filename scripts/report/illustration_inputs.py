@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.files import UserError
+from common.study_modules import module_of_study
 from losschange.analysis.profiles import ProfileError
 from losschange.analysis.summaries import SummaryError, open_summary
 from losschange.plots.style import LOOKS as DRAWN_LOOKS
 from losschange.plots.style import house_style
 from objectives import LOOKS
-from running.studies import module_of_study
 
 # The function in a module that makes a figure or a table.
 FUNCTIONS = {"figure": "draw", "table": "fill"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from running.studies import module_of_study
+from common.study_modules import module_of_study
 from running.study import Study
 
 from .illustrations import Figure, TableFile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, create_model
@@ -155,7 +156,7 @@ class RunConfiguration(Section):
 
     def is_generated(self, corpus: str) -> bool:
         """Whether all text of a corpus is generated."""
-        return all(synthetic_pairs(source) for source in self.corpora[corpus].sources)
+        return generated_pairs(self.corpora[corpus].sources) is not None
 
     def treebanks_of(self, model: Model) -> dict[str, Treebank]:
         """Treebanks of a model's languages; none if its text is generated with its syntax."""
@@ -247,6 +248,12 @@ def synthetic_pairs(source: str) -> tuple[int, str] | None:
     if not pairs.isdigit() or int(pairs) < 1 or domain not in ("", "news", "parliament"):
         raise ValueError("allowed is synthetic:<pairs> or synthetic:<pairs>:news")
     return int(pairs), domain or "parliament"
+
+
+def generated_pairs(sources: Iterable[str]) -> int | None:
+    """Number of pairs of a corpus of artificial text alone; None if it has any other text."""
+    found = [synthetic_pairs(source) for source in sources]
+    return sum(one[0] for one in found if one) if all(found) else None
 
 
 def snapshot_updates(wanted: int | list[int], total: int) -> list[int]:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from objectives import OBJECTIVES
 from text.addresses import locate
 
-from .configuration import Configuration, synthetic_pairs
+from .configuration import Configuration, generated_pairs, synthetic_pairs
 from .configuration_corpora import Corpus
 from .models import Model
 
@@ -90,18 +90,16 @@ def _tested(key: str, corpus: Corpus, other: Corpus) -> Iterator[str]:
 
 def _generated(key: str, corpus: Corpus, sizes: dict) -> Iterator[str]:
     """Mistakes in corpora of artificial text: wrong languages, or too few sentence pairs."""
-    generated = [synthetic_pairs(source) for source in corpus.sources]
     unknown = sorted(set(corpus.languages) - set(ARTIFICIAL_LANGUAGES))
-    if any(generated) and unknown:
+    if any(map(synthetic_pairs, corpus.sources)) and unknown:
         yield (
             f"{key}.languages: found {', '.join(unknown)}; the artificial languages of "
             f"synthetic:<pairs> are {', '.join(ARTIFICIAL_LANGUAGES)}"
         )
     asked = sum(size for size in sizes.values() if isinstance(size, int))
-    if all(generated):
-        pairs = sum(pairs for pairs, _ in generated)
-        if asked > pairs or (asked == pairs and "rest" in sizes.values()):
-            yield f"{key}: asks for {asked} pairs, but its sources generate {pairs}; none is left"
+    pairs = generated_pairs(corpus.sources)
+    if pairs is not None and (asked > pairs or (asked == pairs and "rest" in sizes.values())):
+        yield f"{key}: asks for {asked} pairs, but its sources generate {pairs}; none is left"
 
 
 def _reached(configuration: Configuration, start: list[str]) -> set[str]:
@@ -190,13 +188,12 @@ def _vocabularies(configuration: Configuration) -> Iterator[str]:
     told = set()
     for model in configuration.trained_models():
         corpus = configuration.corpora[model.corpus]
-        generated = [synthetic_pairs(source) for source in corpus.sources]
-        if not all(generated) or model.tokens in told:
+        generated = generated_pairs(corpus.sources)
+        if generated is None or model.tokens in told:
             continue
         told.add(model.tokens)
         size = configuration.vocabulary_size_of(model)
-        pairs = sum(pairs for pairs, _ in generated)
-        pairs = pairs if corpus.train == "rest" else min(pairs, corpus.train)
+        pairs = float(generated if corpus.train == "rest" else min(generated, corpus.train))
         sides = len(model.languages)
         if sentences:
             pairs = min(pairs, sentences / sides)

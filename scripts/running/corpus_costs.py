@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from .configuration import Configuration, synthetic_pairs
+from .configuration import Configuration, generated_pairs
 
 # Pairs in all splits of the corpora of Vázquez et al. 2022, their Table 3.
 PAPER_PAIRS = {
@@ -37,9 +37,9 @@ VOCABULARY_BYTES = 1500
 def corpus_pairs(configuration: Configuration, name: str) -> int:
     """Estimated number of sentence pairs in all splits of a corpus."""
     corpus = configuration.corpora[name]
-    generated = [synthetic_pairs(source) for source in corpus.sources]
-    if all(generated):
-        return sum(pairs for pairs, _ in generated)
+    generated = generated_pairs(corpus.sources)
+    if generated is not None:
+        return generated
     sizes = [getattr(corpus, split) for split in ("train", "valid", "test")]
     if all(isinstance(size, int) for size in sizes):
         return sum(sizes)

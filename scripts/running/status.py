@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from common.files import replace_when_complete
 
@@ -102,9 +103,8 @@ def _training_status(
         return _done(name, total, results / "models" / name / "training.csv")
     state = results / "models" / name / "state"
     owner, progress = read_owner(state), _read_json(state / "progress.json")
-    total = total or _number(progress, "total") or _number(
-        _read_json(state / "fingerprint.json"), "total_updates"
-    )  # fmt: skip
+    planned = _read_json(state / "fingerprint.json")
+    total = total or _count(progress, "total") or _count(planned, "total_updates")
     place = _place(owner)
     saved = _saved_update(state)
     if _lives(state, owner):
@@ -116,7 +116,7 @@ def _training_status(
         return TrainingStatus(
             name,
             "running",
-            _number(progress, "update"),
+            _count(progress, "update"),
             total,
             _number(progress, "loss"),
             _number(progress, "tokens_per_second"),
@@ -202,10 +202,15 @@ def _read_json(path: Path) -> dict:
     return found if isinstance(found, dict) else {}
 
 
-def _number(values: Mapping[str, object], name: str) -> float | int | None:
+def _number(values: Mapping[str, object], name: str) -> float | None:
     value = values.get(name)
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return value if good else None
+    return cast(float, value) if good else None
+
+
+def _count(values: Mapping[str, object], name: str) -> int | None:
+    value = _number(values, name)
+    return None if value is None else int(value)
 
 
 def _modified(path: Path) -> float:

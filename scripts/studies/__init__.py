@@ -1,1 +1,1 @@
-"""One folder per study; nothing but running.studies and a study's own scripts looks into it."""
+"""One folder per study; only common.study_modules and a study's own scripts look into it."""

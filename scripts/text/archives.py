@@ -4,6 +4,7 @@ Nothing is unpacked to disk, so paths inside an archive cannot cause files to be
 """
 
 import gzip
+import io
 import stat
 import tarfile
 import zipfile
@@ -11,7 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from text.archive_kinds import (
     ArchiveError,
@@ -21,7 +22,7 @@ from text.archive_kinds import (
     zip_obstacle,
 )
 from text.formats import read_pairs
-from text.lines import LineBatch
+from text.lines import ByteStream, LineBatch
 
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError)
 NAMES_SHOWN = 10
@@ -67,7 +68,7 @@ class TarEntry(tarfile.TarInfo):
     """An entry of a tar archive; an entry with an oversized header is refused before reading it."""
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "TarEntry":
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "TarEntry":
         """As in the base class, which reads long names and extended headers into memory."""
         entry = super().frombuf(buf, encoding, errors)
         if entry.type in FURTHER_HEADERS and entry.size > LARGEST_HEADER:
@@ -78,7 +79,8 @@ class TarEntry(tarfile.TarInfo):
 def tar_entries(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """Yield the entries of a tar archive that is read as a stream, without storing them."""
     while (entry := opened.next()) is not None:
-        opened.members.clear()  # a million small members would fill the memory
+        # A million small members would fill the memory.
+        opened.members.clear()  # type: ignore[attr-defined]  # the stubs leave it out
         yield entry
 
 
@@ -148,7 +150,7 @@ def _check_ordinary(member: Member, archive: Path) -> None:
 @contextmanager
 def open_members(
     archive: Path, path: str, wanted: Sequence[str]
-) -> Iterator[tuple[list[str], list[BinaryIO]]]:
+) -> Iterator[tuple[list[str], list[ByteStream]]]:
     """Open some members of an archive as streams of bytes.
 
     Parameters
@@ -190,7 +192,7 @@ def open_members(
             )
 
 
-def open_unpacked(archive: Path, path: str) -> BinaryIO:
+def open_unpacked(archive: Path, path: str) -> gzip.GzipFile | io.BufferedReader:
     """Open a file as a stream; decompress it if its upstream name is that of a gzip file."""
     return gzip.open(archive) if path.lower().endswith("gz") else open(archive, "rb")
 
@@ -202,13 +204,14 @@ def open_tar(archive: Path, path: str) -> Iterator[tarfile.TarFile]:
         yield tar
 
 
-def stream_tar(unpacked: BinaryIO) -> tarfile.TarFile:
+def stream_tar(unpacked: ByteStream) -> tarfile.TarFile:
     """Read a stream as a tar archive, for `tar_entries`."""
-    return tarfile.open(fileobj=unpacked, mode="r|", tarinfo=TarEntry)
+    # In this mode a stream is only read.
+    return tarfile.open(fileobj=cast(BinaryIO, unpacked), mode="r|", tarinfo=TarEntry)
 
 
 @contextmanager
-def _tar_stream(archive: Path, path: str, member: Member) -> Iterator[BinaryIO]:
+def _tar_stream(archive: Path, path: str, member: Member) -> Iterator[ByteStream]:
     with open_unpacked(archive, path) as unpacked:
         unpacked.seek(member.start)
         yield _Section(unpacked, member.size)
@@ -217,7 +220,7 @@ def _tar_stream(archive: Path, path: str, member: Member) -> Iterator[BinaryIO]:
 class _Section:
     """The next `size` bytes of a stream."""
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
+    def __init__(self, stream: ByteStream, size: int) -> None:
         self.stream, self.left = stream, size
 
     def read(self, size: int) -> bytes:

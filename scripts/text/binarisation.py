@@ -146,10 +146,10 @@ def _within_limits(
     stem = texts[0].with_suffix("")
     found = {text.suffix[1:]: {"sentences": len(side)} for text, side in zip(texts, sides)}
     _check_sides(stem, found)
-    kept, reasons = np.ones(len(sides[0]), dtype=bool), Counter()
+    kept, reasons = np.ones(len(sides[0]), dtype=bool), Counter[str]()
     for number, pieces in enumerate(zip(*(side.tolist() for side in sides))):
-        found = (STEPS[name].function(pieces, value) for name, value in limits)
-        reason = next((reason for reason in found if reason is not None), None)
+        tried = (STEPS[name].function(pieces, value) for name, value in limits)
+        reason = next((reason for reason in tried if reason is not None), None)
         if reason is not None:
             kept[number] = False
             reasons[reason] += 1

@@ -156,11 +156,12 @@ def clean_batch(
     examples: dict[str, tuple[str, Pair]] = {}
     kept = []
     sides = [clean_lines(side) for side in batch]
-    units = tuple(map(unit_of_batch, sides, units))
+    units = unit_of_batch(sides[0], units[0]), unit_of_batch(sides[1], units[1])
     for place, pair in enumerate(zip(*sides)):
         if None in pair:
             found = ("invalid_utf8", "")
-            pair = tuple(side[place].decode("utf-8", "replace") for side in batch)
+            first, second = (side[place].decode("utf-8", "replace") for side in batch)
+            pair = first, second
         elif steps is None:
             pair, found = change_pair(pair, changes, languages), None
         elif "" in pair:

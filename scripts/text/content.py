@@ -3,7 +3,6 @@
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 from text.archive_kinds import (
     TAR_SUFFIXES,
@@ -14,6 +13,7 @@ from text.archive_kinds import (
 )
 from text.archives import DAMAGE, open_unpacked, stream_tar, tar_entries
 from text.formats import PACKED
+from text.lines import ByteStream
 
 WEB_PAGE_STARTS = (b"<!doctype", b"<html", b"<head", b"<?xml")
 BLOCK = 1 << 20
@@ -99,7 +99,7 @@ def _read_zip(opened: zipfile.ZipFile, address: str, check_size: Callable[[int],
     # Reading a member stops at the size that its header states.
     check_size(sum(member.file_size for member in members))
     obstacles = [zip_obstacle(member) for member in members]
-    if members and all(obstacles):
+    if obstacles and obstacles[0] and all(obstacles):
         raise repack(members[0].filename, address, obstacles[0])
     for member, obstacle in zip(members, obstacles):
         if obstacle is None:
@@ -111,7 +111,7 @@ def _read_zip(opened: zipfile.ZipFile, address: str, check_size: Callable[[int],
 class _Counted:
     """A stream that counts the bytes read from it."""
 
-    def __init__(self, stream: BinaryIO, check_size: Callable[[int], None]) -> None:
+    def __init__(self, stream: ByteStream, check_size: Callable[[int], None]) -> None:
         self.stream, self.check_size, self.number = stream, check_size, 0
 
     def read(self, size: int) -> bytes:

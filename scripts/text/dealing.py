@@ -60,7 +60,7 @@ def deal_out(
     processes
         Number of processes that apply these steps; the files do not depend on it.
     """
-    dealt = Dealt(*({split: [0, 0] for split in texts} for _ in range(2)), Counter())
+    dealt = Dealt({split: [0, 0] for split in texts}, {split: [0, 0] for split in texts}, Counter())
     deal = partial(_deal_batch, splits=list(texts), changes=changes, seed=seed)
     with ExitStack() as stack:
         files = {
@@ -100,7 +100,8 @@ def _deal_batch(
 ) -> tuple[DealtLines, Counter]:
     """Return the lines of each split in both languages, and the counts of `Dealt.changed`."""
     first, second, labels = batch
-    lines, changed = {}, Counter()
+    lines: DealtLines = {}
+    changed: Counter[str] = Counter()
     for split in splits:
         chosen = (labels == SPLITS.index(split)).tolist()
         lines[split] = (list(compress(first, chosen)), list(compress(second, chosen)))

@@ -8,10 +8,9 @@ import gzip
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
-from typing import BinaryIO
 
 from common.files import UserError
-from text.lines import LineBatch, LineError, pair_lines
+from text.lines import ByteStream, LineBatch, LineError, pair_lines
 from text.markup import pair_segments, read_segments
 from text.tagged_lines import LEFT_OUT, UNPACKED, TaggedLines, check_landmarks
 
@@ -37,7 +36,7 @@ PACKED = {
 
 
 def read_pairs(
-    streams: Sequence[BinaryIO], names: Sequence[str], languages: Sequence[str]
+    streams: Sequence[ByteStream], names: Sequence[str], languages: Sequence[str]
 ) -> Iterator[LineBatch]:
     """Read the aligned sentences of two texts in any supported format.
 
@@ -72,21 +71,22 @@ def read_pairs(
             "should have the same format. Correct the members of the source."
         )
     if formats[0] == SEGMENTS:
-        segments = [read_segments(*side) for side in zip(sides, names, languages, strict=True)]
-        yield tuple(map(list, zip(*pair_segments(*segments, names))))
+        first, second = (read_segments(*side) for side in zip(sides, names, languages, strict=True))
+        pairs = list(pair_segments(first, second, names))
+        yield [one for one, _ in pairs], [two for _, two in pairs]
     elif formats[0] == TAGGED:
         tagged = [TaggedLines(side, name) for side, name in zip(sides, names)]
         try:
-            yield from pair_lines(*tagged, names)
+            yield from pair_lines(tagged[0], tagged[1], names)
         except LineError:
             check_landmarks(tagged, names)  # says where the sides part
             raise
         check_landmarks(tagged, names)
     else:
-        yield from pair_lines(*sides, names)
+        yield from pair_lines(sides[0], sides[1], names)
 
 
-def _unpacked(stream: BinaryIO, name: str) -> tuple[bytes, BinaryIO]:
+def _unpacked(stream: ByteStream, name: str) -> tuple[bytes, ByteStream]:
     """The first bytes of a text, and a stream of the whole text; gzip files are decompressed.
 
     Raises
@@ -131,7 +131,7 @@ def _format(head: bytes, name: str) -> str:
     return PLAIN
 
 
-def _peeked(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
+def _peeked(stream: ByteStream) -> tuple[bytes, "_Rewound"]:
     head = b""
     while len(head) < HEAD and (block := stream.read(HEAD - len(head))):
         head += block
@@ -141,7 +141,7 @@ def _peeked(stream: BinaryIO) -> tuple[bytes, BinaryIO]:
 class _Rewound(io.RawIOBase):
     """A stream that returns its first bytes again after they were read."""
 
-    def __init__(self, head: bytes, stream: BinaryIO) -> None:
+    def __init__(self, head: bytes, stream: ByteStream) -> None:
         self._head, self._stream = head, stream
 
     def readable(self) -> bool:
@@ -158,7 +158,7 @@ class _Rewound(io.RawIOBase):
 class _Limited:
     """A stream that raises an error after `UNPACKED_LIMIT` bytes."""
 
-    def __init__(self, stream: BinaryIO, name: str) -> None:
+    def __init__(self, stream: ByteStream, name: str) -> None:
         self._stream, self._name, self._left = stream, name, UNPACKED_LIMIT
 
     def read(self, size: int) -> bytes:

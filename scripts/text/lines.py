@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from common.files import UserError
 
@@ -15,6 +15,13 @@ LONGEST_LINE = 1 << 24  # bytes; a longer line is an error
 LineBatch = tuple[list[bytes], list[bytes]]
 
 
+class ByteStream(Protocol):
+    """All that is asked of a stream here: it can be read in parts."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+
+
 class LineError(UserError):
     """Two texts are not aligned line by line, or a text has no lines."""
 
@@ -22,7 +29,7 @@ class LineError(UserError):
 class _Side:
     """One text: its lines that were read but not yet returned."""
 
-    def __init__(self, stream: BinaryIO, name: str) -> None:
+    def __init__(self, stream: ByteStream, name: str) -> None:
         self.stream, self.name = stream, name
         self.waiting: list[bytes] = []
         self.read, self.rest, self.ended = 0, b"", False
@@ -54,7 +61,7 @@ class _Side:
         return taken
 
 
-def pair_lines(first: BinaryIO, second: BinaryIO, names: Sequence[str]) -> Iterator[LineBatch]:
+def pair_lines(first: ByteStream, second: ByteStream, names: Sequence[str]) -> Iterator[LineBatch]:
     """Pair the lines of two streams, split at line feeds only.
 
     Yields
@@ -104,8 +111,8 @@ def read_text_pairs(paths: Sequence[Path]) -> Iterator[LineBatch]:
         if not path.is_file():
             raise UserError(f"{path}: there is no such text. Make it, or correct its name.")
     with ExitStack() as stack:
-        streams = [stack.enter_context(open(path, "rb")) for path in paths]
-        yield from pair_lines(*streams, [str(path) for path in paths])
+        first, second = (stack.enter_context(open(path, "rb")) for path in paths)
+        yield from pair_lines(first, second, [str(path) for path in paths])
 
 
 def single_pairs(batches: Iterator[LineBatch]) -> Iterator[tuple[bytes, bytes]]:

@@ -9,9 +9,10 @@ import codecs
 import html.entities
 import re
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from common.files import UserError
+from text.lines import ByteStream
 
 LARGEST_FILE = 1 << 26  # bytes; a test set has a few thousand segments
 
@@ -66,7 +67,7 @@ def one_line(text: str) -> bytes:
     return " ".join(unescape(text).split()).encode("utf-8", "surrogateescape")
 
 
-def read_segments(stream: BinaryIO, name: str, language: str | None = None) -> Segments:
+def read_segments(stream: ByteStream, name: str, language: str | None = None) -> Segments:
     """Read the segments of one file in one language.
 
     Parameters
@@ -103,7 +104,7 @@ def read_segments(stream: BinaryIO, name: str, language: str | None = None) -> S
     return sides[_choose(sides, name, language)]
 
 
-def _whole(stream: BinaryIO) -> bytes:
+def _whole(stream: ByteStream) -> bytes:
     """All bytes of a stream, or one more than `LARGEST_FILE`; a single read may return less."""
     content = bytearray()
     while len(content) <= LARGEST_FILE:

@@ -37,6 +37,7 @@ from text.steps import (
     LENGTHS,
     PAIR,
     TRAINING_TEXT,
+    Pair,
     Step,
     check_steps,
     steps_given,
@@ -135,7 +136,8 @@ def _first_pass(
         for source in settings["sources"]:
             if source["name"] in sources:
                 raise UserError(f"sources: the name {source['name']} is used twice.")
-            read, dropped, examples = 0, Counter(), {}
+            read, dropped = 0, Counter[str]()
+            examples: dict[str, tuple[str, Pair]] = {}
             for batch in map_in_order(cleaned, read_source(source, languages), processes):
                 read += batch.read
                 dropped += batch.dropped
@@ -186,8 +188,8 @@ def _label_pairs(keys: Keys, settings: Mapping, sources: dict[str, dict]) -> np.
 
 def _counts(corpus: str, settings: Mapping, sources: dict[str, dict], labels: np.ndarray) -> dict:
     """The content of counts.json, without the counts made while the splits are written."""
-    dropped = sum((counts["dropped"] for counts in sources.values()), Counter())
-    splits = sum((counts["splits"] for counts in sources.values()), Counter())
+    dropped = sum((counts["dropped"] for counts in sources.values()), Counter[str]())
+    splits = sum((counts["splits"] for counts in sources.values()), Counter[str]())
     read = {name: counts["read"] for name, counts in sources.items()}
     return {
         "corpus": corpus,

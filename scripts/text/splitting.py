@@ -204,7 +204,7 @@ def assign_splits(
         labels[chosen] = SPLITS.index("valid")
         candidates &= labels == UNUSED
         sizes = {**sizes, "valid": 0}
-    held_out = [(split, sizes.get(split, 0)) for split in ("valid", "test")]
+    held_out = [(split, int(sizes.get(split, 0))) for split in ("valid", "test")]
     wanted, available = sum(size for _, size in held_out), int(np.sum(candidates))
     if wanted > available:
         raise _too_few("valid and test", wanted, available, int(np.sum(kept)))
@@ -216,10 +216,11 @@ def assign_splits(
         start += size
 
     remaining = kept & (labels == UNUSED)
-    size, available = sizes.get("train", 0), int(np.sum(remaining))
-    if size == REST:
+    available = int(np.sum(remaining))
+    if sizes.get("train") == REST:
         labels[remaining] = SPLITS.index("train")
         return labels
+    size = int(sizes.get("train", 0))
     if size > available:
         raise _too_few("train", size, available, int(np.sum(kept)))
     labels[draw_places(keys.exact, remaining, size, seed, stream=1)] = SPLITS.index("train")

@@ -152,14 +152,14 @@ def check_steps(settings: Iterable[Mapping[str, object]]) -> list[Step]:
         if name not in STEPS:
             raise UserError(f"{name!r} is no cleaning step; the steps are: {', '.join(STEPS)}")
         kind = STEPS[name]
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not kind.minimum <= value <= kind.maximum:
+        number = float("nan") if isinstance(value, bool) else value
+        if not isinstance(number, int | float) or not kind.minimum <= number <= kind.maximum:
             bounded = kind.maximum < float("inf")
             allowed = f"{kind.minimum:g} {f'to {kind.maximum:g}' if bounded else 'or more'}"
             raise UserError(
                 f"cleaning step {name}: the value should be a number, {allowed}, not {value!r}"
             )
-        steps.append(Step(name, value))
+        steps.append(Step(name, number))
     return steps
 
 

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import BinaryIO, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from common.files import UserError
-from text.lines import BLOCK, LineError
+from text.lines import BLOCK, ByteStream, LineError
 from text.markup import one_line
 
 # Tags of lines with metadata of a talk, such as its address, speaker and translator.
@@ -50,7 +50,7 @@ class TaggedLines:
         The landmarks read so far; both sides of a text must have the same.
     """
 
-    def __init__(self, stream: BinaryIO, name: str) -> None:
+    def __init__(self, stream: ByteStream, name: str) -> None:
         self._stream, self._name = stream, name
         self._rest, self._line, self._sentences = b"", 0, 0
         self._ended = False
@@ -84,16 +84,14 @@ class TaggedLines:
         text = line.decode("utf-8", "surrogateescape").removeprefix("\ufeff").strip()
         match = FIRST_TAG.match(text)
         tag = match[2].lower() if match else ""
-        if tag in TALK_STARTS | UNPACKED and not match[1]:
+        if match and not match[1] and tag in TALK_STARTS | UNPACKED:
             self.landmarks.append(Landmark(self._sentences, tag, self._line))
-        if tag in LEFT_OUT:
+        if match and tag in LEFT_OUT:
             self._check_left_out(text, tag, match)
             return b""
         if tag in UNPACKED:
             inside = re.fullmatch(rf"<{tag}(?:\s[^<>]*)?>(.*)</{tag}\s*>", text, re.IGNORECASE)
-            if inside is None:
-                self._refuse(f"<{tag}> is not closed on its line")
-            text = inside[1]
+            text = inside[1] if inside else self._refuse(f"<{tag}> is not closed on its line")
         elif match and (match.end() == len(text) or text.lower().endswith(f"</{tag}>")):
             self._refuse(f"unknown mark-up: {text[:60]}")
         if ANY_TAG.search(text):

@@ -193,8 +193,8 @@ def _validator(response: requests.Response) -> str | None:
 
 def _append(response: requests.Response, path: Path, total: int | None) -> None:
     name, came = path.name.strip(".").removesuffix(".partial"), path.stat().st_size
-    bar = {"total": total, "initial": came, "unit": "B", "unit_scale": True, "desc": name}
-    with open(path, "ab") as file, tqdm(**bar, disable=None) as progress:
+    bar = tqdm(total=total, initial=came, unit="B", unit_scale=True, desc=name, disable=None)
+    with open(path, "ab") as file, bar as progress:
         try:
             # Some servers call .tgz a content encoding. Do not gunzip: the file itself is
             # compressed. read1 returns the available bytes, so none are lost at a timeout.

@@ -135,7 +135,10 @@ def _learn(
             max_sentence_length=1 << 20,
             num_threads=threads,
             minloglevel=2,
-            **SPECIAL_IDS,
+            bos_id=SPECIAL_IDS["bos_id"],
+            pad_id=SPECIAL_IDS["pad_id"],
+            eos_id=SPECIAL_IDS["eos_id"],
+            unk_id=SPECIAL_IDS["unk_id"],
         )
     except RuntimeError as error:
         raise UserError(_explain(str(error), texts, size)) from None

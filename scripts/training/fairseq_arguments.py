@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from common.files import UserError
 from objectives import OBJECTIVES
@@ -15,11 +16,11 @@ PLUGIN = Path(__file__).resolve().parent.parent / "losschange_fairseq"
 
 def fairseq_arguments(
     model: Model,
-    training: Mapping[str, object],
+    training: Mapping[str, Any],
     data: Path,
     seed: int,
     device: str,
-    recording: Mapping[str, object] | None = None,
+    recording: Mapping[str, Any] | None = None,
     worker: tuple[int, int] = (0, 1),
     data_workers: int = 0,
     files: Mapping[str, Path] | None = None,
@@ -116,7 +117,7 @@ def fairseq_arguments(
     return [*arguments, "--task", objective.task, *objective.arguments(training, languages)]
 
 
-def _optimizer(training: Mapping[str, object]) -> list[str]:
+def _optimizer(training: Mapping[str, Any]) -> list[str]:
     """The optimizer and its own options; each of fairseq's refuses those of the other."""
     if training["optimizer"] == "sgd":
         return ["--optimizer", "sgd", "--momentum", str(training["momentum"])]
@@ -141,7 +142,7 @@ def read_head_mask(path: Path) -> str:
         raise UserError(f"{path} is no mask of heads ({error}); prune the model again") from error
 
 
-def _recording(recording: Mapping[str, object], training: Mapping[str, object], seed: int) -> str:
+def _recording(recording: Mapping[str, Any], training: Mapping[str, Any], seed: int) -> str:
     """Fields of losschange_fairseq.recording.RecordingSettings as JSON."""
     settings = dict(recording)
     strides = settings.pop("estimators")

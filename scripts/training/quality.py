@@ -49,7 +49,7 @@ class TrainedModel:
         self.max_tokens = max_tokens
 
     @torch.no_grad()
-    def loss(self, split: str) -> dict[str, float]:
+    def loss(self, split: str) -> dict[str, float | None]:
         """Mean loss of a split in nats per target token, its perplexity, and two baselines.
 
         The samples are those of the loss that training records; `left_out` counts samples that

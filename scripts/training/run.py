@@ -53,9 +53,9 @@ class Interrupted(UserError):
 
 def train_model(
     model: Model,
-    training: Mapping[str, object],
-    execution: Mapping[str, object],
-    recording: Mapping[str, object],
+    training: Mapping[str, Any],
+    execution: Mapping[str, Any],
+    recording: Mapping[str, Any],
     data: Path,
     seed: int,
     state_folder: Path,

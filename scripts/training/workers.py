@@ -85,7 +85,7 @@ class Worker:
             distributed.destroy_process_group()
 
 
-def run_workers(count: int, arguments: Sequence[object], further: Mapping[str, Any]) -> None:
+def run_workers(count: int, arguments: Sequence[Any], further: Mapping[str, Any]) -> None:
     """Train a model with several workers: each runs `training.run.train_model`.
 
     The workers end when this process ends, for whatever reason; a signal to stop is passed on to
@@ -108,8 +108,8 @@ def run_workers(count: int, arguments: Sequence[object], further: Mapping[str, A
     """
     from torch.multiprocessing import start_processes
 
-    with tempfile.TemporaryDirectory(prefix="losschange-workers-") as folder:
-        folder = Path(folder)
+    with tempfile.TemporaryDirectory(prefix="losschange-workers-") as name:
+        folder = Path(name)
         # Workers that are started like this get a signal to stop when this process dies.
         started = start_processes(_work, (count, folder, arguments, further), count, join=False)
         try:
@@ -122,13 +122,16 @@ def run_workers(count: int, arguments: Sequence[object], further: Mapping[str, A
         _raise_first_failure(folder, codes)
 
 
-def _work(rank: int, count: int, folder: Path, arguments: Sequence[object], further) -> None:
+def _work(
+    rank: int, count: int, folder: Path, arguments: Sequence[Any], further: Mapping[str, Any]
+) -> None:
     warnings.simplefilter("ignore")
     try:
         from .run import train_model
 
         logging.getLogger().setLevel(logging.WARNING)
-        train_model(*arguments, worker=Worker(rank, count, folder / "meeting"), **further)
+        further = {**further, "worker": Worker(rank, count, folder / "meeting")}
+        train_model(*arguments, **further)
         (folder / f"done-{rank}").touch()
     except (UserError, OSError) as error:
         if isinstance(error, OSError):
