@@ -1,1 +1,1 @@
-"""One folder per study; nothing but running.studies and a study's own scripts looks into it."""
+"""The studies, a folder each. Only running.studies and a study's own scripts import from here."""
