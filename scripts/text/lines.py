@@ -60,7 +60,7 @@ def pair_lines(first: BinaryIO, second: BinaryIO, names: Sequence[str]) -> Itera
     Yields
     ------
     tuple of two lists of bytes
-        As many lines of each stream, without their line feeds.
+        The same number of lines of each stream, without their line feeds.
 
     Raises
     ------
