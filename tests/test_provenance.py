@@ -75,7 +75,7 @@ def test_the_cube_says_it_in_one_line(folder):
     carried = json.loads(cube_provenance(record(folder), "tiny-en-de.en"))
     assert carried["sources"] == {"synthetic:120": None, "archived": ARCHIVE["sha256"]}
     assert carried["vocabulary"]["name"] == "tiny-en-de.en" and carried["splits"]["valid"] == 10
-    with pytest.raises(UserError, match=r"does not know the vocabulary x\.en, only tiny-en-de\.en"):
+    with pytest.raises(UserError, match=r"has no vocabulary x\.en, only tiny-en-de\.en"):
         cube_provenance(folder / "provenance.json", "x.en")
 
 

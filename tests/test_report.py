@@ -129,7 +129,7 @@ def test_every_source_says_what_it_gave_and_what_cleaning_changed(page):
 
 
 def test_what_made_the_text_is_told_by_digest(page):
-    table = page.after("What they were made with", 600)
+    table = page.after("Vocabularies and code that made them", 600)
     assert table.index("europarl-en-de text ") < table.index(" c0dec0dec0dec0de ")
     assert "vocabulary and ids of europarl-en-de.en all 0123456789abcdef 70ce70ce70ce70ce" in table
 

@@ -18,7 +18,7 @@ PROBE_ERRORS = dict(zip(ERRORS, (-0.04, 0.02, 0.003, 0.0004), strict=True))
 
 
 def total(model, estimator, ratio, changes=None, stride=1, training=None):
-    """A sum that is `ratio` times the change that it is held against."""
+    """A sum that is `ratio` times the change that it is compared with."""
     changes = changes or {"training_probe": -2.0, "validation_probe": -1.6}
     known = [name for name, change in changes.items() if math.isfinite(change)]
     reference = reference_measure(estimator, known)

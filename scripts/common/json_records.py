@@ -1,4 +1,4 @@
-"""Records of earlier steps: JSON objects that have to hold certain keys."""
+"""Read the JSON records that earlier steps wrote, and check their keys."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ MEASURE_CLAUSES = {
 
 
 def conservation_sentences(run: Run, failed: Sequence[str]) -> list[str]:
-    """Sentences on the ratio of each estimator's sum to the measured change; ``code`` is marked.
+    """Sentences on the ratio of each estimator's sum to the measured change, with ``code`` marks.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def conservation_sentences(run: Run, failed: Sequence[str]) -> list[str]:
 
 
 def _claims(entries: Sequence[EstimatorSum]) -> str:
-    """One sentence on the estimators that are compared with the same measure."""
+    """One sentence on estimators whose sums are compared with the same measured change."""
     claims = []
     for name in in_order({entry.estimator for entry in entries}):
         ratios = [entry.ratio for entry in entries if entry.estimator == name]
@@ -114,7 +114,7 @@ def estimator_table(run: Run, failed: Sequence[str]) -> Grid | None:
                 *(_worst_errors(known) if probes else []),
             ]
         )
-    columns = ["estimator", "every … updates", "held against", "ΣLCA ÷ measured", "median"]
+    columns = ["estimator", "every … updates", "compared with", "ΣLCA ÷ measured", "median"]
     columns.append("models that add up")
     if probes:
         columns += ["error in total", "largest error of an interval, nats"]

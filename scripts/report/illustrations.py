@@ -29,7 +29,7 @@ class Figure:
     image : str or None
         A data URI; None if the run has no such figure.
     title : str
-        First paragraph of the caption, unmarked.
+        First paragraph of the caption, as plain text.
     caption : list of Text
         The further paragraphs of the caption.
     models : list of str

@@ -7,7 +7,7 @@ from report.values import Grid, count, listing, make_grid, quantity
 
 PAPER_UPDATES = 125_000
 PAPER_VOCABULARY = 32_000
-# key of `training`: the paper's value; a run with these values is as large as the paper's
+# The paper's values of keys of `training`; a run with these values is as large as the paper's.
 PAPER_SCALE = {
     "layers": 12,
     "embedding_dimension": 512,
@@ -74,8 +74,8 @@ def scale_sentence(run: Run) -> str:
         different.append("vocabulary")
     if not different:
         return (
-            "The models are configured at the size of the paper's. Whether the text is the paper's "
-            "too, Table 3 tells."
+            "The models are configured at the size of the paper's. Table 3 shows whether the text "
+            "is the paper's, too."
         )
     return (
         f"This run is not at the paper's scale; it differs in {listing(different)}. It shows that "

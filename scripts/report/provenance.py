@@ -11,7 +11,7 @@ import yaml
 from report.inputs import Run
 from report.values import Grid, count, listing, make_grid, nats, portable
 
-# displayed name: distributions that provide it; the first installed one is used
+# Displayed name to the distributions that provide the package; the first installed one is used.
 PACKAGES = {
     "snakemake": ("snakemake",),
     "torch": ("torch",),
@@ -222,8 +222,8 @@ def mirror_sentence(run: Run) -> str:
     if run.configuration.get("mirror") is None:
         return "Files were fetched from the addresses given here."
     return (
-        "Files were fetched from a mirror; each is named by its path there, which is the one "
-        "below its upstream host."
+        "Files were fetched from a mirror; each is named by its path on the mirror, which is also "
+        "its path on the publisher's server."
     )
 
 
@@ -233,7 +233,7 @@ def unpinned_sentence(sources: list[Source]) -> str:
     if not unpinned:
         return ""
     return (
-        f"The configuration has no digest for {listing(unpinned)}: what came was taken as it was. "
-        "To make sure that the next run gets the same files, put the digests below into "
-        "config.yaml."
+        f"The configuration has no digest for {listing(unpinned)}: the downloaded files were not "
+        "compared with any. To make sure that the next run gets the same files, put the digests "
+        "below into config.yaml."
     )

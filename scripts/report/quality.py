@@ -23,7 +23,7 @@ MARGIN = 0.1
 
 @dataclass(frozen=True)
 class Learning:
-    """One row of the first table.
+    """One row of the table on whether the models learned.
 
     Attributes
     ----------
@@ -190,5 +190,5 @@ def translation_table(run: Run) -> tuple[Grid | None, list[tuple[str, str]]]:
 
 
 def _test_sets(translation: dict) -> Sequence[str]:
-    # the test split of the model's own corpus comes first (Appendix B.1)
+    # The test split of the model's own corpus comes first (Appendix B.1).
     return sorted(translation, key=lambda name: (name != "test", name))

@@ -47,12 +47,12 @@ def _starts_as_number(entry: str) -> bool:
 
 
 def nats(value: float | None, signed: bool = False) -> str:
-    """A loss with three decimals; MISSING for None, words for infinity and NaN."""
+    """A loss with three decimals; MISSING for None, "not finite" for infinity and NaN."""
     if value is None:
         return MISSING
     if not math.isfinite(value):
         return "not finite"
-    # adding 0.0 turns -0.0 into 0.0
+    # Adding 0.0 turns -0.0 into 0.0.
     return f"{round(value, 3) + 0.0:{'+' if signed else ''}.3f}".replace("-", "−")
 
 
@@ -64,7 +64,7 @@ def over_seeds(values: Sequence[float | None], show: Callable[[float | None], st
     values : sequence of float or None
         One per training of the model.
     show : callable
-        Formats one value; `values` with an unknown one, or without any, are shown as MISSING.
+        Formats one value. The result is MISSING if a value is unknown or there are none.
     """
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
@@ -87,7 +87,7 @@ def ratio(value: float) -> str:
     """
     if not math.isfinite(value):
         return MISSING
-    # a no-break space keeps the sign with its number
+    # A no-break space keeps the sign on the line of its number.
     return f"{_ratio_digits(value)}\u00a0×"
 
 

@@ -1,7 +1,7 @@
 """On which devices the faster ways of training are known to agree with stock fairseq.
 
-agreements.csv holds what was published: one line per kind of device and way to train. What this
-machine found itself is kept in the user's cache folder, so that it is found once.
+agreements.csv holds published measurements: one line per kind of device and way to train.
+Measurements of this machine are kept in the user's cache folder, so that each is made once.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from common.files import replace_when_complete
 
 TABLE = Path(__file__).with_name("agreements.csv")
 FASTER_WAYS = SCRIPTS / "losschange_fairseq" / "fast"
-# The largest distance of loss and cells that is rounding: about ten times the relative distance of
-# two neighbouring numbers of the precision, and in float32 what sums in another order make of it.
+# The largest distance of loss and cells that counts as rounding: about ten times the relative
+# distance of two neighbouring numbers of the precision; in float32 more, because sums are taken in
+# another order.
 ROUNDING = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 4e-2}
 
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What the outcome of a comparison depends on.
+    """Everything that the result of a comparison depends on.
 
     Parameters
     ----------
@@ -55,12 +56,12 @@ class Circumstances:
 
 @dataclass(frozen=True)
 class Distance:
-    """How far a faster way is away from stock fairseq, in the first update.
+    """The distance of a faster way from stock fairseq in the first update.
 
     Parameters
     ----------
     loss : float
-        As a share of the loss.
+        Difference of the losses, as a share of the loss.
     cells : float
         Largest difference of a cell, as a share of the sum of the update's absolute LCA.
     """
@@ -72,7 +73,7 @@ class Distance:
         return f"loss {self.loss:.1e}, cells {self.cells:.1e}"
 
     def is_rounding(self, precision: str) -> bool:
-        """Whether it is no larger than rounding in a precision makes it."""
+        """Whether the distance can come from rounding in this precision alone."""
         return max(self.loss, self.cells) <= ROUNDING[precision]
 
 
@@ -83,10 +84,10 @@ def code_of_faster_ways() -> str:
 
 
 def published_source(circumstances: Circumstances) -> str | None:
-    """The source of a line of agreements.csv that vouches for some circumstances, if there is one.
+    """The source of a line of agreements.csv that shows agreement under these circumstances.
 
-    An empty field of a line stands for every value. A line whose distance is more than rounding
-    vouches for nothing.
+    None if there is no such line. An empty field of a line stands for every value. Lines whose
+    distance is more than rounding are ignored.
     """
     wanted = asdict(circumstances)
     with open(TABLE, encoding="utf-8", newline="") as file:
@@ -99,12 +100,12 @@ def published_source(circumstances: Circumstances) -> str | None:
 
 
 def with_line(table: str, circumstances: Circumstances, distance: Distance, source: str) -> str:
-    """agreements.csv with a line more, in the place of an older one of the same circumstances.
+    """The content of agreements.csv with a new line; replaces one of the same circumstances.
 
     Parameters
     ----------
     table : str
-        What the file holds.
+        The present content.
     circumstances : Circumstances
     distance : Distance
     source : str
@@ -121,7 +122,7 @@ def with_line(table: str, circumstances: Circumstances, distance: Distance, sour
 
 
 def remembered_distance(circumstances: Circumstances) -> Distance | None:
-    """What this machine found under the same circumstances before, if it did."""
+    """The distance that this machine measured under the same circumstances; None if it did not."""
     path = _place(circumstances)
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
@@ -131,7 +132,7 @@ def remembered_distance(circumstances: Circumstances) -> Distance | None:
 
 
 def remember_distance(circumstances: Circumstances, distance: Distance) -> None:
-    """Keep what was found for later trainings.
+    """Keep a measured distance for later trainings.
 
     Raises
     ------

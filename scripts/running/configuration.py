@@ -148,7 +148,7 @@ class RunConfiguration(Section):
         models = self.trained_models()
         names = [model.corpus for model in models]
         names += [news for model in models if (news := self.news_corpus(model))]
-        for name in names:  # grows while it is read
+        for name in names:  # the list grows inside this loop
             corpus = self.corpora[name]
             others = [*corpus.held_out_from, *([corpus.test_from] if corpus.test_from else [])]
             names += [other for other in others if other not in names]

@@ -40,7 +40,7 @@ def load_configuration(
     places : bool
         Whether the folders in it must exist on this machine; False on the nodes of a cluster.
     found_before : iterable of str
-        Mistakes that only the files show, such as a key that is there twice.
+        Mistakes found in the files before YAML was parsed, such as a key that occurs twice.
 
     Raises
     ------
@@ -60,8 +60,8 @@ def load_configuration(
         models = configuration.trained_models()
         references = list(_broken_references(values))
         broken = list(_broken_trainings(configuration, models))
-        # Sections of studies refer to corpora and trainings, and variants follow from them, so
-        # each is looked at only where what it builds on is valid.
+        # Sections of studies refer to corpora and trainings, and variants are made from these
+        # sections, so each is checked only if the parts that it refers to are valid.
         of_studies = [
             line
             for study in ([] if references or broken else configuration.studies)
@@ -129,7 +129,7 @@ def _known_keys(path: list[str | int]) -> list[str]:
 
 
 def _sections_in(kind: Any) -> Iterator[type[BaseModel]]:
-    """Sections that a type is made of; a section without own keys maps names to others."""
+    """Sections inside a type; a RootModel, which maps names to sections, is looked through."""
     if isinstance(kind, type) and issubclass(kind, RootModel):
         kind = kind.model_fields["root"].annotation
     if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -225,7 +225,7 @@ def _missing_splits(configuration: Configuration, models: list[Model]) -> Iterat
     for model in models:
         corpus = configuration.corpora.get(model.corpus)
         if corpus is None:
-            continue  # said by _broken_references
+            continue  # reported by _broken_references
         found = [*corpus.splits(), *(["test"] if corpus.test_from else [])]
         if configuration.news_corpus(model):
             found.append(NEWS_TEST)

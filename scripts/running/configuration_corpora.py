@@ -27,7 +27,7 @@ def _cleaning_steps(steps: list[dict[str, float]]) -> list[dict[str, float]]:
 
 def _no_truth_value(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("allowed is a number")  # not 1 for yes
+        raise ValueError("allowed is a number")  # pydantic would read yes as 1
     return value
 
 
@@ -102,7 +102,7 @@ CorpusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 Language = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
-# Every n-th pair, counted over the pairs that cleaning leaves; fairseq's recipes split so.
+# Every n-th of the pairs that are left after cleaning, as in fairseq's recipes.
 EveryNth = Annotated[str, Field(pattern=r"^every [1-9]\d*$")]
 
 

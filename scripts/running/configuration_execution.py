@@ -70,7 +70,8 @@ class Snapshots(Section):
 class Claims(Section):
     """How the intervals of the claims are made."""
 
-    resamplings: Annotated[int, Field(ge=40)]  # a tail of 2.5 % then holds one of them
+    # With 40 resamplings, each tail of a 95 % interval contains one of them.
+    resamplings: Annotated[int, Field(ge=40)]
 
 
 class Figures(Section):

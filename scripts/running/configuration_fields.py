@@ -40,6 +40,6 @@ Seeds = Annotated[
 
 
 class Section(BaseModel):
-    """Refuses unknown keys."""
+    """Base class of the sections; refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid")

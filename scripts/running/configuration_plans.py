@@ -36,7 +36,7 @@ def broken_plans(
     configuration
         A configuration that passed the other checks.
     models
-        What it trains: variants too, unless the section of a study that asks for them is wrong.
+        The models that it trains, with the variants if the sections of all studies are valid.
     places
         Whether the folders in it must exist on this machine.
     """
@@ -78,7 +78,7 @@ def _corpora(configuration: Configuration) -> Iterator[str]:
 
 
 def _tested(key: str, corpus: Corpus, other: Corpus) -> Iterator[str]:
-    """Mistakes in where a corpus takes its test pairs from."""
+    """Mistakes in the corpus named by test_from."""
     if not other.test:
         yield f"{key}.test_from: {corpus.test_from} has no test pairs"
     elif other.languages != corpus.languages:
@@ -155,7 +155,7 @@ def _updates(configuration: Configuration, models: Sequence[Model]) -> Iterator[
         try:
             yield model, configuration.training_of(model).total_updates
         except ValidationError:
-            continue  # told by another check
+            continue  # reported by another check
 
 
 def _hyper_parameters(configuration: Configuration, models: Sequence[Model]) -> Iterator[str]:
@@ -183,7 +183,7 @@ def _main_models(configuration: Configuration) -> Iterator[str]:
 
 
 def _vocabularies(configuration: Configuration) -> Iterator[str]:
-    """Vocabularies larger than artificial text can give; for other text this is not known yet."""
+    """Vocabularies larger than artificial text supports; the limit of other text is not known."""
     sentences = configuration.vocabulary.sentences
     told = set()
     for model in configuration.trained_models():

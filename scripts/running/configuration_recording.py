@@ -64,7 +64,8 @@ class Text(Section):
 
     split: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
     tokens: CountedTokens | None = None
-    # Its whole text is so many sentences of the split, drawn by seed; None: see probe_tokens.
+    # The text is this number of sentences of the split, drawn by seed. With None, probe_tokens
+    # and fresh_tokens give the size of each draw.
     sentences: Positive | None = None
     models: Literal["all", "main"] = "all"
 

@@ -70,7 +70,9 @@ class Training(Section):
                 f"tokens_per_sample {self.tokens_per_sample} is above max_tokens {self.max_tokens}"
             )
         if self.fast_cross_entropy and self.label_smoothing:
-            problems.append("fast_cross_entropy knows no label_smoothing; set one of them off")
+            problems.append(
+                "fast_cross_entropy does not support label_smoothing; turn one of them off"
+            )
         if self.optimizer == "sgd" and self.fast_optimizer:
             problems.append("fast_optimizer is Adam; set it to false for optimizer sgd")
         if self.optimizer == "adam" and self.momentum:
@@ -84,8 +86,8 @@ class Training(Section):
         return self
 
 
-# The same keys, all of them optional: the values that an objective or a model overrides.
-# pydantic takes any type as a field's, made at run time too, which no annotation can describe.
+# The keys of Training, all optional: the values that an objective or a model overrides. The types
+# are made at run time, so they cannot be annotated more precisely than with Any.
 _OPTIONAL_FIELDS: dict[str, Any] = {
     name: (Annotated[(info.annotation, *info.metadata, name)] | None, None)
     for name, info in Training.model_fields.items()

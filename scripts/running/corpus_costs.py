@@ -58,7 +58,7 @@ def tokens_disk(configuration: Configuration, corpus: str, sides: int) -> int:
 
 
 def text_minutes(configuration: Configuration, corpus: str) -> int:
-    """Minutes that a job should request that reads a whole corpus once or twice."""
+    """Minutes to request for a job that reads a whole corpus once or twice."""
     seconds = corpus_pairs(configuration, corpus) / PAIRS_PER_SECOND
     return START_UP_MINUTES + math.ceil(seconds / 60)
 

@@ -1,7 +1,7 @@
 """Estimate the time, memory and disk of every training before a run starts.
 
 Times are estimated from throughputs.csv (see `speeds`), memory and disk from the sizes of models
-and cubes. tests/test_costs.py says how close the estimates are to real runs.
+and cubes. tests/test_costs.py compares the estimates with real runs.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class TrainingCost:
     Attributes
     ----------
     updates : int
-        Those that it makes itself: a variant may take over the first ones from its parent.
+        Updates that are computed: a variant may take over the first ones from its parent.
     tokens_per_update : float
         Target tokens.
     parameters : int
@@ -173,8 +173,8 @@ def evaluations_per_update(
     """Additional forward and backward passes for recording: tokens per pass, passes per update.
 
     Adjacent intervals share the evaluation at their common end, and so do the trapezoidal rule and
-    Simpson's rule. `sample_tokens` is the length of a sample: a text of so many sentences is
-    passed as a whole.
+    Simpson's rule. `sample_tokens` is the length of a sample: a text with a number of sentences is
+    evaluated as a whole.
     """
     found = [
         (recording.fresh_tokens, 1 / stride)

@@ -22,7 +22,7 @@ _PAUSE = 1.0  # seconds between two checks for a free device
 
 @contextmanager
 def claimed_devices(count: int, folder: Path | None = None) -> Iterator[str | None]:
-    """Let this process and its children see `count` GPUs that no other process has claimed.
+    """Make `count` GPUs that no other process has claimed visible to this process and its children.
 
     Under Slurm these are the GPUs of the job. Elsewhere the first free GPUs among those in
     CUDA_VISIBLE_DEVICES, or among all GPUs, are claimed. A claim ends with its process. Waits

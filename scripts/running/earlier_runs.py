@@ -59,15 +59,16 @@ def take_results(results: Path, states: list[Path], working_directory: Path) -> 
 def trained_again(results: Path, outputs: Mapping[str, Sequence[str]]) -> str | None:
     """A paragraph on the finished trainings of a results folder that this run has to repeat.
 
-    An earlier version of this project, or other values of `snapshots` and `resume_points`, left
-    fewer files than a training has now. Their weights during training can only be had by training.
+    A training that was made by an earlier version of this project, or with other values of
+    `snapshots` and `resume_points`, lacks files that are required now. Weights of earlier updates
+    can only be made by training again.
 
     Parameters
     ----------
     results : path
         Folder of the run.
     outputs : mapping of training to paths
-        The weights and states that every training should leave.
+        The files of weights and states that every training should have.
 
     Returns
     -------
@@ -87,7 +88,7 @@ def trained_again(results: Path, outputs: Mapping[str, Sequence[str]]) -> str | 
             f"{results} was made by an earlier version, or with other snapshots or resume_points.",
             "These finished models lack weights from their training, so they are trained again:",
             *lines,
-            "Whatever else still fits the configuration stays. To keep the models as they are, "
-            "stop now and give this run another name (run: in the configuration).",
+            "Other results that still fit the configuration are kept. To keep the models as they "
+            "are, stop now and give this run another name (run: in the configuration).",
         ]
     )

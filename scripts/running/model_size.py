@@ -1,6 +1,6 @@
 """The size of a model before it is built: parameters, cells of its cube, operations.
 
-Counted from the architecture in the objective's record; a test compares with built models.
+Computed from the architecture in the objective's record; a test compares it with built models.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from objectives import OBJECTIVES
 
-# Where a model's text is from, by what its name has after the languages.
+# The collection that a model's text is from, by the suffix of its name after the languages.
 COLLECTIONS = {"-wmt": "wmt", "-iwslt14": "iwslt14", "-wmt14": "wmt14"}
 _LANGUAGE_MODELS = ", ".join(name for name, one in OBJECTIVES.items() if not one.translates)
 _TRANSLATIONS = ", ".join(name for name, one in OBJECTIVES.items() if one.translates)

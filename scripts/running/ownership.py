@@ -23,8 +23,6 @@ from . import slurm
 
 LEASE = 90.0  # seconds without renewal until a holder on another machine counts as dead
 _MOMENT = 0.5  # seconds, enough to take over from a process of this machine that is dead
-
-
 # Seconds by which two readings of the same process's start time may differ.
 SAME_START = 2.0
 
@@ -92,18 +90,18 @@ class Ownership:
         return self._lease.compromise is not None
 
     def check(self) -> None:
-        """Make sure that the folder is still this process's, before writing to it.
+        """Check before writing that this process still owns the folder.
 
         Raises
         ------
         HeldError
-            If another process took the folder over because this process seemed dead.
+            If another process took the folder over because this one did not renew its lock.
         """
         owner = read_owner(self.folder)
         if self.lost or owner.get("token") != self._token:
             raise HeldError(
-                f"{self.folder}: {describe(owner)} took over, because this process showed no life "
-                f"for {LEASE:.0f} s. Nothing more was written; the other one goes on"
+                f"{self.folder}: {describe(owner)} took over, because this process did not renew "
+                f"its lock for {LEASE:.0f} s. Nothing more was written; the other one goes on"
             )
 
     def release(self) -> None:
@@ -133,7 +131,7 @@ def describe(owner: dict) -> str:
 
 
 def living_holder(folder: Path) -> str | None:
-    """Description of a folder's owner if it certainly runs; None otherwise."""
+    """Description of a folder's owner if it is certain that its process runs; None otherwise."""
     owner = read_owner(folder)
     if owner.get("host") == socket.gethostname():
         return describe(owner) if runs_here(owner) else None

@@ -28,7 +28,7 @@ SHAPE = (
     "tokens_per_sample",
     "max_tokens",
 )
-# What the column `way` says: stock fairseq, or the faster ways, and whether they are compiled.
+# Settings for each value of the column `way`: stock fairseq, the faster ways, or compiled ones.
 WAYS = {
     "stock": {"fast_layers": False, "compile": False},
     "fast": {"fast_layers": True, "compile": False},

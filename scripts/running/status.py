@@ -76,7 +76,7 @@ def training_statuses(results: Path, logs: Path | None = None) -> list[TrainingS
     results : path
         Such as results/demo.
     logs : path, optional
-        Snakemake's own logs, which say which jobs are queued; by default its usual folder.
+        Folder of Snakemake's own logs, for the jobs that are queued; by default its usual folder.
     """
     planned = {
         name: total

@@ -13,7 +13,7 @@ from typing import Any
 
 from .run_files import RunFiles
 
-# name of an input: its files; "summaries" are opened before they are passed on
+# Files by the name of the input; those named "summaries" are opened before they are passed on.
 Inputs = Mapping[str, list[str]]
 
 

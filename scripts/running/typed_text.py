@@ -1,4 +1,4 @@
-"""What only the files of a configuration show, before YAML converts their text."""
+"""Read values and keys of configuration files as they are written, before YAML converts them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def typed_text(
 ) -> Any:
     """The original text of a value of the configuration; the value itself if no text is found.
 
-    YAML reads `2024_01` as the number 202401, `1e3` as 1000.0 and `no` as false: right for
-    numbers, wrong for a name.
+    YAML reads `2024_01` as the number 202401, `1e3` as 1000.0 and `no` as false, which would
+    change a name.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def typed_text(
 
 
 def keys_given_twice(files: Iterable[Path]) -> Iterator[str]:
-    """A line for every key that is twice in one mapping of a file: YAML keeps only the last.
+    """A line for every key that occurs twice in one mapping of a file: YAML keeps only the last.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def keys_given_twice(files: Iterable[Path]) -> Iterator[str]:
         try:
             root = yaml.compose(Path(file).read_text(encoding="utf-8"), yaml.BaseLoader)
         except (OSError, yaml.YAMLError):
-            continue  # told where the file is read
+            continue  # reported where the file is read
         waiting: list[tuple[str, Any]] = [("", root)]
         while waiting:
             path, node = waiting.pop(0)

@@ -30,12 +30,12 @@ class Variant:
     recording : mapping
         The keys of `recording` that differ; the texts for main models alone are left out.
     files : mapping of str to path
-        Further files that its training reads, by what they are. `{seed}` in a path stands for the
-        suffix of the training: "" for the first seed, such as ".seed2" for another.
+        Further files that its training reads, by name. `{seed}` in a path stands for the suffix of
+        the training: "" for the first seed, ".seed2" for seed 2.
     snapshots : tuple of int or None
         Updates after which its weights are saved; None means only the last.
     updates_made : int
-        Updates that it takes over from its parent, so that they cost nothing.
+        Updates that it takes over from its parent and does not compute.
 
     Raises
     ------

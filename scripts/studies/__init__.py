@@ -1,1 +1,1 @@
-"""One folder per study; only common.study_modules and a study's own scripts look into it."""
+"""The studies, a folder each. Only common.study_modules and a study's own scripts import from here."""

@@ -18,7 +18,7 @@ def locate(url: str, path: str, mirror: str | None) -> str | Path:
     url
         The address upstream.
     path
-        The path on the mirror, the same as below the upstream host.
+        The path on the mirror, the same as on the publisher's server.
     mirror
         None, a folder, or a file://, http:// or https:// address.
 

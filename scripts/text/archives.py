@@ -156,9 +156,9 @@ def open_members(
     Parameters
     ----------
     archive
-        The file, under whatever name it was saved.
+        The file; its own name does not matter.
     path
-        The upstream path; its ending tells the kind of archive.
+        The upstream path; its ending gives the kind of archive.
     wanted
         See `find_members`.
 
@@ -239,30 +239,30 @@ def read_archive_pairs(
     Parameters
     ----------
     archive
-        The file, under whatever name it was saved.
+        The file; its own name does not matter.
     path
-        The upstream path; its ending tells the kind of archive.
+        The upstream path; its ending gives the kind of archive.
     members
-        The two members, one for each language, in any format of `formats`. One member for both
-        is right only for a file that holds both languages, WMT's XML.
+        The two members, one for each language, in any format of `formats`. They may be the same
+        only for a file that holds both languages, WMT's XML.
     languages
-        Of the two members.
+        The languages of the two members.
 
     Yields
     ------
     tuple of two lists of bytes
-        As many lines of each member, without their line feeds.
+        The same number of lines of each member, without their line feeds.
 
     Raises
     ------
     UserError
-        When the archive is damaged, a member is missing or a link, one is both sides, or the
-        numbers of sentences differ.
+        When the archive is damaged, a member is missing or a link, one member is given for both
+        languages but holds only one, or the numbers of sentences differ.
     """
     with open_members(Path(archive), path, members) as (names, streams):
         if names[0] == names[1] and not holds_both_languages(names[0]):
             raise ArchiveError(
                 f"{names[0]} in {archive} is the member of both {languages[0]} and {languages[1]}: "
-                "the text would translate itself. Correct the members of the source."
+                "a text cannot be its own translation. Correct the members of the source."
             )
         yield from read_pairs(streams, names, languages)

@@ -51,7 +51,9 @@ class EncodedLines(NamedTuple):
     ids : int array (tokens,)
         Ids of all sentences, each with its end-of-sentence symbol.
     sizes : int array (sentences,)
+        Tokens of each sentence.
     counts : int array (vocabulary,)
+        Occurrences of each id.
     """
 
     ids: np.ndarray
@@ -155,8 +157,8 @@ def _within_limits(
             reasons[reason] += 1
     if len(kept) and not kept.any():
         raise UserError(
-            f"{stem}: {dict(reasons)} of {len(kept)} pairs, so none is left. "
-            "Raise the limits in pieces under cleaning."
+            f"{stem}: the limits in pieces leave out all {len(kept)} pairs ({dict(reasons)}). "
+            "Raise them under cleaning."
         )
     return kept, dict(reasons)
 

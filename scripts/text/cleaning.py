@@ -26,14 +26,14 @@ class CleanBatch(NamedTuple):
     read : int
         Number of pairs before cleaning.
     dropped : Counter
-        Reason to number of pairs left out.
+        Number of pairs left out, by reason.
     texts : tuple of two bytes
         The remaining pairs, one line per pair in each language, in UTF-8.
     exact, folded : bytes
         Two keys of eight bytes per remaining pair: `exact` is equal for equal pairs, `folded` also
         for near-identical pairs.
     examples : dict
-        Reason to the name of the step ("" if it was no step) and the first pair left out by it.
+        By reason, the name of the step ("" if it was no step) and the first pair left out.
     """
 
     read: int

@@ -68,7 +68,7 @@ def check_content(file: Path, path: str, address: str, unpacked_limit: float) ->
     try:
         _read_to_end(file, path.lower(), address, check_size)
     except NotImplementedError as error:
-        raise repack("something", address, f"needs what Python does not know ({error})") from error
+        raise repack("a member", address, f"uses what Python does not support ({error})") from error
     except (*DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise

@@ -25,7 +25,7 @@ def read_lock(path: Path) -> dict[str, str]:
     Raises
     ------
     UserError
-        If a line has another form, or an archive occurs twice; gives the line.
+        If a line has another form, or an archive has two digests; the message gives the line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

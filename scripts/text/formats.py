@@ -45,14 +45,14 @@ def read_pairs(
     streams
         The bytes of both sides.
     names
-        Their names, for messages, and for the format if the content does not tell it.
+        Their names, for messages, and for the format if the content does not show it.
     languages
         Languages of both sides; they select the texts in files with several texts.
 
     Yields
     ------
     tuple of two lists of bytes
-        As many lines of each side, without their line feeds.
+        The same number of lines of each side, without their line feeds.
 
     Raises
     ------
@@ -79,7 +79,8 @@ def read_pairs(
         try:
             yield from pair_lines(tagged[0], tagged[1], names)
         except LineError:
-            check_landmarks(tagged, names)  # says where the sides part
+            # Its error is clearer: it gives the first lines at which the sides differ.
+            check_landmarks(tagged, names)
             raise
         check_landmarks(tagged, names)
     else:

@@ -67,7 +67,7 @@ def pair_lines(first: ByteStream, second: ByteStream, names: Sequence[str]) -> I
     Yields
     ------
     tuple of two lists of bytes
-        As many lines of each stream, without their line feeds.
+        The same number of lines of each stream, without their line feeds.
 
     Raises
     ------

@@ -11,14 +11,14 @@ from text.addresses import locate
 from text.records import read_record
 from text.transfer import AS_IT_IS
 
-TIMEOUT = 10.0  # seconds; a size is not worth more
+TIMEOUT = 10.0  # seconds; the size of an archive is not needed, so a slow server is skipped
 PARALLEL = 4
 
 
 class Listed(NamedTuple):
     """One archive: its size, and whether it was fetched already.
 
-    `size` is None if the server does not tell it; `sha256` is None before the archive is fetched.
+    `size` is None if the server does not state it; `sha256` is None before the archive is fetched.
     """
 
     sources: list[str]
@@ -41,7 +41,7 @@ def list_archives(
     sources
         With name, url, path, licence and citation. Several may share a path.
     folder
-        Folder of the fetched archives; they have their own paths in it.
+        Folder of the fetched archives; each is stored there under its `path`.
     mirror
         See `download.locate`.
     """

@@ -36,7 +36,7 @@ class Side(NamedTuple):
     """The text of a file that a segment belongs to.
 
     `element` is src, ref or hyp in WMT's XML and empty in the other formats, where a file holds
-    one text; `translator` tells several references apart.
+    one text; `translator` distinguishes several references.
     """
 
     element: str = ""

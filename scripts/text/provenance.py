@@ -88,7 +88,7 @@ def cube_provenance(path: Path, tokens: str) -> str:
     record = read_record(path, ("corpus", "seed", "sources", "counts", "code", "vocabularies"))
     if tokens not in record["vocabularies"]:
         known = ", ".join(record["vocabularies"]) or "none"
-        raise UserError(f"{path} does not know the vocabulary {tokens}, only {known}. Delete it.")
+        raise UserError(f"{path} has no vocabulary {tokens}, only {known}. Delete it.")
     carried = {
         "corpus": record["corpus"],
         "seed": record["seed"],

@@ -9,7 +9,7 @@ from text.steps import Pair
 
 Examples = dict[str, tuple[str, Pair]]
 EXAMPLE = 60  # characters shown of each side
-MOST = 0.5  # share of a source that no single filter should leave out
+MOST = 0.5  # a warning is given if a single reason leaves out a larger share of a source
 
 
 def check_source(name: str, read: int, dropped: Counter, examples: Examples) -> list[str]:
@@ -45,8 +45,8 @@ def check_source(name: str, read: int, dropped: Counter, examples: Examples) -> 
             "the steps under cleaning, or the source."
         )
     return [
-        f"source {name}: {_reason(reason, dropped, read, examples)}. Is that meant? The steps "
-        "stand under cleaning, the units of lengths under lengths."
+        f"source {name}: {_reason(reason, dropped, read, examples)}. Is this intended? The steps "
+        "are configured under cleaning, the units of lengths under lengths."
         for reason, number in dropped.items()
         if number > MOST * read
     ]

@@ -162,9 +162,9 @@ def assign_splits(
 ) -> np.ndarray:
     """Assign every pair to a split.
 
-    Validation and test pairs are drawn uniformly, one from each group of near-identical pairs, or
-    validation pairs are every n-th of the pairs, in order, that begin such a group.
-    The other pairs of the group are not used, so that near-identical text is never in two splits.
+    Validation and test pairs are drawn uniformly from the first pairs of all groups of
+    near-identical pairs; with "every <n>", validation pairs are every n-th of these, in order. The
+    other pairs of their groups are not used, so that near-identical text is never in two splits.
     Training pairs are all remaining pairs, or a uniform draw of them.
 
     Parameters
@@ -172,8 +172,8 @@ def assign_splits(
     keys
         Keys of the pairs.
     kept
-        Shape (pairs,), bool: the pairs that get a split. Of equal pairs only the first is marked,
-        and of near-identical pairs the first of these or none.
+        Shape (pairs,), bool: the pairs that get a split. Of equal pairs only the first may be
+        marked; in a group of near-identical pairs either the first pair is marked or none.
     sizes
         Split to number of pairs; train may be "rest", valid "every <n>".
     seed

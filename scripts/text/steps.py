@@ -17,8 +17,8 @@ Pair = tuple[str, str]
 
 # The arguments of a step's function, and the texts that the step applies to.
 PAIR = "pair"  # (pair, value): the reason to leave a pair out, or None
-LENGTHS = "lengths"  # (lengths of both sides, value): the same; see `lengths.sentence_length`
-PIECES = "pieces"  # the same of numbers of vocabulary pieces, once there is a vocabulary
+LENGTHS = "lengths"  # (lengths of both sides, value): likewise; see `lengths.sentence_length`
+PIECES = "pieces"  # (numbers of vocabulary pieces of both sides, value): likewise, when encoding
 EVERY_TEXT = "every text"  # (text, value, language): the text of all splits
 TRAINING_TEXT = "training text"  # (text, value, draw): the text of the training split
 

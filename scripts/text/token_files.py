@@ -18,7 +18,7 @@ import numpy as np
 MAGIC = b"MMIDIDX\x00\x00"
 VERSION = 1
 TYPE_CODES = {np.dtype("<u2"): 8, np.dtype("<u4"): 9}
-# fairseq uses 16-bit ids only for vocabularies that are smaller than 16 bits allow.
+# fairseq uses 16-bit ids only below this size, although 16 bits allow 65,536 symbols.
 FIRST_VOCABULARY_OF_32_BITS = 65_500
 
 

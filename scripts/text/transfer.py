@@ -161,7 +161,7 @@ def _bring_rest(address: str, partial: Partial, timeout: float) -> None:
     with requests.get(address, headers=headers, stream=True, timeout=timeout) as response:
         if response.status_code == requests.codes.requested_range_not_satisfiable and size:
             partial.discard()
-            raise requests.ConnectionError("the server has fewer bytes than came")
+            raise requests.ConnectionError("the server has fewer bytes than were received")
         response.raise_for_status()
         total = known.get("size")
         if response.status_code != requests.codes.partial_content:

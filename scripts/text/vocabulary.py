@@ -40,7 +40,7 @@ def learn_vocabulary(
     Parameters
     ----------
     texts : sequence of path
-        One file for a monolingual, two for a vocabulary shared by a language pair.
+        One file for the vocabulary of one language, two for one that a language pair shares.
     size : int
         Symbols in the vocabulary, including the four special ones.
     sentences : int
@@ -82,7 +82,8 @@ def load_vocabulary(path: Path) -> sentencepiece.SentencePieceProcessor:
     try:
         content = path.read_bytes()
         processor = sentencepiece.SentencePieceProcessor(model_proto=content)
-        # The last part of the model: a file that was truncated between two symbols still loads.
+        # A file that was truncated between two symbols loads without error, but lacks this last
+        # part of the model.
         rules = sentencepiece.SentencePieceNormalizer(model_proto=content)
         if not rules.serialized_normalizer_spec():
             raise RuntimeError("its end is missing")

@@ -25,10 +25,10 @@ from .trained_model import TrainedModelHandle
 
 
 def describe_training(options: argparse.Namespace) -> xr.Dataset:
-    """Describe one training; the options are those of describe_heads.py.
+    """Describe the heads at the snapshots of one training; the options are of describe_heads.py.
 
-    One model is in memory; the weights of every snapshot replace those before. What can be
-    resampled is measured in groups of sentences, and only at the last snapshot.
+    One model is in memory: the weights of each snapshot replace those of the one before. At the
+    last snapshot, text is divided into groups of sentences, which intervals are resampled from.
     """
     settings, seed = options.settings, options.seed
     paths = _chosen(sorted(options.snapshots, key=lambda path: int(path.stem)), settings)
@@ -71,7 +71,7 @@ def describe_training(options: argparse.Namespace) -> xr.Dataset:
         "model": options.model,
         "no_syntax": reason,
         "no_relation": missing,
-        # Of the predictions, what does not arrive at the input of the first layer.
+        # Share of the logits that stays in biases and does not reach the input of the first layer.
         "bias_share": float(conservation(handle, texts.predicted[0], seed).bias_share[0]),
     }
     return make_series([int(path.stem) for path in paths], shapes, found, attributes)
@@ -94,7 +94,7 @@ def _sides(handle: TrainedModelHandle) -> list[str]:
 def known_syntax(
     handle: TrainedModelHandle, options: argparse.Namespace, sides: Sequence[str]
 ) -> tuple[list[GoldSentences], str]:
-    """Sentences with known syntax, in groups; or none, and why.
+    """Groups of sentences with known syntax, and the reason if there are none.
 
     Parameters
     ----------

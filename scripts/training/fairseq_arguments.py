@@ -104,8 +104,8 @@ def fairseq_arguments(
         if training["fast_cross_entropy"]:
             arguments.append("--compile-chunks")
     if device == "cpu":
-        # A thread that loads batches in advance gains nothing on one core, and can abort a process
-        # that ends.
+        # A thread that loads batches in advance gains nothing on one core, and can abort the
+        # process when it ends.
         arguments += ["--cpu", "--data-buffer-size", "0"]
     elif training["precision"] == "fp16":
         arguments.append("--fp16")
@@ -118,7 +118,7 @@ def fairseq_arguments(
 
 
 def _optimizer(training: Mapping[str, Any]) -> list[str]:
-    """The optimizer and its own options; each of fairseq's refuses those of the other."""
+    """The optimizer and its options; fairseq refuses options of another optimizer."""
     if training["optimizer"] == "sgd":
         return ["--optimizer", "sgd", "--momentum", str(training["momentum"])]
     return [

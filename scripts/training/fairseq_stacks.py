@@ -38,15 +38,15 @@ def stacks_of(model: Any) -> dict[str, Any]:
     if not stacks or not all(isinstance(stack, KINDS[side]) for side, stack in stacks.items()):
         raise UserError(
             f"{type(model).__name__} is no Transformer of fairseq: only transformer_lm, roberta "
-            "and transformer models can be looked into layer by layer"
+            "and transformer models can be run layer by layer"
         )
     for side, stack in stacks.items():
         unusual = ("quant_noise", "adaptive_softmax", "cross_self_attention")
         found = [name for name in unusual if getattr(stack, name, None)]
         if found:
             raise UserError(
-                f"the {side} of {type(model).__name__} uses {', '.join(found)}, which is not "
-                "looked into: train the model without"
+                f"the {side} of {type(model).__name__} uses {', '.join(found)}, which analyses do "
+                "not support: train the model without"
             )
     return stacks
 

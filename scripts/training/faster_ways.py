@@ -1,8 +1,9 @@
 """Whether the faster ways of training agree with stock fairseq on this kind of device.
 
-Where nothing published vouches for the device, the first update is made twice without dropout: by
-stock fairseq, and in the configured ways. If they differ by more than rounding, the training runs
-stock. This is done once per kind of device and version of the code.
+Stock means without any faster way. If running/agreements.csv has no measurement for the kind of
+device, the first update is made twice without dropout: stock, and as configured. If the two differ
+by more than rounding, the training runs stock. This is done once per kind of device and version of
+the code.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Ways:
 
 
 def run_settings(training: Mapping[str, object], stock: bool) -> dict[str, object]:
-    """The settings of a training, with the faster ways taken out where it runs stock."""
+    """The settings of a training; if `stock`, without the faster ways."""
     return {**training, **(STOCK if stock else {})}
 
 
@@ -120,7 +121,7 @@ def decide_ways(
 
 
 def circumstances_of(objective: str, training: Mapping[str, object], device: str) -> Circumstances:
-    """What a comparison of the ways of a training on this machine holds for.
+    """The circumstances of a training on this machine: a comparison is valid only for the same.
 
     Parameters
     ----------
@@ -143,7 +144,7 @@ def compare_ways(
     arguments: Callable[[Mapping[str, object]], list[str]],
     folder: Path | None = None,
 ) -> Distance:
-    """How far the configured ways are away from stock fairseq in the first update.
+    """The distance of the configured ways from stock fairseq in the first update.
 
     Parameters
     ----------
@@ -158,7 +159,7 @@ def compare_ways(
         fast = first_update(arguments(compared), Path(name) / "fast")
     _free_memory()
     if training["compile"]:
-        # What was compiled without dropout is of no use to the training.
+        # The training cannot use layers that were compiled without dropout.
         torch.compiler.reset()
     return Distance(*stock.distance(fast))
 
@@ -184,7 +185,7 @@ def _look(model, training, device, arguments, state) -> Ways:
 
 
 def _free_memory() -> None:
-    """Give back what a comparison held, before the number of passes is chosen by free memory."""
+    """Free the memory of a comparison: the number of passes is later chosen by free memory."""
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -1,4 +1,7 @@
-"""Everything that the numbers of a training depend on: a state is resumed only under the same."""
+"""The fingerprint of a training: everything that its numbers depend on.
+
+A saved state is resumed only by a training with the same fingerprint.
+"""
 
 from __future__ import annotations
 

@@ -16,14 +16,14 @@ from common.files import UserError
 from .trained_model import TrainedModelHandle
 
 UNKNOWN_PIECE = "<unk>"
-# Lines of the training text that a treebank's words are looked for in.
+# Number of lines of the training text in which a treebank's words are looked up.
 COMPARED_LINES = 100_000
 
 
 def find_sentences(text: Path, treebanks: Iterable[Path]) -> list[Sentence | None]:
     """The syntax of every line of a text; None where no treebank holds the line.
 
-    White space makes no difference.
+    Lines and sentences are compared without white space.
     """
     known = {_bare(each.text): each for path in treebanks for each in read_conllu(path)}
     with open(text, encoding="utf-8", newline="\n") as lines:
@@ -36,7 +36,7 @@ def read_treebank(path: Path, training_text: Path) -> list[Sentence | None]:
     Raises
     ------
     TreebankError
-        If it cannot be read, or its words are not those of the model's training text.
+        If it cannot be read, or too few of its words occur in the model's training text.
     """
     sentences = read_conllu(path)
     with open(training_text, encoding="utf-8", newline="\n") as lines:
@@ -62,11 +62,11 @@ def gold_groups(
     vocabulary : path
         Its SentencePiece model.
     sides : mapping of "source" or "target" to sentences
-        Of a translation model both sides, sentence by sentence, or the source alone.
+        For a translation model both sides, aligned, or the source alone.
     number : int
         Largest number of sentences.
     groups : int
-        The sentences are dealt to this number of groups, or to fewer.
+        Number of groups; fewer if there are fewer sentences.
     max_tokens, positions
         See TrainedModelHandle.sentences.
 
@@ -117,9 +117,10 @@ def _aligned(
 
 
 def _owners(pieces: Sequence[str], content: Sequence[bool], sentence: Sentence) -> list[int]:
-    """The words of the pieces; -1 for symbols, and everywhere if the pieces spell other words.
+    """The index of the word that each piece belongs to; -1 for symbols.
 
-    A sentence with a character that the vocabulary lacks cannot be aligned and counts nothing.
+    All are -1 if the pieces spell other words than the sentence has, or if the vocabulary lacks
+    one of its characters: then pieces and words cannot be aligned.
     """
     read = [piece for piece, is_text in zip(pieces, content) if is_text]
     nothing = [-1] * len(pieces)

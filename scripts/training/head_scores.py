@@ -1,4 +1,7 @@
-"""How good a model is with some of its heads closed: loss, BLEU and chrF, sentence by sentence."""
+"""Loss, BLEU and chrF of a model with some of its heads closed.
+
+Losses and BLEU statistics are kept for each sentence, so that sentences can be resampled.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Translated:
-    """What is translated, and how.
+    """The sentences to translate, and the settings of the translation.
 
     Parameters
     ----------
@@ -63,7 +66,7 @@ class Translated:
     reference, vocabulary : path
     language : str
     sentences : int
-        The first ones of the split; 0 = all.
+        Number of sentences, from the first of the split; 0 = all.
     beam : int
     length_penalty : float
     max_tokens, seed : int
@@ -81,7 +84,7 @@ class Translated:
 
 
 class _Translator(TrainedModel):
-    """The translations of a model that is in memory already."""
+    """Translates with a model that is already loaded."""
 
     def __init__(self, handle: TrainedModelHandle, max_tokens: int):
         self.model, self.cfg, self.task = handle.module, handle.cfg, handle.task
@@ -102,8 +105,9 @@ def score(
     batches : iterable
         Text with targets.
     gates : Gates, optional
-        0 and 1; all heads open by default.
+        1 for open heads, 0 for closed ones; by default all heads are open.
     translated : Translated, optional
+        By default nothing is translated.
     """
     losses, targets = [], []
     with torch.no_grad(), evaluating(handle.module):

@@ -16,18 +16,18 @@ from text.vocabulary import load_vocabulary
 
 from .trained_model import TrainedModelHandle
 
-# Lines of the training text that frequencies are counted on.
+# Number of lines of the training text in which tokens are counted.
 COUNTED_LINES = 100_000
 CHUNK = 10_000
 
 
 class Repeated:
-    """Batches that are made again whenever they are asked for, so that none is kept in memory.
+    """An iterable that makes its batches anew for every iteration, so that none stay in memory.
 
     Parameters
     ----------
     make : callable (round) -> iterable of batches
-        `round` is 0 at first, and one more every time the batches are begun again.
+        `round` is the number of the iteration, from 0.
     """
 
     def __init__(self, make: Callable[[int], Iterable[Any]]):
@@ -61,7 +61,7 @@ def validation_texts(
     ranks : dict of side to Tensor
         See frequency_ranks.
     groups : int
-        Groups of sentences for resampling what heads look at.
+        Number of groups of sentences; what heads attend to is resampled by groups.
     gold : sequence of GoldSentences
     """
     number = len(handle.numbers("valid", settings["sentences"]))
@@ -83,7 +83,7 @@ def validation_texts(
 def training_batches(
     handle: TrainedModelHandle, max_tokens: int, positions: int, seed: int, sentences: int
 ) -> Repeated:
-    """Random sentences of the training text, masked anew in every round.
+    """Random sentences of the training text, with other masks in every iteration.
 
     Parameters
     ----------
@@ -108,13 +108,13 @@ def frequency_ranks(vocabulary: Path, texts: Mapping[str, Path]) -> dict[str, to
     Parameters
     ----------
     vocabulary : path
-        SentencePiece model; its numbers of pieces are the token ids.
+        SentencePiece model, whose piece numbers are the token ids.
     texts : mapping of "source" or "target" to path
     """
     processor = load_vocabulary(vocabulary)
     found = {}
     for side, path in texts.items():
-        # One more than the pieces: the mask of a masked language model.
+        # The id after those of all pieces is the mask of a masked language model.
         counts = np.zeros(processor.get_piece_size() + 1, dtype=np.int64)
         with open(path, encoding="utf-8", newline="\n") as file:
             lines = islice((line.rstrip("\n") for line in file), COUNTED_LINES)

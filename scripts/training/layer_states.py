@@ -26,7 +26,7 @@ def layer_states(handle: FairseqHandle, batch: Batch) -> dict[str, dict[str, Ten
     dict of "source" (the encoder) and "target" (the decoder) to dict of layer to Tensor
         States (sentences, length, width) of the layers "0 without positions"; "0", after
         embedding and positions; "1" ... "N"; and "norm" where a norm follows the last layer.
-        `handle.tokens(batch)` says for each side which positions are text.
+        `handle.tokens(batch)` gives for each side the positions that are text.
     """
     state, bare = handle.start(batch), handle.start(batch, positions=False)
     sides = [side for side in ("source", "target") if side in state]
@@ -34,7 +34,7 @@ def layer_states(handle: FairseqHandle, batch: Batch) -> dict[str, dict[str, Ten
     for stage in range(len(handle.stages)):
         side, norm = handle.side(stage), handle.norm_after(stage)
         state = handle.run_layer(stage, state)
-        # All states so far; two of them belong to the input.
+        # The number of the layer: two of the states so far are those of the input.
         found[side][str(len(found[side]) - 1)] = state[side]
         if norm is not None:
             state = {**state, side: norm(state[side])}

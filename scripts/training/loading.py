@@ -57,7 +57,7 @@ def load_model(
 def restore_weights(model: torch.nn.Module, checkpoint: Path) -> None:
     """Put the weights of a model's own checkpoint back, after further training.
 
-    The file is mapped into memory, so that its weights are not there a second time.
+    The file is memory-mapped, so that the weights do not need memory twice.
     """
     found = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
     model.load_state_dict(found["model"])

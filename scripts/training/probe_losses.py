@@ -1,4 +1,7 @@
-"""Losses of trained models on the probes of their training, row by row; and of rewound models."""
+"""Losses of a trained model on the probes of its training, for each row of a sample.
+
+A model can also be rewound: some of its cells are put back to their values in a snapshot.
+"""
 
 from __future__ import annotations
 

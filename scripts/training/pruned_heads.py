@@ -1,4 +1,7 @@
-"""Prune the heads of a trained model at several prices, beside a control arm, and score it."""
+"""Prune the heads of a trained model and score it, once for each arm.
+
+The control arm trains the gates without a price; each other arm has a price per open head.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ from .head_texts import training_batches
 from .loading import restore_weights
 from .trained_model import TrainedModelHandle
 
-# Prices (nats per target token and head) where no head is worth anything: there is nothing to
-# learn from them, but the arms exist.
+# Prices (nats per target token and head) if no head lowers the loss, so that the worth of heads
+# gives no price. The arms are still made, because the workflow expects their files.
 LOWEST_PRICE, HIGHEST_PRICE = 1e-4, 1e-2
 
 
@@ -85,7 +88,7 @@ def prune_training(options: argparse.Namespace) -> None:
 
 
 def translation_of(options: argparse.Namespace) -> Translated | None:
-    """What is translated; None for a language model."""
+    """The sentences to translate; None for a language model."""
     if options.translate is None:
         return None
     split, reference = options.translate
@@ -117,7 +120,7 @@ def _scored_batches(handle: TrainedModelHandle, options: argparse.Namespace) -> 
 
 
 def _arms(heads: xr.Dataset, number: int) -> Iterator[tuple[Arm, str]]:
-    """All arms; each with the reason why its price says nothing, if there is one."""
+    """All arms, each with the reason why no price follows from the worth of heads, or ""."""
     last = heads["ablation"].isel(snapshot=-1)
     names = tuple(str(name) for name in heads["attention"].values)
     groups = {"": names} | ({"encoder-": ("encoder",)} if len(names) > 1 else {})
@@ -162,7 +165,10 @@ def _prune(handle: TrainedModelHandle, arm: Arm, options: argparse.Namespace) ->
 
 
 def _learning(handle: TrainedModelHandle, attentions: Sequence[str]) -> list[nn.Parameter]:
-    """The parameters that learn beside the gates: without the decoder's where it is not gated."""
+    """The parameters that are trained with the gates: all, or the encoder's if it alone is gated.
+
+    Parameters that the encoder shares with the decoder are then left out.
+    """
     if len(attentions) == len(handle.attentions):
         return list(handle.module.parameters())
     frozen = {id(each) for each in handle.stacks["decoder"].parameters()}
@@ -171,7 +177,7 @@ def _learning(handle: TrainedModelHandle, attentions: Sequence[str]) -> list[nn.
 
 
 def _closed_losses(handle: TrainedModelHandle, batches: list) -> dict[str, np.ndarray]:
-    """Loss of every sentence with all heads closed, and with those of the encoder."""
+    """Loss of every sentence with all heads closed, and with all heads of the encoder closed."""
     found = {}
     for name in ("all", "encoder"):
         gates = {
@@ -184,7 +190,10 @@ def _closed_losses(handle: TrainedModelHandle, batches: list) -> dict[str, np.nd
 
 
 def _write_mask(options: argparse.Namespace) -> None:
-    """The mask of the arm that keeps most nearly half of all heads, for a training from scratch."""
+    """Write the heads that one arm keeps, for a training from scratch with the others closed.
+
+    The arm is the one whose share of kept heads is closest to one half.
+    """
     arms = [f"price{number}" for number in range(1, options.settings["prices"] + 1)]
     shares = {}
     for arm in arms:
@@ -207,7 +216,7 @@ def _path(options: argparse.Namespace, arm: str) -> Path:
 
 
 def score_training(options: argparse.Namespace) -> None:
-    """Score a finished training as it is, such as one from scratch with closed heads."""
+    """Score a finished training without pruning it, such as one trained with closed heads."""
     handle = TrainedModelHandle(options.checkpoint, options.tokens)
     found = score(handle, _scored_batches(handle, options), None, translation_of(options))
     dataset = xr.Dataset(found.variables(), attrs={"model": options.model, **found.attributes})

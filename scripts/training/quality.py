@@ -60,6 +60,11 @@ class TrainedModel:
         `context_free` is the lowest loss of a masked model without context (None for the other
         objectives). In both baselines the <s> that begins a sample has loss 0: its position
         reveals it.
+
+        Raises
+        ------
+        UserError
+            If every sample of the split is too long.
         """
         total, size, counts = 0.0, 0, np.zeros(len(self.task.target_dictionary), dtype=np.int64)
         masks, begins = getattr(self.cfg.task, "mask_prob", None), 0
@@ -136,8 +141,9 @@ class TrainedModel:
 def context_free_loss(counts: np.ndarray, left: float, random: float) -> float:
     """Best loss (nats per masked token) of a masked language model that ignores context.
 
-    This model knows the frequencies of the tokens. For a share of the predicted tokens it sees
-    the token itself (left unchanged) or a random one (§2.2), without knowing which of the two.
+    The model predicts from the frequencies of the tokens and the input at the predicted position.
+    For a share of these positions the input is the token itself (left unchanged) or a random one
+    (§2.2), and the model cannot tell which of the two.
 
     Parameters
     ----------
@@ -152,7 +158,8 @@ def context_free_loss(counts: np.ndarray, left: float, random: float) -> float:
         return float(entropy)
     # A predicted position shows token x with probability left * p(x) + noise.
     shown = left * p + noise
-    # If the true token is also the shown token w: p(w) * (left + noise); otherwise p(w) * noise.
+    # Probability that the true token is w: p(w) * (left + noise) together with w as the shown
+    # token, p(w) * noise together with any other shown token.
     same = ((left + noise) * p * np.log((left + noise) * p / shown)).sum()
     other = 0.0
     if noise:

@@ -38,8 +38,8 @@ from .start import start_from_parent
 from .state import Outputs, TrainingState
 from .workers import Worker
 
-# Written to every cube: the settings that ran but that the configuration leaves open, or that do
-# not define the model.
+# Written to every cube with the values that ran: settings that the configuration can leave open
+# (such as "auto"), and settings that are not part of the fingerprint.
 AS_RUN = (
     *("device", "workers", "threads", "precision", "micro_batches", "attention_kernel"),
     "faster_ways",
@@ -91,10 +91,9 @@ def train_model(
     kept : mapping, optional
         Arguments of training.snapshots.Snapshots: `updates`, `resume_points`, `precision`. They
         are not part of the fingerprint: an unfinished training can resume with other values.
-
     files : mapping of str to path, optional
-        Further files that a variant reads, by what they are; see running.variants. Their contents
-        are part of the fingerprint.
+        Further files that a variant reads, by name; see running.variants. Their contents are part
+        of the fingerprint.
 
     Raises
     ------
@@ -118,7 +117,7 @@ def train_model(
         data_workers=execution["data_workers"],
         files=files,
     )
-    arguments(training)  # Mistakes are told before another process is waited for.
+    arguments(training)  # Raise errors in the settings before waiting for other processes.
     intervals = DutyIntervals(
         training["total_updates"],
         execution["validation_interval"],
@@ -181,7 +180,8 @@ def _expected_errors(model: Model) -> Iterator[None]:
     except (TrainingError, RecordingError, PartitionError, CubeError) as error:
         raise UserError(f"{model.name}: {error}") from error
     except torch.OutOfMemoryError as error:
-        # Of an update the plug-in says which; this one came before the first, or in validation.
+        # The plug-in reports the update in which memory ran out. This error came before the first
+        # update or in validation.
         raise UserError(
             f"{model.name}: the GPU has no memory left ({str(error).splitlines()[0]}). Is another "
             "program on it? Otherwise lower max_tokens and raise update_frequency by the same "

@@ -20,7 +20,7 @@ from .fairseq_handle import Batch
 
 BOS, PAD, EOS = (SPECIAL_IDS[name] for name in ("bos_id", "pad_id", "eos_id"))
 
-# What a masked language model's settings say of its masks, by fairseq's names.
+# fairseq's names of the settings of a masked language model's masks.
 MASK_OPTIONS = (
     "mask_prob", "leave_unmasked_prob", "random_token_prob", "freq_weighted_replacement",
     "mask_multiple_length", "mask_stdev",
@@ -63,7 +63,7 @@ def row_maker(
     stacks : sequence of str
         "encoder", "decoder", or both.
     limits : (int, int)
-        Of `limits_of`.
+        Longest source and target in tokens, from `limits_of`.
     seed : int or None
         Of masks, noise and prefixes; see TrainedModelHandle.sentences.
     """
@@ -175,7 +175,7 @@ def translation_row(
 
 
 class MaskSettings:
-    """Masks of a masked language model; the seed and a sentence's number decide its masks.
+    """Draws the masks of a masked language model from a seed and the number of the sentence.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ class MaskSettings:
     """
 
     def __init__(self, task: Any, seed: int):
-        # Read once: every look into fairseq's settings takes longer than masking a sentence.
+        # Read once: reading a setting of fairseq takes longer than masking a sentence.
         self._options = {name: getattr(task.cfg, name) for name in MASK_OPTIONS}
         self._options |= {"pad_idx": PAD, "mask_idx": task.mask_idx, "seed": seed}
         self._words = task.source_dictionary

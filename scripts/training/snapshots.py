@@ -16,7 +16,7 @@ PRECISIONS = {"float16": torch.float16, "float32": torch.float32}
 
 
 class Snapshots:
-    """The snapshots and resume points of one training, in its state folder until it is complete.
+    """The snapshots and resume points of one training; in its state folder until it is complete.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Snapshots:
         )
 
     def __call__(self, run: ResumableTraining) -> None:
-        """Save what is wanted of the present update; called before the first update and after each.
+        """Save the wanted files of the present update; called before the first and after each.
 
         Raises
         ------

@@ -1,7 +1,7 @@
-"""Start a training from a resume point of its parent, as if it had made the updates before itself.
+"""Start a training from a resume point of its parent.
 
-The two trainings are the same up to there, to the bit, so the parent's records and history of
-these updates are the child's.
+Up to the resume point both trainings are identical to the bit, so the new one takes over the
+parent's records and history of these updates.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from losschange_fairseq.checkpoints import CheckpointFolder
 
 # Updates per part, so that a long cube need not fit into memory.
 PART = 1000
-# What is recorded beside an estimator only where the configuration asks for it.
+# Further variables of an estimator that are recorded only if the configuration lists them.
 ASKED_FOR = ("positive", "helped", "vocabulary")
 
 
@@ -40,7 +40,7 @@ def start_from_parent(state: Path, files: Mapping[str, Path], recording: Mapping
         `resume_point` (named after its number of updates), `parent_cube` and `parent_history`;
         without the first the training starts from the beginning.
     recording : mapping
-        What the training records: the estimators and details among these are taken over.
+        Recording settings of the training; only estimators and details in them are taken over.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def start_from_parent(state: Path, files: Mapping[str, Path], recording: Mapping
         _take_over(store, cube, update, recording, files["parent_cube"])
     with replace_when_complete(state / "history.csv") as temporary:
         shutil.copyfile(files["parent_history"], temporary)
-    # Last: with a checkpoint, the training goes on from it.
+    # Copy the checkpoint last: once it exists, the steps above are not repeated.
     with replace_when_complete(checkpoints.path(update)) as temporary:
         shutil.copyfile(files["resume_point"], temporary)
 

@@ -79,8 +79,8 @@ def judge_run(
     draws : int
         Number of resamplings behind each interval.
     claims_alone : bool
-        Leave out what the paper's study shows beside its claims: how well estimators agree, how
-        models group, and shares of positive cells.
+        Leave out the further numbers that only the paper's study shows: how well estimators
+        agree, how models group, and shares of positive cells.
     """
     record = {
         "columns": [],
@@ -106,7 +106,7 @@ def judge_run(
 def _judge_architecture(
     record: dict, evidence: Evidence, architecture: str, claims: Mapping[int | str, Claim]
 ) -> dict[str, str]:
-    """Add a column per estimator to the record; estimator to name of the column."""
+    """Add a column per estimator to the record; return the column's name by estimator."""
     recorded = {
         str(name)
         for replicates in evidence.summaries.values()
@@ -147,7 +147,7 @@ def _agreement_record(found: Agreement) -> dict:
 
 
 def _positive_shares(evidence: Evidence, models: Sequence[str], estimators: Sequence[str]) -> dict:
-    """model: {estimator: share of positive cells; None if they were not recorded}."""
+    """Share of positive cells by model and estimator; None if it was not recorded."""
     shares: dict[str, dict] = {}
     for model in models:
         shares[model] = {}

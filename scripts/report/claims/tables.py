@@ -106,7 +106,7 @@ def interval_text(part: dict) -> str:
 
 
 def claims_csv(record: dict) -> str:
-    """A row per claim, column, condition and model; model "all" is what the verdict is based on."""
+    """A row per claim, column, condition and model; the verdict is based on the model "all"."""
     columns = ["claim", "section", "statement", "estimator", "architecture", "verdict", "reason"]
     columns += ["condition", "range", "unit", "model", "value", "low", "high", "condition_verdict"]
     columns += ["models", "replicates"]
@@ -146,7 +146,7 @@ def claims_markdown(record: dict) -> str:
 
 
 def _where(section: str) -> str:
-    """A section's number with its sign; "abstract" and the minutes of a talk as they are."""
+    """A section's number with its sign; other places, such as "abstract", unchanged."""
     return f"§{section}" if re.fullmatch(r"[0-9.]+", section) else section
 
 

@@ -14,10 +14,11 @@ SUBJECT, OBJECT, PLACE = range(3)  # cases
 
 @dataclass(frozen=True)
 class Language:
-    """What makes a language: how it builds words from stems, and how it orders them.
+    """One language: how it builds words from stems, and how it orders them.
 
-    Forms are nested lists. One that is shorter along an axis than others stands for the rest
-    too: a single form there means that the language makes no difference.
+    Forms are nested lists, with one level for each category such as gender or case. If a list has
+    fewer entries than the category has values, its last entry is used for the remaining values: a
+    list of one form means that the language does not distinguish the values.
     """
 
     noun: Callable[[str, int], list]  # stem and gender to forms by number and case
@@ -28,13 +29,13 @@ class Language:
     preposition: str
     pronouns: list[str]  # he, they
     conjunctions: list[str]  # because, although, if
-    # Of main clauses, of those that a time precedes, and of subordinate ones: S subject, V verb,
-    # O object, P place, A adverb.
+    # Orders of main clauses, of main clauses after a time, and of subordinate clauses: S subject,
+    # V verb, O object, P place, A adverb.
     orders: tuple[str, str, str]
 
 
 class Grammar:
-    """Puts meanings into the words of a language."""
+    """Makes the words of one language for given meanings."""
 
     def __init__(self, language: Language, stems: dict[str, list[str]], concepts: Concepts):
         self.gender, self.orders = concepts.gender, language.orders
@@ -97,7 +98,7 @@ class Grammar:
 
 
 def _table(forms: Iterable) -> np.ndarray:
-    """Forms as an array of strings; its last row, which `ABSENT` points to, has empty ones."""
+    """Forms as an array of strings; its last row, at the index `ABSENT`, has empty strings."""
     table = np.array(list(forms), dtype=object)
     return np.concatenate([table, np.full_like(table[:1], "")])
 

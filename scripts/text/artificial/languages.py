@@ -19,7 +19,7 @@ NO_ARTICLE = [[[""] * 3] * 2]
 
 
 def _inflect(stem: str, *rows: str) -> list[list[str]]:
-    """Forms of a stem for rows of endings; the ending - is none."""
+    """Forms of a stem for rows of endings; "-" is the empty ending."""
     return [[stem + ending.strip("-") for ending in row.split()] for row in rows]
 
 

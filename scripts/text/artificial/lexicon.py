@@ -1,4 +1,4 @@
-"""The words of the artificial languages, and which of them go together.
+"""The words of the artificial languages, and which words are usual together.
 
 All four languages take their stems from one list, as if all were loan words. Nothing here depends
 on the seed of a text, so that text of one seed can test a model trained on text of another.
@@ -18,7 +18,7 @@ NOUNS = TOPICS * len(CLASSES) * NOUNS_PER_CELL
 VERBS = TOPICS * VERBS_PER_TOPIC
 ADJECTIVES, ADVERBS, TIMES = 24, 8, 6
 KINDS = {"noun": NOUNS, "verb": VERBS, "adjective": ADJECTIVES, "adverb": ADVERBS, "time": TIMES}
-USUAL = 2  # adjectives of a noun, adverbs of a verb
+USUAL = 2  # number of usual adjectives of a noun, and of usual adverbs of a verb
 USUAL_OBJECTS = 3
 ONSETS = [*"bdfghklmnprstv", *(a + b for a in "bfgkp" for b in "lr"), "dr", "sl", "sp", "st", "tr"]
 VOWELS = "aeiou"
@@ -26,7 +26,7 @@ CODAS = "bdfgklmnprst"
 
 
 class Concepts(NamedTuple):
-    """What goes with what, for every noun or verb: arrays of numbers of concepts, or of bool."""
+    """Properties of every noun or verb: arrays of numbers of concepts, or of bool."""
 
     gender: np.ndarray  # (NOUNS,) grammatical gender 0, 1, 2, where a language has it
     adjectives: np.ndarray  # (NOUNS, USUAL) from usual to rare
@@ -41,7 +41,7 @@ def noun_cell(topic, noun_class: int):
 
 
 def make_concepts() -> Concepts:
-    """Draw what goes with what; the same in every call."""
+    """Draw the properties of all nouns and verbs; the same in every call."""
     generator = random.Random(LEXICON_SEED)
 
     def draw(number: int, size: int, first: int = 0) -> list[int]:
@@ -59,7 +59,7 @@ def make_concepts() -> Concepts:
 
 
 def make_stems() -> dict[str, list[str]]:
-    """Kind of word to a syllable for each of its concepts, all different; always the same."""
+    """The stems of all concepts by kind of word: different syllables, the same in every call."""
     generator = random.Random(LEXICON_SEED + 1)
     syllables = [onset + vowel + coda for onset in ONSETS for vowel in VOWELS for coda in CODAS]
     drawn = iter(sorted(syllables, key=lambda _: generator.random()))

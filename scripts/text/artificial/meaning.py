@@ -1,8 +1,8 @@
 """Sentences as meanings, before they are put into the words of a language.
 
-What can be learnt from the text lies here: sentences of a document share a topic, verbs choose
-their objects and adverbs, nouns their adjectives. All arrays have shape (sentences,) and hold
-numbers of concepts, or `ABSENT` where a sentence has no such part.
+Meanings have regularities that a model can learn: sentences of a document share a topic, verbs
+have usual objects and adverbs, nouns have usual adjectives. All arrays have shape (sentences,) and
+hold numbers of concepts, or `ABSENT` where a sentence has no such part.
 """
 
 from typing import NamedTuple
@@ -21,7 +21,7 @@ SENTENCES_PER_DOCUMENT = 10
 
 
 class NounPhrase(NamedTuple):
-    """A noun and what belongs to it."""
+    """A noun with its number, determiner and adjective."""
 
     noun: np.ndarray
     plural: np.ndarray  # 0 or 1
@@ -30,7 +30,7 @@ class NounPhrase(NamedTuple):
 
 
 class Clause(NamedTuple):
-    """Who does what, where and how."""
+    """Subject, verb, object, place and adverb of a clause."""
 
     pronoun: np.ndarray  # 0 he, 1 they; absent where the subject is a noun
     subject: NounPhrase
@@ -109,7 +109,7 @@ def draw_sentences(
     topic = topics[draw.rank(len(topics))][starts]
     past = draw.chance(0.4).astype(np.intp)
     return Sentences(
-        # Every other time is a past one.
+        # Times with an odd number are in the past.
         time=_only(draw.chance(0.1), 2 * draw.rank(lexicon.TIMES // 2) + past),
         main=draw.clause(topic, past, _only(draw.chance(0.2), draw.rank(2))),
         conjunction=_only(draw.chance(0.08), draw.rank(CONJUNCTIONS)),
