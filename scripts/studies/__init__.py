@@ -1,1 +1,1 @@
-"""The studies, a folder each. Only common.study_modules and a study's own scripts import from here."""
+"""The studies, a folder each; only common.study_modules and a study's scripts import from here."""
