@@ -1,9 +1,10 @@
 """What a cube from checkpoints costs: time and memory, as ratios.
 
-Records a series of random GPT-NeoX checkpoints in a process of its own. Time is divided by the
-number of evaluations times one forward and backward pass of the text, measured in the same
-process, both in seconds of the processor: others may use the machine. Memory is what the process
-took at most beyond what it had before the model, divided by the size of the model in float32.
+Records a series of random GPT-NeoX checkpoints twice, in a process of its own. Time is divided by
+the number of evaluations times one forward and backward pass of the text by the bare model, which
+is made after every interval: in seconds of the processor and in turns, since others may use the
+machine. Memory is what the process took at most beyond what it had before the model, divided by
+the size of the model in float32.
 """
 
 from __future__ import annotations
@@ -68,29 +69,33 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     before = process.memory_info().rss
     # Linux counts the largest size anew from here on.
     Path("/proc/self/clear_refs").write_text("5")
-    settings = {"context": options.context, "batch_tokens": options.context}
-    start = time.process_time()
-    cubes = record_checkpoints(folder / "run", ids, folder / "out", tolerance=1e-3, **settings)
-    seconds = time.process_time() - start
+    settings = {"context": options.context, "batch_tokens": options.context, "tolerance": 1e-3}
+    record_checkpoints(folder / "run", ids, folder / "out", **settings)
     status = Path("/proc/self/status").read_text()
     peak = next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) * 1024
-    with open_cube(cubes["text"]) as found:
-        evaluations = int(found["simpson_evaluations"].sum()) + 1
     model = transformers.GPTNeoXForCausalLM.from_pretrained(folder / "run" / "step0").eval()
     passes = []
-    for _ in range(3):
-        model.zero_grad(set_to_none=False)
+
+    def one_pass(line: str) -> None:
         start = time.process_time()
+        model.zero_grad(set_to_none=False)
         for row in ids.view(-1, options.context):
             model(row[None], labels=row[None], use_cache=False).loss.backward()
         passes.append(time.process_time() - start)
-    size = 4 * sum(p.numel() for p in model.parameters())
+
+    one_pass("the first is not counted: gradients are made")
+    passes.clear()
+    start = time.process_time()
+    cubes = record_checkpoints(folder / "run", ids, folder / "two", progress=one_pass, **settings)
+    seconds = time.process_time() - start - sum(passes)
+    with open_cube(cubes["text"]) as found:
+        evaluations = int(found["simpson_evaluations"].sum()) + 1
     return {
         "evaluations": evaluations,
         "seconds": seconds,
-        "pass": statistics.median(passes),
+        "pass": statistics.mean(passes),
         "memory": peak - before,
-        "size": size,
+        "size": 4 * sum(p.numel() for p in model.parameters()),
     }
 
 

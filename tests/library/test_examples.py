@@ -65,7 +65,7 @@ def test_huggingface(tmp_path, monkeypatch, capsys):
 def test_from_checkpoints(tmp_path, monkeypatch, capsys):
     import_transformers()
     names = run(ROOT / "examples" / "from_checkpoints.ipynb", tmp_path, monkeypatch)
-    cube = names["cube"]
+    cube = names["xr"].open_dataset(names["cubes"]["text"])
     assert cube.step.values.tolist() == [2, 5, 10, 20, 40, 80]
     change = float(cube.simpson_loss[-1] - cube.simpson_loss_before[0])
     assert change < -0.5
@@ -80,6 +80,8 @@ def test_the_questions_of_lan_et_al(tmp_path, monkeypatch, capsys):
         change = float(cube.simpson_loss[-1] - cube.simpson_loss_before[0])
         assert change < -1, run_
         assert float(cube.lca_simpson.sum()) == pytest.approx(change, rel=0.02)
-        assert 0.3 < names["helped"][run_].mean() < 0.7
-        # The first updates go down hill: nearly every layer helps then.
-        assert names["layers"][run_][:20].sum() < 0
+        # The answers that the notebook gives in words.
+        assert 0.5 < names["helped"][run_].mean() < 0.62 < names["helped"][run_][2:20].mean()
+        assert (names["intervals"][run_][0] < 0).all()
+        found, (_, _, by_chance) = names["meetings"][run_]
+        assert found > by_chance

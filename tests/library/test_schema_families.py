@@ -39,12 +39,13 @@ FAMILIES = {
     ),
     **dict.fromkeys(("bert", "roberta"), ("MaskedLM", {})),
     "modernbert": ("MaskedLM", {"global_attn_every_n_layers": 2}),
-    **dict.fromkeys(("t5", "bart", "marian"), ("Seq2SeqLM", SEQ2SEQ)),
+    **dict.fromkeys(("t5", "bart", "mbart", "marian"), ("Seq2SeqLM", SEQ2SEQ)),
     "vit": ("ImageClassification", {"image_size": 8, "patch_size": 4}),
 }
 # Families without grouped heads, for which num_key_value_heads means nothing
 UNGROUPED = {
-    "gpt2", "gpt_neox", "opt", "bert", "roberta", "modernbert", "t5", "bart", "marian", "vit",
+    "gpt2", "gpt_neox", "opt", "bert", "roberta", "modernbert", "t5", "bart", "mbart", "marian",
+    "vit",
 }  # fmt: skip
 OUT = re.compile(
     r"(attn\.c_proj|self_attn\.(o_proj|out_proj|dense)|attention\.(o_proj|output\.dense|dense)"
@@ -277,3 +278,14 @@ def test_a_schema_prints_itself_as_a_table():
     assert re.fullmatch(r"component +layer +heads +parameters", lines[0])
     (key,) = [line for line in lines if line.startswith("key")]
     assert re.fullmatch(r"key +1\+ +2 in rows +model.*k_proj.*weight", key)
+
+
+@pytest.mark.parametrize("family", ["umt5", "longt5"])
+def test_layers_that_attend_to_an_encoder_are_a_decoders_in_models_without_a_family(family):
+    transformers = import_transformers()
+    config = transformers.AutoConfig.for_model(family, **{**SIZES, **SEQ2SEQ})
+    model = transformers.AutoModelForSeq2SeqLM.from_config(config)
+    schema = schema_for(model)
+    assert schema.stacks == ("embedding", "encoder", "encoder", "decoder", "decoder", "output")
+    cells = partition_of(model, schema).layout.cells
+    assert {c.layer for c in cells if c.component.startswith("cross_")} == {3, 4}

@@ -163,21 +163,21 @@ def partition_parameters(
         for (name, shape), (rule, match) in zip(named, claims, strict=True)
     ]
     block = LARGEST_BLOCK
-    for run_length, cells in runs:
-        if len(cells) > 1:
+    for run_length, cells, times in runs:
+        if len(cells) * times > 1:
             block = gcd(block, run_length)
 
-    order = sorted({cell for _, cells in runs for cell in cells}, key=_cell_order)
+    order = sorted({cell for _, cells, _ in runs for cell in cells}, key=_cell_order)
     index = {cell: position for position, cell in enumerate(order)}
     counts = np.zeros(len(order), dtype=np.int64)
     offsets, block_cells, length = [], [], 0
-    for (_, shape), (run_length, cells) in zip(named, runs, strict=True):
+    for (_, shape), (run_length, cells, times) in zip(named, runs, strict=True):
         numbers = np.array([index[cell] for cell in cells], dtype=np.int64)
-        np.add.at(counts, numbers, run_length)
+        np.add.at(counts, numbers, run_length * times)
         blocks = -(-prod(shape) // block)
-        repeats = blocks if len(cells) == 1 else run_length // block
+        repeats = blocks if len(cells) * times == 1 else run_length // block
         offsets.append(length)
-        block_cells.append(np.repeat(numbers, repeats))
+        block_cells.append(np.tile(np.repeat(numbers, repeats), times))
         length += blocks * block
     layout = CubeLayout(
         stacks=tuple(schema.stacks),
@@ -223,13 +223,13 @@ def _claims(
 
 def _runs(
     name: str, shape: tuple[int, ...], rule: Rule, match: re.Match[str], schema: Schema
-) -> tuple[int, list[Cell]]:
-    """Length of the runs of consecutive scalars that share a cell, and the cell of each run."""
+) -> tuple[int, list[Cell], int]:
+    """Length of the runs of consecutive scalars that share a cell, cells of runs, and how often."""
     depth = _depth(name, rule, match, schema)
     components = (rule.component,) if isinstance(rule.component, str) else rule.component
     if rule.heads is None and len(components) == 1:
         head = match.groupdict().get("head")
-        return prod(shape), [Cell(depth, components[0], None if head is None else int(head))]
+        return prod(shape), [Cell(depth, components[0], None if head is None else int(head))], 1
     if rule.heads is None:
         raise PartitionError(
             f"the rule for {name!r} names {len(components)} components of a fused tensor; "
@@ -245,8 +245,8 @@ def _runs(
             f"into {heads} attention heads{fused}"
         )
     if rule.heads == "rows":
-        return prod(shape) // len(cells), cells
-    return split // len(cells), cells * prod(shape[:-1])
+        return prod(shape) // len(cells), cells, 1
+    return split // len(cells), cells, prod(shape[:-1])
 
 
 def _cells_of_runs(

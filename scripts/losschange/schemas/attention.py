@@ -17,7 +17,7 @@ FUSED = {"cattn", "qkv", "inproj", "wqkv", "qkvproj", "querykeyvalue", "toqkv"}
 OUTS = {"cproj", "outproj", "oproj", "out", "o", "wo", "toout", "proj", "output", "dense", "outlin"}
 HEADS = ("nhead", "nheads", "numheads", "heads", "numattentionheads", "nattentionheads")
 KEY_HEADS = ("nkvheads", "nkvhead", "numkvheads", "numkeyvalueheads", "kvheads")
-CROSS = re.compile(r"cross|encoder_attn|multihead_attn|encdec|enc_dec|src_attn")
+CROSS = re.compile(r"cross|encoder_attn|multihead_attn|encdec|enc_dec|src_attn", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

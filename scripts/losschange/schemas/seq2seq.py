@@ -26,13 +26,18 @@ def opt_family(base: str, config: Any) -> Schema:
 
 
 def bart_family(base: str, config: Any) -> Schema:
-    """Schema of BART and Marian; encoder and decoder may have different numbers of heads."""
+    """Schema of BART, mBART and Marian; encoder and decoder may have different numbers of heads.
+
+    The final norm of mBART's encoder counts to its last layer.
+    """
     encoder, decoder = config.encoder_layers, config.decoder_layers
     heads = config.encoder_attention_heads, config.decoder_attention_heads
     rules = (
         Rule(base + r"(shared|(encoder|decoder)\.embed_tokens)\.weight", "embedding", 0),
         Rule(base + r"(encoder|decoder)\.embed_positions\.weight", "position", 0),
         norm_rule(base + r"(encoder|decoder)\.layernorm_embedding", 0),
+        norm_rule(base + r"encoder\.layer_norm", encoder),
+        norm_rule(base + r"decoder\.layer_norm", encoder + decoder + 1),
         *_layer_rules(base + r"encoder\.", heads[0], 1, cross=False),
         *_layer_rules(base + r"decoder\.", heads[1], encoder + 1, cross=True),
     )
