@@ -1,9 +1,9 @@
-"""What a cube from checkpoints costs: time and memory, as ratios.
+"""Measure time and memory of making a cube from checkpoints, as ratios.
 
 Records a series of random GPT-NeoX checkpoints in a process of its own. Time is divided by the
 number of evaluations times one forward and backward pass of the text, measured in the same
-process, both in seconds of the processor: others may use the machine. Memory is what the process
-took at most beyond what it had before the model, divided by the size of the model in float32.
+process. Both are processor times, because other programs may use the machine. Memory is the peak of
+the process less its memory before the model was loaded, divided by the model's size in float32.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
-sys.modules.setdefault("torchaudio", None)  # nothing here is about sound
+sys.modules.setdefault("torchaudio", None)  # not needed here, and slow to import
 
 MOST_TIME, MOST_MEMORY = 1.1, 4.0
 
 
 def write_series(folder: Path, options: argparse.Namespace) -> None:
-    """Checkpoints that each are the one before and a little noise."""
+    """Write checkpoints, each of which is the one before with a little noise added."""
     import torch
     import transformers
 
@@ -60,13 +60,13 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     torch.set_num_threads(options.threads)
     ids = torch.randint(0, 8192, (options.tokens,), generator=torch.Generator().manual_seed(1))
     process = psutil.Process()
-    # Everything is imported and warm before it counts: a series of tiny checkpoints.
+    # Record a series of tiny checkpoints first, so that imports and caches are not measured.
     tiny = argparse.Namespace(**{**vars(options), "width": 16, "layers": 1, "checkpoints": 2})
     write_series(folder / "tiny", tiny)
     record_checkpoints(folder / "tiny", ids[:256], folder / "tiny-out", context=options.context)
     gc.collect()
     before = process.memory_info().rss
-    # Linux counts the largest size anew from here on.
+    # Make Linux forget the largest size so far.
     Path("/proc/self/clear_refs").write_text("5")
     settings = {"context": options.context, "batch_tokens": options.context}
     start = time.process_time()
