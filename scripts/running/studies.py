@@ -14,23 +14,16 @@ A study's folder has `study.py`, which defines STUDY (running.study), and may ha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
+
+from common.study_modules import FOLDER, module_of_study, study_names
 
 if TYPE_CHECKING:
     from .configuration import RunConfiguration
     from .configuration_fields import Section
     from .study import Study
     from .variants import Variant
-
-FOLDER = Path(__file__).parents[1] / "studies"
-
-
-def study_names() -> list[str]:
-    """Names of all existing studies."""
-    return sorted(path.parent.name for path in FOLDER.glob("*/study.py"))
 
 
 def load_study(name: str) -> Study:
@@ -75,11 +68,6 @@ def cost_lines_of_study(name: str, configuration: RunConfiguration) -> list[str]
     """Lines on what a study costs in addition to its trainings; none if it has no cost.py."""
     module = _module(name, "cost")
     return list(module.cost_lines(configuration)) if module else []
-
-
-def module_of_study(study: str, name: str) -> ModuleType:
-    """A module of a study's folder."""
-    return import_module(f"studies.{study}.{name}")
 
 
 def _module(study: str, name: str) -> ModuleType | None:
