@@ -1,11 +1,11 @@
-"""The whole way from an archive to training-ready token ids: seconds, memory, disk, slope.
+"""Measure all steps from an archive to token ids: seconds, memory, disk, seconds per further pair.
 
     python benchmarks/archive_to_tokens.py --folder FOLDER [--pairs 500000 5000000]
 
-The text is generated, or repeated from two aligned files (--text). What is timed
-are the scripts of the workflow, one after the other: prepare_corpus.py, learn_vocabulary.py and
-binarise_text.py, for the shared vocabulary of a language pair. --stages runs some of them alone on
-what the others left in FOLDER.
+The text is generated, or repeated from two aligned files (--text). The scripts of the workflow are
+timed one after the other: prepare_corpus.py, learn_vocabulary.py and binarise_text.py, for the
+shared vocabulary of a language pair. --stages runs some of them alone on the files that the others
+wrote to FOLDER.
 """
 
 import argparse

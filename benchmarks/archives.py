@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def archives(options: argparse.Namespace) -> Iterator[tuple[int, Path, int]]:
-    """Pairs, path and bytes of the text of every archive; those that are there are used again."""
+    """Pairs, path and bytes of the text of every archive; existing archives are used again."""
     options.folder.mkdir(parents=True, exist_ok=True)
     kind = options.text[0].stem if options.text else "synthetic"
     for pairs in options.pairs:
@@ -51,7 +51,7 @@ def prepare_command(archive: Path, output: Path, processes: int) -> list:
 
 
 def generate_text(paths: tuple[Path, Path], pairs: int) -> None:
-    """Write so many pairs of artificial text."""
+    """Write pairs of artificial text."""
     write_synthetic_text(paths, LANGUAGES, pairs, seed=1)
 
 
@@ -64,7 +64,7 @@ def _make_archive(archive: Path, pairs: int, texts: list[Path] | None) -> None:
                 file.writelines(islice(_repeated_lines(text), pairs))
     else:
         generate_text(sides, pairs)
-    # Reading is timed, and that hardly depends on the level.
+    # Only reading is timed, and it hardly depends on the level.
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as opened:
         for path, language in zip(sides, LANGUAGES):
             opened.write(path, f"text.{language}")
@@ -72,7 +72,7 @@ def _make_archive(archive: Path, pairs: int, texts: list[Path] | None) -> None:
 
 
 def _repeated_lines(path: Path) -> Iterator[bytes]:
-    """Lines of a file for ever, with the number of the round behind each: no pair comes twice."""
+    """Lines of a file, endlessly repeated; the number of the round makes every pair different."""
     lines = path.read_bytes().splitlines()
     for number in count():
         for line in lines:

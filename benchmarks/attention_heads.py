@@ -27,7 +27,7 @@ from limits import within_limits
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-# transformers imports torchaudio wherever it is installed; nothing here hears anything.
+# transformers imports torchaudio if it is installed; it is not needed here.
 sys.modules.setdefault("torchaudio", None)  # type: ignore[arg-type]
 os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
@@ -42,8 +42,8 @@ from attention_heads.passes import mean_loss, open_gates  # noqa: E402
 from attention_heads.relevance import relevance  # noqa: E402
 
 LEAST_SPEED_UP = 2.0
-# In multiples of the weights. Pruning trains them: weights, gradients, two moments of Adam; a tenth
-# for what the allocator keeps.
+# Largest memory in multiples of the weights. Pruning trains them: it needs weights, gradients and
+# two moments of Adam, and a tenth for memory that the allocator keeps.
 MOST_MEASURES, MOST_PRUNING = 2.0, 4.1
 
 

@@ -1,4 +1,4 @@
-"""What an update is made of before the model sees it: reading, padding and shapes, per objective.
+"""Measure the batches of an update by objective: the time of reading, padding, and shapes.
 
 At the paper's geometry, for stock fairseq's own batches, for one batch of all tokens, and for the
 stock batches joined into fewer passes: milliseconds of the processor to read and pad the batches of
@@ -19,7 +19,7 @@ from gpu.scales import MODELS, STOCK
 from recording_cost import preset_configuration
 from token_ids import write_text_tokens, write_zipf_tokens
 
-# Small: only the batches are looked at.
+# The model is small, because only its batches are measured.
 MODEL = {"layers": 2, "embedding_dimension": 16, "feed_forward_dimension": 16}
 
 

@@ -1,8 +1,8 @@
 """Time and memory to judge all claims: 15 models, three estimators, three trainings of each.
 
 Makes the summaries from synthetic cubes of the paper's layers and heads (not counted). A summary
-has the same size whatever the number of updates, so a tenth of the paper's is enough here. The
-three trainings of a model are the same file: it is read and resampled three times all the same.
+has the same size for any number of updates, so a tenth of the paper's is enough here. The three
+trainings of a model are the same file, which is nevertheless read and resampled three times.
 """
 
 from __future__ import annotations

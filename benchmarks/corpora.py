@@ -2,9 +2,9 @@
 
     python benchmarks/corpora.py --folder FOLDER [--pairs 500000 5000000] [--processes 2]
 
-The text is generated, or repeated from two aligned files (--text). What is timed is
-scripts/prepare_corpus.py as the workflow runs it. For comparison, the same cleaning is timed one
-pair at a time, as one would write it first. Archives stay in FOLDER and are used again.
+The text is generated, or repeated from two aligned files (--text). scripts/prepare_corpus.py is
+timed as the workflow runs it. For comparison, a simple implementation of the same cleaning is
+timed, which handles one pair at a time. Archives stay in FOLDER and are used again.
 """
 
 import argparse
@@ -26,7 +26,7 @@ REFERENCE_PAIRS = 50_000
 
 
 def reference_seconds(archive: Path) -> float:
-    """CPU seconds a pair that normalising, folding and two keys take one sentence at a time."""
+    """CPU seconds per pair for normalising, folding and two keys, one sentence at a time."""
     with zipfile.ZipFile(archive) as opened:
         sides = [opened.open(f"text.{language}") for language in LANGUAGES]
         pairs = list(zip(*(islice(side, REFERENCE_PAIRS) for side in sides)))

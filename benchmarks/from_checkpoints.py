@@ -1,4 +1,4 @@
-"""What a cube from checkpoints costs: time and memory, as ratios.
+"""Measure time and memory of making a cube from checkpoints, as ratios.
 
 Records a series of random GPT-NeoX checkpoints twice, in a process of its own. Time is divided by
 the number of evaluations times one forward and backward pass of the text by the bare model, which
@@ -22,13 +22,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
-sys.modules.setdefault("torchaudio", None)  # nothing here is about sound
+sys.modules.setdefault("torchaudio", None)  # not needed here, and slow to import
 
 MOST_TIME, MOST_MEMORY = 1.1, 4.0
 
 
 def write_series(folder: Path, options: argparse.Namespace) -> None:
-    """Checkpoints that each are the one before and a little noise."""
+    """Write checkpoints, each of which is the one before with a little noise added."""
     import torch
     import transformers
 
@@ -61,13 +61,13 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     torch.set_num_threads(options.threads)
     ids = torch.randint(0, 8192, (options.tokens,), generator=torch.Generator().manual_seed(1))
     process = psutil.Process()
-    # Everything is imported and warm before it counts: a series of tiny checkpoints.
+    # Record a series of tiny checkpoints first, so that imports and caches are not measured.
     tiny = argparse.Namespace(**{**vars(options), "width": 16, "layers": 1, "checkpoints": 2})
     write_series(folder / "tiny", tiny)
     record_checkpoints(folder / "tiny", ids[:256], folder / "tiny-out", context=options.context)
     gc.collect()
     before = process.memory_info().rss
-    # Linux counts the largest size anew from here on.
+    # Make Linux forget the largest size so far.
     Path("/proc/self/clear_refs").write_text("5")
     settings = {"context": options.context, "batch_tokens": options.context, "tolerance": 1e-3}
     record_checkpoints(folder / "run", ids, folder / "out", **settings)

@@ -1,7 +1,7 @@
-"""What a GPU makes of this project, in one call of a few minutes: speed, equivalence, a training.
+"""Check this project on a GPU, in one call of a few minutes: speed, equivalence, a training.
 
-Four stages in order of worth, each with its own limit; every result is a line of OUT/results.jsonl
-as soon as it is there, and OUT/table.md shows what there is after every stage:
+There are four stages in order of importance, each with its own limit. Every result is written to
+OUT/results.jsonl at once, and OUT/table.md shows all results after every stage:
 
 card         the card; an update of every objective, its conservation, memory and waiting
 speed        tokens per second of stock fairseq and of the faster ways, with and without LCA
@@ -11,8 +11,9 @@ paper_size   clm-en, mlm-en and mt-en-de at the paper's size on real text, for t
     python benchmarks/gpu_check.py --budget 540 --out DIR --tokens results/sample/tokens
     python benchmarks/gpu_check.py --device cpu --scale tiny --budget 240 --out DIR --tokens ...
 
-The second one rehearses the first without a GPU. Called again with the same OUT it goes on with the
-stages that have not ended. `publish_gpu.py OUT` puts the results into the documentation.
+The second command rehearses the first without a GPU. Called again with the same OUT, the check
+continues with the stages that have not ended. `publish_gpu.py OUT` puts the results into the
+documentation.
 """
 
 from __future__ import annotations

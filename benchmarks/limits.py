@@ -1,4 +1,4 @@
-"""Whether what was measured keeps its limits, in words."""
+"""Print whether measured numbers keep their limits."""
 
 from collections.abc import Iterable
 

@@ -13,7 +13,7 @@ import psutil
 
 
 class Measured(NamedTuple):
-    """What a command took.
+    """Time, memory and disk that a command needed.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Measured(NamedTuple):
     disk: int
 
     def told(self, raw: int) -> str:
-        """What was measured in words, disk in units of `raw` bytes."""
+        """The measured numbers in words, disk in units of `raw` bytes."""
         return (
             f"{self.seconds:.1f} s, CPU {self.cpu:.1f} s, memory {self.memory / 1e6:,.0f} MB,"
             f" disk {self.disk / raw:.2f} x raw"
@@ -39,7 +39,7 @@ class Measured(NamedTuple):
 
 
 def print_slopes(measured: Mapping[int, Measured]) -> None:
-    """Print what a million pairs more take, from every number of pairs to the next."""
+    """Print the time of a million further pairs, from every number of pairs to the next."""
     for (few, before), (many, after) in pairwise(measured.items()):
         for name, least, most in zip(("seconds", "CPU seconds"), before, after):
             slope = (most - least) / (many - few) * 1e6
@@ -60,7 +60,7 @@ def measure(command: Sequence, folder: Path, **options) -> Measured:
     ended = threading.Event()
     watcher = threading.Thread(target=_watch, args=(process.pid, folder, most, ended))
     watcher.start()
-    # wait4 tells the time of this one and of all that it waited for.
+    # wait4 returns the processor time of this process and of all children that it waited for.
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - start
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -68,7 +68,7 @@ def measure(command: Sequence, folder: Path, **options) -> Measured:
     watcher.join()
     if process.returncode:
         raise SystemExit(f"{command[:3]} failed with status {process.returncode}")
-    # What was largest between two looks at one process alone.
+    # The peak of this process alone may have been between two measurements of the watcher.
     most["memory"] = max(most["memory"], usage.ru_maxrss * 1024)
     return Measured(seconds, usage.ru_utime + usage.ru_stime, **most)
 

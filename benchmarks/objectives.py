@@ -1,9 +1,9 @@
-"""What the further objectives cost: updates of PLM beside CLM, and of DAE beside MT.
+"""Measure the cost of the further objectives: updates of PLM against CLM, and of DAE against MT.
 
 The two trainings of a pair make their updates in turns of a few in one process, with all of the
-faster ways, so that whatever else the machine does falls on both. CLM and PLM read the same number
-of tokens in an update; MT and DAE are compared per target token, because padding leaves them
-different numbers in a batch. Prints the ratio of the times beside its goal.
+faster ways, so that other load of the machine affects both. CLM and PLM read the same number of
+tokens in an update; MT and DAE are compared per target token, because their batches have different
+amounts of padding. Prints the ratio of the times with its goal.
 
     python benchmarks/objectives.py --preset demo      # minutes
 """
@@ -21,7 +21,8 @@ from recording_cost import preset_configuration
 from throughput import build_row, measure
 from token_ids import write_zipf_tokens
 
-# further objective: the one it is compared with, the largest ratio, whether per target token
+# For each further objective: the one it is compared with, the goal (largest ratio), and whether the
+# ratio is per target token.
 PAIRS = {"plm": ("clm", 1.05, False), "dae": ("mt", 1.10, True)}
 
 

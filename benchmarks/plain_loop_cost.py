@@ -1,8 +1,8 @@
-"""What "batch" costs a plain loop: a GPT-2 of 10 million parameters on a CPU.
+"""Measure the cost of recording `batch` in a plain loop: GPT-2 of 10 million parameters on a CPU.
 
 Two trainings of the same model make the same updates in one process, update by update in turns, so
-that whatever else the machine does falls on both. One has a recorder attached. Prints the median
-over all pairs of the ratio of their times, beside its goal.
+that other load of the machine affects both. One has a recorder attached. Prints the median over all
+pairs of the ratio of their times, with its goal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
-sys.modules.setdefault("torchaudio", None)  # nothing here is about sound
+sys.modules.setdefault("torchaudio", None)  # not needed here, and slow to import
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 MOST = 1.03

@@ -1,11 +1,12 @@
-"""Put what gpu_check.py measured on a GPU into the documentation.
+"""Put the measurements of gpu_check.py on a GPU into the documentation.
 
     python benchmarks/publish_gpu.py DIR
 
 Fills the table of docs/performance.md, the card's lines of scripts/running/throughputs.csv, from
-which `snakemake cost` estimates times, and those of agreements.csv beside it, which vouch for the
-faster ways on such a card, and writes docs/results-at-paper-size.md if models were trained. A
-rehearsal is refused: `--into FOLDER` writes its pages, and copies of the files, there.
+which `snakemake cost` estimates times, and those of agreements.csv in the same folder, with which
+trainings on such a card use the faster ways without comparing them first. Writes
+docs/results-at-paper-size.md if models were trained. A rehearsal is refused: `--into FOLDER` writes
+its pages, and copies of the files, there.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What recording costs: the same training with and without it, side by side in one process.
+"""Measure the cost of recording: the same training with and without it, in one process.
 
-All trainings of one objective make the same updates in turns of a few, so that whatever else the
-machine does falls on all of them. Prints the ratio of the times to those without recording,
-beside its goal. A probe has a fixed size, so what it costs depends on the size of an update:
-measure probes with the paper's 32,768 tokens per update.
+All trainings of one objective make the same updates in turns of a few, so that other load of the
+machine affects all of them. Prints the ratio of the times to those without recording, with its
+goal. A probe has a fixed size, so its relative cost depends on the size of an update: measure
+probes with the paper's 32,768 tokens per update.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 MODELS = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}
 PROBE_TOKENS = 4096
-# name: strides of the estimators beside batch, and what it may cost on a CPU and on a GPU
+# Strides of the estimators in addition to batch, and the largest ratio on a CPU and on a GPU.
 VARIANTS = {
     "batch": ({}, {"cpu": 1.03, "cuda": 1.015}),
     "batch + probe": ({"probe": 1}, {"cpu": 1.35, "cuda": 1.20}),
@@ -116,12 +116,12 @@ def measure(
     for turn in range(-1, options.turns):
         spent, timed = dict.fromkeys(trainers, 0.0), 0
         for number, first in enumerate(range(0, options.length, options.block)):
-            # Nobody is always the first after a change.
+            # Reverse the order, so that no training is always the first.
             for variant in list(trainers)[:: 1 if (turn + number) % 2 else -1]:
                 trainer, batches = trainers[variant]
                 block = batches[first : first + options.block]
                 if len(block) > 1:
-                    # The caches still hold another training: not what a training of its own sees.
+                    # Not timed, because the caches still hold data of another training.
                     trainer.train_step(block.pop(0))
                 start = time.perf_counter()
                 for batch in block:

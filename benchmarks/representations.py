@@ -1,8 +1,8 @@
 """Time and memory of the measures of representation spaces, at paper size, on one core.
 
 Draws states of 20,000 words and 512 dimensions, writes them to a states file (not counted), and
-compares with the limits. Seconds are those of one processor core, so that other work counts little.
-They depend on the machine all the same: each stands beside its ratio to one product XᵀX of the same
+compares with the limits. Seconds are processor time of one core, so that other work counts little.
+They still depend on the machine: each is printed with its ratio to one product XᵀX of the same
 states, timed in the same run, and to their SVD.
 """
 

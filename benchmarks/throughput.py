@@ -1,10 +1,10 @@
-"""How fast a training runs on a CPU: stock fairseq and the faster ways, and where time goes.
+"""Measure the speed of training on a CPU: stock fairseq and the faster ways, and a profile.
 
 Every row is a training of its own: an objective, a way (stock fairseq, its updates in one pass, all
 of the faster ways, or one of them alone) and what is recorded. All rows of an objective make the
-same updates in turns of a few, batches read and padded included, so that whatever else the machine
-does falls on all of them. Times are the processor's own, of the fastest turn: others on the machine
-disturb it least. Prints a row each. gpu_check.py measures a GPU.
+same updates in turns of a few, reading and padding included, so that other load of the machine
+affects all of them. Times are processor times of the fastest turn, which other programs disturb
+least. Prints a row each. gpu_check.py measures a GPU.
 
     python benchmarks/throughput.py --preset demo
 
@@ -38,7 +38,7 @@ COLUMNS = (
 
 
 class Row:
-    """A training, what it is called, and its turns."""
+    """A training with its names and its turns."""
 
     def __init__(self, way: str, recording: str, training: Training):
         self.way, self.recording, self.training = way, recording, training
@@ -46,7 +46,7 @@ class Row:
 
     @property
     def seconds(self) -> float:
-        """Of the processor, for an update of the fastest turn."""
+        """Processor seconds of an update in the fastest turn."""
         return min(turn.processor for turn in self.turns)
 
 
@@ -81,7 +81,7 @@ def measure(rows: Sequence[Row], turns: int, length: int) -> None:
         row.training.run(8, clock)
     for turn in range(turns):
         for row in rows[:: 1 if turn % 2 else -1]:
-            # The caches still hold another training.
+            # Not timed, because the caches still hold data of another training.
             row.training.run(1, clock)
             row.turns.append(row.training.run(length, clock))
 

@@ -1,4 +1,4 @@
-"""Text to token ids: beside spm_encode and fairseq-preprocess, and at several sizes.
+"""Measure the conversion of text to token ids, also against spm_encode and fairseq-preprocess.
 
     python benchmarks/tokens.py --folder FOLDER [--text FIRST SECOND] [--rounds 2]
 
@@ -6,8 +6,8 @@ The text is generated, or repeated from two aligned files to the sizes asked for
 two ways take turns on the same text, and their bytes are compared. The other way encodes to a file
 of pieces with the program spm_encode, where that is on the PATH, otherwise with the same library
 line by line; then fairseq-preprocess --workers 2 makes the ids.
-Where other programs run at the same time, CPU seconds say more than seconds; the ratio that counts
-is that of the seconds on a machine with nothing else to do.
+If other programs run at the same time, compare CPU seconds instead of seconds; the ratio to report
+is that of the seconds on an idle machine.
 """
 
 import argparse
@@ -32,7 +32,7 @@ with open(sys.argv[2], encoding="utf-8", newline="\\n") as text, open(sys.argv[3
 
 
 def make_text(stem: Path, lines: int, texts: list[Path] | None) -> None:
-    """Write STEM.en and STEM.de with so many lines."""
+    """Write STEM.en and STEM.de with `lines` lines each."""
     paths = [Path(f"{stem}.{language}") for language in LANGUAGES]
     if all(path.exists() for path in paths):
         return

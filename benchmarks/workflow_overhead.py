@@ -1,10 +1,10 @@
-"""What the workflow adds to its jobs: slots times the length of a run, over the jobs' own seconds.
+"""Measure the overhead of the workflow: cores times the time of a run, over the jobs' own seconds.
 
     python benchmarks/workflow_overhead.py [--preset demo] [--cores 2] [TARGET ...]
 
 Runs a preset in a new folder. A job's own time is that from its start to its last output, as
-Snakemake keeps it; everything else is choosing, starting and waiting. The time before the first
-job, in which Snakemake reads the rules, is printed beside and counted.
+Snakemake records it; the rest is choosing, starting and waiting. It includes the time before the
+first job, in which Snakemake reads the rules and which is also printed separately.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The configuration, the folders of a run, and which code a rule depends on."""
+"""The configuration, the folders of a run, and the code that a rule depends on."""
 
 import ast
 import json
@@ -37,7 +37,7 @@ except ConfigurationError as error:
 PYTHON = "python" if workflow.deployment_settings.deployment_method else sys.executable
 SCRIPTS = Path(os.path.relpath(Path(workflow.basedir) / "scripts"))
 RESULTS = f"results/{CONFIGURATION.run}"
-# Without the variants that studies train.
+# The models of the run by name, without the variants that studies train.
 MODELS = {model.name: model for model in CONFIGURATION.trained_models()}
 # Every training by name: the training with a model's first seed has the model's name.
 REPLICATES = CONFIGURATION.replicates()
@@ -48,10 +48,10 @@ RUN_FILES = RunFiles(CONFIGURATION, RESULTS)
 COSTS = {
     model.name: training_cost(CONFIGURATION, model) for model in CONFIGURATION.models_and_variants()
 }
-# Jobs on text come first: they need several cores, which running trainings would occupy. Then come
-# the trainings and results of the study that `studies` lists first.
+# Priorities: first jobs on text, because they need several cores, which running trainings would
+# occupy; then the trainings and results of the study that `studies` lists first.
 TEXT_FIRST, FIRST_STUDY = 2, 1
-# The models that its figures show.
+# The models that the figures of this study show.
 FIRST_MODELS = {
     REPLICATES[Path(path).stem][0].name
     for study in load_studies(CONFIGURATION.studies[:1])
@@ -69,7 +69,7 @@ wildcard_constraints:
 
 
 def model_of(wildcards):
-    """The model that a training is of."""
+    """The model of a training."""
     return REPLICATES[wildcards.model][0]
 
 
@@ -79,17 +79,17 @@ def cost_of(wildcards):
 
 
 def model_memory(cost):
-    """Megabytes that a job asks for that holds a model of an estimated cost."""
+    """Megabytes to request for a job that holds a model of this estimated cost."""
     return CONFIGURATION.execution.memory or cost.host_memory
 
 
 def training_minutes(cost):
-    """Minutes that a training asks for: all it needs, or all that the queue allows."""
+    """Minutes to request for a training: the estimate, or less if the queue allows only less."""
     return min(cost.minutes_to_request, TIME_LIMIT or cost.minutes_to_request)
 
 
 def rule_name(rule, of):
-    """Name of a rule that there is one of for every model or corpus."""
+    """Name of one of several rules: the rule's general name, and a model, training or language."""
     return f"{rule}_{re.sub('[^a-zA-Z0-9]', '_', of)}"
 
 
@@ -101,8 +101,8 @@ def splits_of(corpus):
 def uses(script, *files):
     """A script and other files it reads, with every module of this project that they import.
 
-    Listed as input where an edit should rerun the rule. Fetching, tokens and training leave it
-    out on purpose: an edit must not retrain the models.
+    Rules list these files as inputs if an edit of the code should make the rule run again. The
+    rules for fetching, tokens and training do not, because an edit must not retrain the models.
     """
     found, waiting = [], [SCRIPTS / f"{script}.py", *(SCRIPTS / name for name in files)]
     while waiting:

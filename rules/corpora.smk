@@ -84,7 +84,7 @@ LIST_SOURCES = (
 
 
 def list_missing_sources():
-    """Before anything is fetched: say how much it is, and under which licences."""
+    """Print the sizes and licences of all archives before any of them is fetched."""
     missing = [path for path in rules.fetch.input if not Path(path).exists()]
     if "fetch" in workflow.dag_settings.targets and missing:
         shell(LIST_SOURCES)
@@ -129,7 +129,7 @@ rule fetch_source:
         " --archive {output.archive:q} --record {output.record:q} --lock={LOCK:q} > {log:q}"
 
 
-# Without the mirror, which replaces only the addresses of publishers.
+# A treebank on this machine: a mirror replaces only the addresses of publishers, not this path.
 rule fetch_local_treebank:
     output:
         archive=f"{RESULTS}/corpora/archives/{{archive}}",
@@ -154,8 +154,8 @@ rule generate_source:
     output:
         first=f"{RESULTS}/corpora/synthetic/{{corpus}}.{{number}}.first",
         second=f"{RESULTS}/corpora/synthetic/{{corpus}}.{{number}}.second",
-        # The relations between the words of the same sentences; each sentence has its text, so
-        # that it can be found in the prepared corpus.
+        # The syntax of the same sentences. Each sentence is stored with its text, by which it is
+        # found in the prepared corpus.
         first_relations=f"{RESULTS}/corpora/synthetic/{{corpus}}.{{number}}.first.conllu",
         second_relations=f"{RESULTS}/corpora/synthetic/{{corpus}}.{{number}}.second.conllu",
     log:
@@ -183,7 +183,7 @@ rule generate_source:
 
 
 def source_files(corpus):
-    """Files that a corpus is made of: those of its sources, and what others hold out."""
+    """Files that a corpus is made of: its sources, and held-out texts of other corpora."""
     files = []
     for number, source in enumerate(CORPORA[corpus].sources):
         if source in CONFIGURATION.sources:
@@ -238,7 +238,7 @@ def corpus_settings(corpus):
             "splits": {split: getattr(settings, split) for split in splits_of(corpus)},
             "seed": CONFIGURATION.seed,
             "steps": CONFIGURATION.cleaning_of(corpus),
-            # Added only if there are any, so that runs without them are not made again.
+            # Added only if there are any, so that corpora of earlier runs are not made again.
             **({"lengths": lengths} if lengths else {}),
             "held_out_from": [f"{RESULTS}/corpora/{name}" for name in settings.held_out_from],
         }
@@ -267,7 +267,8 @@ for corpus in CORPORA:
             "text"
         conda:
             "../envs/corpora.yaml"
-        # Test sets alone are small, and a job of one thread starts beside a training.
+        # A corpus that is only a test set is small; with one thread its job can run beside a
+        # training.
         threads: 2 if CORPORA[corpus].train else 1
         resources:
             runtime=text_minutes(CONFIGURATION, corpus),

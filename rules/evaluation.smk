@@ -1,4 +1,4 @@
-"""The quality of the trained models on every split. -> models/<model>/quality.json"""
+"""Measure the quality of the trained models on every split. -> models/<model>/quality.json"""
 
 
 def test_splits(model):

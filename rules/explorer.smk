@@ -1,4 +1,4 @@
-"""A page to look at any cells, updates and models. -> explorer/"""
+"""A web page that shows the LCA of chosen cells, updates and models. -> explorer/"""
 
 EXPLORER = f"{RESULTS}/explorer"
 

@@ -1,12 +1,13 @@
 """Training with LCA recording. -> models/ and cubes/
 
-Checkpoints and the growing cube live in models/<model>/state, which is no declared output: a
-stopped training goes on from there.
+During training, checkpoints and the parts of the cube are stored in models/<model>/state. This
+folder is not a declared output, so Snakemake does not delete it, and a stopped training resumes
+from it.
 """
 
 from losschange import RECORDING_VERSION
 
-# Not a parameter of the rule: a change of execution settings does not repeat a finished training.
+# These settings are not parameters of the rule, so that changing them repeats no finished training.
 EXECUTION = json.dumps(CONFIGURATION.execution.model_dump())
 
 
@@ -29,7 +30,7 @@ def kept_files(training):
 
 
 def files_of_variant(training):
-    """Further files that the training of a variant reads, by what they are."""
+    """Further files that the training of a variant reads, by name."""
     variant = CONFIGURATION.variants().get(REPLICATES[training][0].name)
     return variant.files_of(training) if variant else {}
 
@@ -46,7 +47,7 @@ for training, (trained, seed_of_training) in REPLICATES.items():
                 ["train", "valid"] + CONFIGURATION.recording_of(trained).other_splits(),
             ),
             list(files_of_variant(training).values()),
-            # Stored in the cube, but a change of it does not repeat the training.
+            # Its content is stored in the cube. `ancient`: a newer file repeats no training.
             provenance=ancient(f"{RESULTS}/corpora/{trained.corpus}/provenance.json"),
         output:
             kept_files(training),

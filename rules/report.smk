@@ -1,7 +1,8 @@
-"""One page with everything, readable offline. -> report/"""
+"""The report: one page with all results, readable offline. -> report/"""
 
 CAPTION_FOLDER = Path(os.path.relpath(Path(workflow.basedir) / "captions"))
-# The models shown by every figure: those whose files are its inputs. A comparison's name has two.
+# The models shown by every figure: those whose files are its inputs. The file of a comparison is
+# named after two models, joined by "+".
 SHOWN = {
     figure.number: list(
         dict.fromkeys(

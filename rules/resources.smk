@@ -8,7 +8,7 @@ from running.status import write_plan
 
 
 def time_limit():
-    """Minutes that the queue allows a job, from config.yaml or the profile; None if it does not say."""
+    """Minutes that the queue allows a job, from config.yaml or the profile; None if not given."""
     named = workflow.resource_settings.default_resources or {}
     in_profile = int(named["time_limit"].value) if "time_limit" in named else None
     return CONFIGURATION.execution.time_limit or in_profile
@@ -29,8 +29,8 @@ TRAINING_RETRIES = (
 
 # Snakemake runs only the last onstart block, so this block also calls the others' functions.
 onstart:
-    # Only the planning process of a real run: two of them in one folder would delete each other's
-    # files. The cost table can be printed during another run.
+    # Only in the process that plans a run: two such processes in one folder would delete each
+    # other's files. The cost table alone can be printed during another run.
     if workflow.is_main_process and set(workflow.dag_settings.targets) != {"cost"}:
         try:
             take_results(
@@ -54,9 +54,10 @@ onstart:
 
 
 def cancel_timers():
-    """Let Snakemake end at once: it sets a timer to look again when it may start more jobs.
+    """Cancel the timers of Snakemake's scheduler, so that Snakemake ends at once.
 
-    The profiles make that an hour, because every look sets a timer of its own.
+    The scheduler sets a timer for the time when it may start more jobs; with the limit in the
+    profiles (`max-jobs-per-timespan`) this is up to an hour.
     """
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer):

@@ -1,6 +1,6 @@
-"""Figures and tables of the studies, each from its study's list. -> figures/ and tables/
+"""Figures and tables of the studies. -> figures/ and tables/
 
-scripts/studies/<study>/study.py lists them and says what each is made from;
+scripts/studies/<study>/study.py lists them with their inputs;
 scripts/studies/<study>/figures/figure<number>.py draws one.
 """
 
@@ -10,7 +10,7 @@ FIGURE_FORMATS = ("pdf", "png", "svg")
 TABLE_FORMATS = ("csv", "md", "tex")
 
 
-MAKING = {"figure": "plot", "table": "make"}  # how the rules are called: plot_figure3, make_table1
+MAKING = {"figure": "plot", "table": "make"}  # verbs in names of rules: plot_figure3, make_table1
 # Targets with an estimator's name: figure3.simpson.pdf beside figure3.pdf.
 ANY_ESTIMATOR = ".{estimator}"
 
@@ -31,7 +31,7 @@ def illustration_files(study, kind, number, stem, formats):
 
 
 def illustration_options(illustration, wildcards):
-    """What a figure or table must know beside its inputs, as JSON."""
+    """The options that a figure or table needs in addition to its inputs, as JSON."""
     options = dict(illustration.options(RUN_FILES))
     if illustration.by_estimator:
         options["estimator"] = wildcards.get("estimator", CONFIGURATION.figures.estimator)
@@ -85,7 +85,7 @@ for study in STUDIES:
 
 
 def illustrations_of(kind, folder, formats):
-    """All files of a kind, those that are asked for by estimator left out."""
+    """All figures or all tables, without those for a single estimator (ANY_ESTIMATOR)."""
     return [
         f"{folder}/{kind}{illustration.number}.{ending}"
         for study in STUDIES

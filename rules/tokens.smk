@@ -4,8 +4,8 @@ import shlex
 
 from text.steps import PIECES, STEPS
 
-# The normalisation is a parameter only if it is not the default, so that runs with it are not made
-# again.
+# The normalisation is a parameter only if it is not the default, so that earlier runs, which had
+# the default, are not made again.
 NORMALISATION = CONFIGURATION.vocabulary.normalisation
 
 TOKENS = {model.tokens: model for model in MODELS.values()}
@@ -18,7 +18,7 @@ def vocabulary_size(tokens):
 
 
 def piece_limits(corpus):
-    """The cleaning steps of a corpus that count pieces, if there are any, as an option."""
+    """The command-line option for the cleaning steps of a corpus that count pieces, if any."""
     steps = CONFIGURATION.cleaning_of(corpus)
     steps = [step for step in steps if STEPS[next(iter(step))].given == PIECES]
     return [f"--cleaning {shlex.quote(json.dumps(steps))}"] if steps else []
@@ -45,7 +45,7 @@ def token_splits(tokens):
 
 
 def token_files(tokens, splits):
-    """The files fairseq reads: dictionaries and token ids of some splits."""
+    """The files that fairseq reads: dictionaries, and token ids of the given splits."""
     languages = TOKENS[tokens].languages
     folder = f"{RESULTS}/tokens/{tokens}"
     if len(languages) == 1:

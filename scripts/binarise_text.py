@@ -23,9 +23,9 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="folder of the token ids")
     parser.add_argument(
-        "--cleaning", type=json.loads, default=[], help="JSON list of steps; those of pieces count"
+        "--cleaning", type=json.loads, default=[], help="JSON list of steps; uses those on pieces"
     )
-    parser.add_argument("--threads", type=int, default=1, help="do not change the result")
+    parser.add_argument("--threads", type=int, default=1, help="threads; the result is the same")
     options = parser.parse_args()
     splits = {name: Path(text) for name, text in options.split}
     limits = steps_given(check_steps(options.cleaning), PIECES)

@@ -1,4 +1,4 @@
-"""Choose the cells that every intervention on a model freezes; one file each."""
+"""Choose the cells that every intervention on a model freezes, and write a file for each."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from studies.interventions.settings import Intervention
 def main(arguments: list[str] | None = None) -> None:
     """Write a file for every intervention that the command line describes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cube", type=Path, required=True, help="of the parent")
+    parser.add_argument("--cube", type=Path, required=True, help="cube of the parent model")
     parser.add_argument(
         "--interventions",
         type=json.loads,
         required=True,
         help='as JSON: {"path of the output": {"from_update": 0, "intervention": {...}}}',
     )
-    parser.add_argument("--seed", type=int, default=1, help="of random choices (default: 1)")
+    parser.add_argument("--seed", type=int, default=1, help="for random choices (default: 1)")
     options = parser.parse_args(arguments)
     with open_cube(options.cube) as cube:
         layout = layout_of(cube)

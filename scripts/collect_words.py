@@ -25,8 +25,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--counted-text", type=Path, required=True, help="training text")
     parser.add_argument("--counted-sentences", type=int, required=True)
-    parser.add_argument("--words", type=int, required=True, help="how many words, about")
-    parser.add_argument("--limit", type=int, required=True, help="pieces of a sentence")
+    parser.add_argument("--words", type=int, required=True, help="approximate number of words")
+    parser.add_argument("--limit", type=int, required=True, help="largest number of pieces")
     parser.add_argument(
         "--treebanks", type=Path, nargs="*", default=[], help="CoNLL-U files of the text"
     )

@@ -1,4 +1,4 @@
-"""Compare the spaces of the snapshots of one training, beside the loss change of its layers."""
+"""Compare the spaces of the snapshots of one training, and add the loss change of its layers."""
 
 from __future__ import annotations
 

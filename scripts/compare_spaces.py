@@ -15,7 +15,7 @@ from studies.representations.measuring.comparing import compare_spaces
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read the states of both models of each pair, write a comparison each."""
+    """Read the states of both models of each pair, and write a comparison for each pair."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--words", type=Path, required=True, help="the table of words")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""A page per claim: what it says, how it is judged, every number, and a plot of them."""
+"""Write a page per claim: its statement, its criterion, all numbers, and a plot of them."""
 
 from __future__ import annotations
 

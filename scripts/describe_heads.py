@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="*",
         default=[],
-        help="validation text of each side, where --relations hold its syntax",
+        help="validation text of each side, if --relations hold its syntax",
     )
     parser.add_argument(
         "--relations",
@@ -45,9 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Describe what the command line names."""
+    """Describe the heads of the training that the command line names."""
     options = build_parser().parse_args()
-    # fairseq and hydra warn about their own use of torch; nothing a user could change.
+    # fairseq and hydra warn about their own use of torch, which a user cannot change.
     warnings.simplefilter("ignore")
     with claimed_devices(options.gpus):
         # Imported late: this takes seconds, and a wrong command line should not.

@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
-    # A dimension that is constant in one layer is no fault of the user.
+    # A dimension can be constant in one layer; this is not an error of the user.
     warnings.filterwarnings("ignore", message=".*dimensions are constant")
     try:
         extent = Extent(**options.extent, seed=options.seed)

@@ -1,4 +1,4 @@
-"""Reduce one LCA cube to the script from which the explorer's page takes its numbers."""
+"""Reduce one LCA cube to the JavaScript file that the explorer's page loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write the states of a table's words in trained models, and what needs the models once more:
+"""Write the states of words in trained models, and results that need further passes of the models:
 the influence of hidden words on the others, and the information at masked words."""
 
 from __future__ import annotations

@@ -21,12 +21,14 @@ def main() -> None:
         "--digests",
         type=json.loads,
         default={},
-        help="JSON object: path to the expected sha256; what is not in it is accepted as it is",
+        help="JSON object: path to the expected sha256; other files are not compared",
     )
-    parser.add_argument("--archive", required=True, type=Path, help="where the file goes")
-    parser.add_argument("--record", required=True, type=Path, help="where its record goes (JSON)")
+    parser.add_argument("--archive", required=True, type=Path, help="path of the fetched file")
+    parser.add_argument("--record", required=True, type=Path, help="path of its record (JSON)")
     parser.add_argument("--retries", type=int, default=usual.tries, help="failed tries in a row")
-    parser.add_argument("--timeout", type=float, default=usual.timeout, help="s without a byte")
+    parser.add_argument(
+        "--timeout", type=float, default=usual.timeout, help="seconds without a byte"
+    )
     parser.add_argument(
         "--unpacked-limit", type=float, default=UNPACKED_LIMIT, help="GB that it may unpack to"
     )

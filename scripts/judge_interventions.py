@@ -1,4 +1,4 @@
-"""Hold predicted against measured costs of freezing, and judge the claims. -> claims.json"""
+"""Compare predicted with measured costs of freezing, and judge the claims: claims.json."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
         required=True,
         help="trainings with interventions as JSON; see studies.interventions.points.read_family",
     )
-    parser.add_argument("--seed", type=int, default=1, help="of the resamplings (default: 1)")
+    parser.add_argument("--seed", type=int, default=1, help="draws the resamplings (default: 1)")
     parser.add_argument("--output", type=Path, required=True, help="JSON")
     options = parser.parse_args(arguments)
     record = make_record(options.families, options.seed)

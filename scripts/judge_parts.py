@@ -1,4 +1,4 @@
-"""Judge the paper's claims on its estimator, on the measured part and on the noise part."""
+"""Judge the paper's claims on its estimator, and on its two parts: loss change and noise."""
 
 from __future__ import annotations
 

@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> None:
         "--pairs", type=json.loads, required=True, help='as JSON: [["seeds", FIRST, SECOND]]'
     )
     parser.add_argument("--qualities", type=Path, nargs="*", default=[], help="quality.json")
-    parser.add_argument("--repeats", type=int, required=True, help="halves of the intervals")
+    parser.add_argument(
+        "--repeats", type=int, required=True, help="random halves of the text, for intervals"
+    )
     parser.add_argument("--output-stem", type=Path, required=True, help="path without suffix")
     options = parser.parse_args(arguments)
     record = judge(

@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--summaries", type=Path, nargs="+", required=True)
     parser.add_argument("--qualities", type=Path, nargs="*", default=[])
-    parser.add_argument("--judged", required=True, help="model that the verdicts are of")
+    parser.add_argument("--judged", required=True, help="model that the claims are judged on")
     parser.add_argument("--seed", type=int, default=1, help="draws the resamplings (default: 1)")
     parser.add_argument(
         "--draws", type=int, default=DRAWS, help="resamplings (default: %(default)s)"
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--costs",
         type=json.loads,
         default={},
-        help="what each estimator costs, by model, as JSON (studies.zhu2020.relative_cost)",
+        help="cost of each estimator by model as JSON (studies.zhu2020.relative_cost)",
     )
     parser.add_argument("--output-stem", type=Path, required=True, help="path without suffix")
     options = parser.parse_args(arguments)

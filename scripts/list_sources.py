@@ -1,4 +1,4 @@
-"""List the archives of a run: name, size, licence, citation, address, and whether it is here."""
+"""List the archives of a run: name, size, licence, citation, address, and whether it is fetched."""
 
 import argparse
 import json
@@ -18,9 +18,9 @@ def main() -> None:
         type=json.loads,
         help="JSON list of objects with name, url, path, licence, citation",
     )
-    parser.add_argument("--folder", required=True, type=Path, help="where the archives lie")
+    parser.add_argument("--folder", required=True, type=Path, help="folder of the archives")
     parser.add_argument("--mirror", help="folder, file:// or http(s):// address used instead")
-    parser.add_argument("--lock", help="file that the digests of what is here are added to")
+    parser.add_argument("--lock", help="file to which digests of the fetched archives are added")
     arguments = parser.parse_args()
     archives = list_archives(arguments.sources, arguments.folder, arguments.mirror or None)
     if arguments.lock:

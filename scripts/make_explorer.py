@@ -1,4 +1,4 @@
-"""Write the explorer's page, which shows models whose numbers lie beside it."""
+"""Write the explorer's page, which shows the models whose files are in its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a run: one self-contained HTML page with everything that is known of it."""
+"""Make the report of a run: one self-contained HTML page with all of its results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from running.studies import load_studies
 
 CAPTIONS = Path(__file__).resolve().parent.parent / "captions"
 
-# option: files that it takes, any number of them
+# Options that take any number of files, and the files.
 LISTS = {
     "--qualities": "models/<model>/quality.json",
     "--settings": "models/<model>/settings.json",
@@ -28,7 +28,7 @@ LISTS = {
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line; what a run does not have is left out."""
+    """The command line; options for results that a run does not have are left out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--configuration", type=Path, required=True, help="the whole configuration as JSON"

@@ -1,4 +1,7 @@
-"""Losses of a model, of its children with frozen cells, and of the model with cells rewound."""
+"""Measure losses of a model, of its children with frozen cells, and of the rewound model.
+
+Rewound means with the cells of one component of one layer at their values before training.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,15 @@ from losschange.cube.estimators import TRAIN, VALID
 def main(arguments: list[str] | None = None) -> None:
     """Measure what the command line names and write --output."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="of the parent")
+    parser.add_argument("--checkpoint", type=Path, required=True, help="that of the parent model")
     parser.add_argument("--initial", type=Path, required=True, help="its snapshot of update 0")
     parser.add_argument(
         "--children", type=json.loads, default={}, help='as JSON: {"name": "checkpoint"}'
     )
     parser.add_argument("--tokens", type=Path, required=True, help="folder of token ids")
-    parser.add_argument("--seed", type=int, required=True, help="of the training")
+    parser.add_argument("--seed", type=int, required=True, help="seed of the training")
     parser.add_argument("--probe-tokens", type=int, required=True)
-    parser.add_argument("--max-tokens", type=int, required=True, help="of a batch")
+    parser.add_argument("--max-tokens", type=int, required=True, help="tokens of a batch")
     parser.add_argument("--output", type=Path, required=True, help="JSON")
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")

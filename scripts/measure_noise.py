@@ -1,4 +1,4 @@
-"""Tell loss change, curvature and noise of one training apart, with resamplings for intervals."""
+"""Split the LCA of one training into loss change, curvature and noise, with intervals."""
 
 from __future__ import annotations
 

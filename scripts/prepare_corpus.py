@@ -32,12 +32,12 @@ def main() -> None:
         help="JSON, or the path of a JSON file: languages, sources, splits, seed, steps",
     )
     parser.add_argument("--output-folder", required=True, type=Path)
-    parser.add_argument("--processes", type=int, default=1, help="that clean text (default 1)")
+    parser.add_argument("--processes", type=int, default=1, help="cleaning processes (default 1)")
     parser.add_argument(
         "--invalid-utf8-share",
         type=float,
         default=0.01,
-        help="a source with more pairs that are not UTF-8 is refused (default 0.01)",
+        help="a source with a larger share of pairs that are not UTF-8 is refused (default 0.01)",
     )
     arguments = parser.parse_args()
     settings = parse_settings(arguments.settings)

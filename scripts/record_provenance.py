@@ -1,4 +1,4 @@
-"""Write what one corpus was made from: sources, code, counts, seeds and vocabularies."""
+"""Write the provenance of one corpus: its sources, code, counts, seeds and vocabularies."""
 
 import argparse
 import json
@@ -16,8 +16,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--tokens", type=Path, nargs="*", default=[], help="tokens.json of its vocabularies"
     )
-    parser.add_argument("--sentences", type=int, required=True, help="to learn from")
-    parser.add_argument("--seed", type=int, required=True, help="that drew these sentences")
+    parser.add_argument(
+        "--sentences", type=int, required=True, help="sentences that vocabularies are learnt from"
+    )
+    parser.add_argument("--seed", type=int, required=True, help="seed that drew these sentences")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
     record_provenance(

@@ -1,4 +1,4 @@
-"""Compare the LCA of attention heads with what they do and are worth."""
+"""Compare the LCA of attention heads with their functions and their effect on the loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from studies.attention_heads.relating import FAMILY, relate
 
 
 def main() -> None:
-    """Compare what the command line names."""
+    """Compare the heads of the trainings that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--heads", type=Path, nargs="+", required=True, help="heads/<model>.nc")
     parser.add_argument("--gates", type=Path, nargs="*", default=[], help="gates/<model>.<arm>.nc")

@@ -1,4 +1,4 @@
-"""Show where the trainings of a run stand: queued, running, stopped, failed or done."""
+"""Show the status of the trainings of a run: queued, running, stopped, failed or done."""
 
 import argparse
 import time
@@ -14,14 +14,14 @@ def main() -> None:
     parser.add_argument(
         "results", type=Path, nargs="*", help="such as results/demo; without it, all of results/"
     )
-    parser.add_argument("--watch", type=float, metavar="SECONDS", help="again and again")
+    parser.add_argument("--watch", type=float, metavar="SECONDS", help="repeat at this interval")
     options = parser.parse_args()
     while True:
         table = tables(options.results)
         if options.watch is None:
             print(table)
             return
-        # Clears a terminal and goes to its top left.
+        # Clear the terminal and move to its top left corner.
         print(f"\x1b[H\x1b[2J{time.strftime('%H:%M:%S')}\n\n{table}", flush=True)
         time.sleep(options.watch)
 

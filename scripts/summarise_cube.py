@@ -1,6 +1,6 @@
 """Summarise one LCA cube: totals, moving averages, positive LCA, t90 and conservation.
 
-One streaming pass; the summary is all that figures, tables and claims read.
+The cube is read once, as a stream. Figures, tables and claims read only the summary.
 """
 
 from __future__ import annotations

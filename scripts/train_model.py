@@ -17,12 +17,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="such as clm-en or mt-en-de")
     parser.add_argument("--training", required=True, help="hyper-parameters as JSON")
-    parser.add_argument("--execution", required=True, help="how it is run, as JSON")
-    parser.add_argument("--recording", required=True, help="what is recorded, as JSON")
+    parser.add_argument("--execution", required=True, help="section execution, as JSON")
+    parser.add_argument("--recording", required=True, help="section recording, as JSON")
     parser.add_argument("--tokens", type=Path, required=True, help="folder of token ids")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--gpus", type=int, default=0, help="GPUs to claim")
-    parser.add_argument("--state", type=Path, required=True, help="folder that survives a stop")
+    parser.add_argument(
+        "--state", type=Path, required=True, help="folder from which a stopped training resumes"
+    )
     parser.add_argument("--cube", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--history", type=Path, required=True)
@@ -33,9 +35,9 @@ def main() -> None:
     parser.add_argument(
         "--files", type=json.loads, default={}, help="further files of a variant, as JSON"
     )
-    parser.add_argument("--provenance", type=Path, help="what the text was made from (JSON)")
+    parser.add_argument("--provenance", type=Path, help="provenance of the text (JSON)")
     options = parser.parse_args()
-    # fairseq and hydra warn about their own use of torch; nothing a user could change.
+    # fairseq and hydra warn about their own use of torch, which a user cannot change.
     warnings.simplefilter("ignore")
     execution = json.loads(options.execution)
     workers = execution["workers"] or max(execution["gpus"], 1)

@@ -33,8 +33,8 @@ from packaging.utils import canonicalize_name
 from set_up import read_lock
 
 ROOT = Path(__file__).resolve().parents[1]
-# The scripts whose imports decide what a bundle holds, and what nothing imports by name or only
-# the benchmarks do: the trainer, what xarray reads cubes with, and what reads a preset.
+# A bundle holds the packages that these scripts import, and further ones that are not imported by
+# name or only by benchmarks: fairseq, xarray's backend for cubes, and the readers of presets.
 SCRIPTS = ("train_model", "evaluate_model", "summarise_cube")
 UNSEEN = ("fairseq-fixed", "netcdf4", "pydantic", "pyyaml")
 CODE = ("scripts", "benchmarks", "presets", "config.yaml", "pyproject.toml", "LICENSE")
@@ -66,7 +66,7 @@ def requirements_of(name: str) -> Iterable[str]:
 
 
 def target_environment(python: str, platform: str) -> dict[str, str]:
-    """The target in the words of environment markers."""
+    """The environment markers (PEP 508) of the target."""
     return {
         "implementation_name": "cpython",
         "implementation_version": f"{python}.0",
@@ -127,7 +127,7 @@ def zip_code(folder: Path, archive: Path) -> None:
 
 
 def write_contents(folder: Path, python: str, platform: str, choice: Choice) -> None:
-    """bundle.json: what bundle/run checks before it runs anything."""
+    """Write bundle.json, which bundle/run checks before it runs a script."""
     archives = [*sorted((folder / "wheels").glob("*.whl")), folder / "code.zip"]
     unpacked = 0
     for path in archives:
@@ -152,7 +152,7 @@ def size_of(folder: Path) -> int:
 
 
 def say_choice(choice: Choice) -> None:
-    """Print what is carried and what is counted on."""
+    """Print the packages expected on the target, and those that it has in an unfit version."""
     print(f"The target has: {', '.join(n + v for n, v in choice.counted_on.items()) or 'nothing'}")
     for name, reason in choice.unfit.items():
         print(f"The target has {name} {reason}: the bundle brings its own.")

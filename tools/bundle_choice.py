@@ -1,4 +1,4 @@
-"""Which packages a bundle holds: what its scripts need, less what the target has."""
+"""Choose the packages of a bundle: those that its scripts need and the target does not have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-# What fairseq names and the modules of it that are bundled never import.
+# Requirements of fairseq that its bundled modules never import.
 NOT_IMPORTED = {"fairseq-fixed": ("cffi", "cython", "scikit-learn", "torchaudio")}
 
 
@@ -24,13 +24,13 @@ class Choice:
     Parameters
     ----------
     packages : tuple of str
-        What the bundle holds, by normalised name, sorted.
+        Normalised names of the packages in the bundle, sorted.
     counted_on : dict of str to str
-        What the target has and a bundled package or script needs, with the versions that will do
-        as a specifier such as ">=2"; "" if any will.
+        Packages that a bundled package or script needs and the target must have, with the allowed
+        versions as a specifier such as ">=2"; "" = any.
     unfit : dict of str to str
-        What the target has in a version that a bundled package refuses, so that the bundle
-        holds it too: the version, and who needs which.
+        Packages that the target has in a version that a bundled package does not allow, so that
+        the bundle holds them too. The value gives the version, and who needs which.
     """
 
     packages: tuple[str, ...]
@@ -39,7 +39,7 @@ class Choice:
 
 
 def read_have(text: str) -> dict[str, str | None]:
-    """What the target has: normalised names, with their versions where they are known.
+    """The packages of the target: normalised names, with their versions where they are known.
 
     Parameters
     ----------
@@ -77,18 +77,18 @@ def choose_packages(
     environment: Mapping[str, str],
     have: Mapping[str, str | None],
 ) -> Choice:
-    """What has to be carried: the roots and all that they need, less what the target has.
+    """Choose the packages of a bundle: the roots and their requirements, less those of the target.
 
-    What only packages of the target need is not followed.
+    Requirements of packages that the target has are not followed.
 
     Parameters
     ----------
     roots : iterable of str
-        What the scripts themselves need.
+        Packages that the scripts themselves need.
     requirements_of : callable
-        The requirements that a package states, as in its metadata.
+        The requirements in the metadata of a package.
     environment : mapping
-        The target, in the words of environment markers: python_version, sys_platform ...
+        Environment markers of the target: python_version, sys_platform ...
     have : mapping
         See `read_have`.
     """

@@ -23,11 +23,11 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class BundleError(Exception):
-    """What is wrong with the bundle or with this machine, and what to do."""
+    """A problem of the bundle or of this machine; the message says what to do."""
 
 
 def read_contents(bundle):
-    """bundle.json, after a look at whether this Python and this machine are those it is for."""
+    """Read bundle.json; refuse another Python or machine than those that it is made for."""
     try:
         contents = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -59,15 +59,15 @@ def check_files(bundle, contents):
 
 
 def check_target(contents, packages):
-    """Refuse a Python that lacks what it was said to have when the bundle was made."""
-    from importlib import metadata  # not in Python 3.7, which is told of its version first
+    """Refuse a Python that lacks packages which the bundle expects there."""
+    from importlib import metadata  # missing in Python 3.7, which read_contents refuses before
 
     wrong = []
     sys.path.insert(0, str(packages))
     try:
         from packaging.specifiers import SpecifierSet  # one of the packages, or of the target
     except ImportError:
-        SpecifierSet = None  # noqa: N806  (then it is itself among what is missing)
+        SpecifierSet = None  # noqa: N806  (then `packaging` itself is reported as missing)
 
     for name, allowed in sorted(contents["counted_on"].items()):
         try:
@@ -87,13 +87,13 @@ def check_target(contents, packages):
 
 
 def site_of(bundle):
-    """Where the wheels are unpacked: beside them, unless told otherwise."""
+    """The folder that wheels are unpacked into: BUNDLE_SITE, or `site` beside them."""
     given = os.environ.get("BUNDLE_SITE")
     return Path(given).resolve() if given else bundle / "site"
 
 
 def unpacked(bundle, contents, site):
-    """Unpack the wheels and the code unless they are; other processes see all of it or nothing."""
+    """Unpack the wheels and the code if necessary; the folder appears when it is complete."""
     mark = hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
     stamp = site / ".bundle"
     if stamp.is_file() and stamp.read_text() == mark:
@@ -135,7 +135,7 @@ def unpack(path, folder):
 
 
 def put_in_place(part, site, mark):
-    """Rename the complete folder; one that another process made in the meantime stays."""
+    """Rename the complete folder; keep one that another process made in the meantime."""
     if site.exists():
         stamp = site / ".bundle"
         if stamp.is_file() and stamp.read_text() == mark:

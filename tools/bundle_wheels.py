@@ -11,13 +11,15 @@ from pathlib import Path
 from machine_checks import SetUpError, check_python_parts, find_compiler, probe
 from set_up import fairseq_variables, run_stage, write_requirements
 
-# Of these the lock has source alone, or wheels that were compiled against another PyTorch.
+# Packages that are built here: the lock has only their source, or wheels compiled against another
+# PyTorch.
 SOURCES = ("antlr4-python3-runtime", "fairseq-fixed")
 BUILD_TOOLS = ("cython", "numpy", "setuptools", "wheel")
 # Older names of some platforms, with the version of the C library that they stand for.
 ALIASES = {"manylinux2014": 17, "manylinux2010": 12, "manylinux1": 5}
-# Of fairseq: what the project does not use. What alone would need SciPy and scikit-learn, which are
-# larger than the rest of a bundle, is left out when fairseq is built (fairseq_build).
+# Parts of fairseq's wheel that are removed, because the project does not use them. Modules that
+# need SciPy and scikit-learn, which are larger than the rest of a bundle, are left out when fairseq
+# is built (fairseq_build).
 LEFT_OUT = ("fairseq/examples/",)
 # Folders of tests that wheels hold, at any depth.
 TESTS = re.compile(r"^\w+/([^,]+/)?tests?/")
@@ -90,7 +92,7 @@ def find_python(version: str, candidates: Sequence[str]) -> str:
 def make_builder(
     python: str, folder: Path, pins: Mapping, log: Path, variables: Mapping[str, str]
 ) -> list[str]:
-    """An environment that fairseq can be built in; the start of a command of its pip."""
+    """Make an environment to build fairseq in; return the start of a command with its pip."""
     find_compiler(variables)
     run_stage(
         "Bundle 1 of 4: what fairseq is built with", [python, "-m", "venv", folder], log, variables

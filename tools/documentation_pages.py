@@ -22,9 +22,9 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION_PAGE = "reference/configuration.md"
-# Where the copies of the repository's files lie in the site.
+# Folder of the copies of the repository's files in the site.
 COPIES = "repository"
-# Where a page has the list of all claims.
+# In a page, this mark is replaced by the list of all claims.
 CLAIMS_MARK = "<!-- all claims -->"
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)")
 SECTION = re.compile(r"^# -{20,} (\w+)\n", re.MULTILINE)
@@ -103,8 +103,8 @@ def configuration_page(text: str, schema: dict[str, Any]) -> str:
     Parameters
     ----------
     text : str
-        What config.yaml holds. Its comments say what each key means; lines such as
-        `# ------ training` begin a section.
+        Content of config.yaml. Its comments explain each key; lines such as `# ------ training`
+        begin a section.
     schema : dict
         JSON schema of the configuration: which keys there are, and which values they may have.
     """
@@ -143,7 +143,7 @@ def _find_scripts() -> None:
 
 
 def _rows(key: str, node: dict[str, Any], schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Dotted names of a key and the keys below it, each with what it may hold."""
+    """Dotted names of a key and the keys below it, each with its allowed values in words."""
     name = node.get("$ref", "").rpartition("/")[2]
     inner = _value_of_a_name(node)
     if name == OVERRIDE:
@@ -160,7 +160,7 @@ def _rows(key: str, node: dict[str, Any], schema: dict[str, Any]) -> Iterator[tu
 
 
 def _allowed(node: dict[str, Any], schema: dict[str, Any]) -> str:
-    """What a value may be, in words."""
+    """The allowed values of a node, in words."""
     if "$ref" in node:
         name = node["$ref"].rpartition("/")[2]
         definition = schema["$defs"][name]
@@ -204,7 +204,7 @@ def _allowed(node: dict[str, Any], schema: dict[str, Any]) -> str:
 
 
 def _value_of_a_name(node: dict[str, Any]) -> dict[str, Any]:
-    """What stands under the names of a mapping whose names are free; empty if they are not."""
+    """Schema of the values of a mapping with free names; empty for any other node."""
     patterns = list(node.get("patternProperties", {}).values())
     inner = node.get("additionalProperties")
     return inner if isinstance(inner, dict) else (patterns or [{}])[0]
@@ -224,5 +224,5 @@ def repository_path(source: str, link: str) -> str | None:
 
 def _copy_of(path: str) -> str:
     """Path in the site of the copy of a repository's file."""
-    # With another ending, so that MkDocs copies it and makes no page of it.
+    # Another ending makes MkDocs copy the file instead of making a page of it.
     return f"{COPIES}/{path}.txt" if path.endswith(".md") else f"{COPIES}/{path}"

@@ -45,7 +45,7 @@ def open_findings(text):
 
 
 def main():
-    """Print what is left of the findings; exit status 1 if anything is."""
+    """Print the findings that are not accepted; exit status 1 if there are any."""
     command = [sys.executable, "-m", "snakemake", "--lint", *sys.argv[1:]]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:

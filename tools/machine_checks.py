@@ -134,7 +134,7 @@ def find_compiler(environment):
 
 
 def check_disk(folder, gigabytes):
-    """Check that a disk has at least so many free gigabytes (10^9 bytes).
+    """Check that a disk has at least this number of free gigabytes (10^9 bytes).
 
     Raises
     ------

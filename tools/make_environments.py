@@ -50,7 +50,7 @@ TITLES = {
 }
 # Installed afterwards, by training.post-deploy.sh: its build needs what is installed before.
 FAIRSEQ = "fairseq-fixed"
-# What nothing imports by name: what fairseq is built with, and what xarray reads cubes with.
+# Packages that no script imports by name: tools to build fairseq, and xarray's backend for cubes.
 UNSEEN = {
     "corpora": set(),
     "training": {FAIRSEQ, "cython", "setuptools", "wheel"},

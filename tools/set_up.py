@@ -183,7 +183,7 @@ def install_uv(environment, pins, log, variables):
     command : list of str
         The start of a command that installs with uv.
     variables : dict
-        What to run it with: pip's settings hold.
+        Environment variables for this command, with pip's settings.
     """
     python = str(environment / "bin" / "python")
     command = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]

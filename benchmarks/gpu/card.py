@@ -1,8 +1,9 @@
-"""First stage: the card, and whether an update with LCA works on it at all.
+"""First stage: the card, and whether an update with LCA works on it.
 
-For every objective a few updates in the configured precision with batch, probe and simpson: are the
-sums of LCA the measured change of the probe's loss, and does recording wait for the device? Then
-what recording holds on the device, in copies of the parameters.
+A few updates of every objective are made in the configured precision with batch, probe and simpson.
+They show whether the sums of LCA equal the measured change of the probe's loss, and whether
+recording waits for the device. Then the memory of recording is measured, in copies of the
+parameters.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def recorded(training: Training, estimator: str):
 def counted_waits(training: Training, cuda: bool):
     """Warnings, one for every time the host waits for the device while an update is recorded.
 
-    Only recording is looked at: fairseq's own update waits to see whether fp16 overflowed.
+    Only calls of the recorder are watched: fairseq's own update waits for the check of overflow.
     """
     found: list = []
     recorder = training.task.recorder
@@ -151,7 +152,7 @@ def _watched(function, found: list):
 
 
 def device_memory(name: str, scale: Scale, clock: Clock, inputs) -> dict:
-    """Bytes that a causal model's training holds between updates, and most at any moment.
+    """Bytes that a causal model's training holds between updates, and the peak.
 
     `copy` is the size of one float32 copy of the parameters.
     """

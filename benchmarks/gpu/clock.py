@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-PAUSE = 0.05  # seconds until an import is looked at again
+PAUSE = 0.05  # seconds until the limit is checked again during an import
 
 # Seconds after which OutOfTime is raised once more in code that did not end.
 AGAIN = 5.0
@@ -23,7 +23,7 @@ class OutOfTime(BaseException):
 
 
 class Clock:
-    """A limit: a moment of the monotonic clock.
+    """A time limit on the monotonic clock.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Clock:
 
     @classmethod
     def of(cls, seconds: float) -> Clock:
-        """A limit so many seconds from now."""
+        """The limit that is `seconds` from now."""
         return cls(time.monotonic() + seconds)
 
     def left(self) -> float:
@@ -47,7 +47,7 @@ class Clock:
         return self.end - time.monotonic()
 
     def part(self, seconds: float) -> Clock:
-        """The limit of a part: so many seconds from now, but not after this one."""
+        """The limit of a part: `seconds` from now, but not after this limit."""
         return Clock(min(time.monotonic() + seconds, self.end))
 
     def check(self) -> None:
@@ -58,7 +58,7 @@ class Clock:
         OutOfTime
             After the limit.
         SystemExit
-            If the process that started this one is gone: nobody waits for the results.
+            If the process that started this one has ended, so that the results are not needed.
         """
         if Clock.watcher not in (None, os.getppid()):
             raise SystemExit("the process that watched this one has ended")
@@ -83,13 +83,13 @@ class Clock:
     def _arm(end: float | None) -> None:
         Clock._armed = end
         seconds = 0.0 if end is None else max(end - time.monotonic(), 0.001)
-        # Again after a while: what is raised inside a __del__ method is lost.
+        # Repeat it: an error that is raised inside a __del__ method is lost.
         signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN if seconds else 0.0)
 
 
 def _raise_out_of_time(number: int, frame: FrameType | None) -> None:
     if _imports(frame):
-        # A module whose import is cut stays behind half made, and breaks all that comes after.
+        # An interrupted import leaves an incomplete module, which breaks all later code.
         signal.setitimer(signal.ITIMER_REAL, PAUSE)
         return
     raise OutOfTime

@@ -1,10 +1,10 @@
 """Third stage: do half precision and the faster ways find the same contributions?
 
 For every objective the same model is trained on the same batches without dropout: by stock fairseq
-in single precision, which the others are held against; in fp16 and in bf16 by the faster ways; by
-the faster ways in single precision, so that only rounding differs; and in fp16 with another seed,
-which shows how alike two trainings are that share neither weights nor batches. Every one is
-compared by Pearson's correlation of its LCA of layers and components, summed over the updates.
+in single precision, the reference; in fp16 and in bf16 by the faster ways; by the faster ways in
+single precision, so that only rounding differs; and in fp16 with another seed, which shows how
+similar two trainings are that share neither weights nor batches. Each is compared with the
+reference by Pearson's correlation of the LCA of layers and components, summed over the updates.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .scales import FAST, MODELS, STOCK, Scale
 from .stages import describe, give_memory_back
 
 REFERENCE = "stock, fp32"
-# name: (settings, seed)
+# Settings and seed of each training.
 TRAININGS = {
     REFERENCE: ({**STOCK, "precision": "fp32"}, 1),
     "fast, fp16": ({**FAST, "precision": "fp16"}, 1),
@@ -51,7 +51,7 @@ def run(scale: Scale, clock: Clock, log: ResultLog, inputs) -> None:
 
 
 def compare(objective: str, scale: Scale, clock: Clock, log: ResultLog, inputs) -> None:
-    """Train an objective's models and write how alike their profiles are."""
+    """Train an objective's models and write the correlations of their profiles."""
     try:
         compare_first_updates(objective, scale, log, inputs)
     except Exception as error:
@@ -87,10 +87,10 @@ def compare(objective: str, scale: Scale, clock: Clock, log: ResultLog, inputs) 
 
 
 def compare_first_updates(objective: str, scale: Scale, log: ResultLog, inputs) -> None:
-    """Write how far the faster ways are away from stock fairseq in the first update.
+    """Write the distance of the faster ways from stock fairseq in the first update.
 
-    A published distance spares every training on such a card its own comparison; here it is kept
-    for those of the last stage.
+    With a published distance, trainings on such a card need no comparison of their own. It is also
+    stored on this machine, for the trainings of the last stage.
     """
     from running.agreements import remember_distance
     from training.fairseq_arguments import fairseq_arguments
@@ -114,7 +114,7 @@ def compare_first_updates(objective: str, scale: Scale, log: ResultLog, inputs) 
 def train(
     objective: str, name: str, updates: int, scale: Scale, clock: Clock, inputs
 ) -> tuple[list[float | None], object]:
-    """Losses of the updates and the profile; fewer updates where the clock ends before."""
+    """Losses of the updates and the profile; fewer updates if the time is over before."""
     changes, seed = TRAININGS[name]
     training = Training(
         scale.model(objective),

@@ -68,7 +68,7 @@ class Training:
     def update(self) -> tuple[list, float | None]:
         """Make one update: its samples, and the loss in nats; None where fp16 overflowed."""
         samples = self.task.join_samples(next(self.batches), self.model)
-        # Otherwise fairseq would leave out what does not fit and go on.
+        # Without raise_oom fairseq would silently skip samples that do not fit into memory.
         numbers = self.trainer.train_step(samples, raise_oom=True)
         return samples, None if numbers is None else numbers["loss"] * math.log(2)
 
@@ -107,7 +107,7 @@ class Training:
         consumer = getattr(buffered, "_consumer", None)
         self.batches = iter(())
         if consumer is not None:
-            # It ends at its next batch: make room for that one.
+            # The thread ends after its next batch: make room in the queue for it.
             consumer._max_len = 0
             while consumer.is_alive():
                 if not buffered._queue.empty():
@@ -130,7 +130,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Turn:
-    """Some updates of one training: their number, and what one of them takes on average.
+    """Some updates of one training: their number, and the means over them.
 
     Attributes
     ----------
@@ -157,9 +157,9 @@ class Measured:
     Attributes
     ----------
     name : str
-        What is recorded.
+        Name of the recording.
     memory : float
-        Bytes on the device beyond what all trainings hold between updates, most at any moment.
+        Peak bytes on the device, less those that all trainings hold between updates.
     """
 
     name: str
@@ -169,7 +169,7 @@ class Measured:
 
 
 def take_turns(rows: Sequence[Measured], length: int, turns: int, clock: Clock, cuda: bool) -> None:
-    """Let trainings make their updates in turns, so that whatever else happens falls on all.
+    """Let trainings make their updates in turns, so that other load affects all of them.
 
     Ends after `turns` turns of every training, or later, when the last three of each are within
     2 % of each other; after three times as many at the latest, or half a turn before the limit.
@@ -210,7 +210,10 @@ def _stable(turns: Sequence[Turn]) -> bool:
 
 
 def operations(model, samples: Sequence[Mapping]) -> float:
-    """Of the products with matrices, there and back; attention's own are left out."""
+    """Floating point operations of all products with weights, forward and backward.
+
+    Those of attention scores and of the weighted sums of values are left out.
+    """
     source = sum(int(sample["net_input"]["src_tokens"].ne(1).sum()) for sample in samples)
     target = sum(int(sample["target"].ne(1).sum()) for sample in samples)
     seen = {"encoder": source, "decoder": sum(int(sample["ntokens"]) for sample in samples)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from .results import Record
 from .table import PAPER_UPDATES, markdown
 
-# file: the figure of the paper, and the estimator that it shows
+# The figure of the paper and the estimator that each file shows.
 FIGURES = {"paper-size-1-batch.png": ("1", "batch"), "paper-size-1-simpson.png": ("1", "simpson")}
 
 
@@ -97,7 +97,7 @@ def pictures(figures: Sequence[Path]) -> Iterator[str]:
 
 
 def draw(folder: Path, summaries: Sequence) -> list[Path]:
-    """Draw the figures; their files."""
+    """Draw the figures; return their files."""
     from importlib import import_module
 
     from report.illustration_inputs import style_of_run

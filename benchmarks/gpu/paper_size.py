@@ -1,9 +1,9 @@
 """Last stage: one model of every objective at the paper's size, on real text, with all estimators.
 
-Each has a third of the time that is left. The first updates of a training that is thrown away tell
-how many fit; the learning rate then rises and falls within that number. Cubes, summaries and
-settings are written as the workflow writes them: cubes/<model>.nc, summaries/<model>.nc,
-models/<model>/settings.json and history.csv.
+Each has a third of the time that is left. The number of updates that fit is estimated from the
+first updates of another training, which is discarded; the learning rate rises and falls within this
+number. Cubes, summaries and settings are written as the workflow writes them: cubes/<model>.nc,
+summaries/<model>.nc, models/<model>/settings.json and history.csv.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .results import ResultLog
 from .scales import FAST, MODELS, PROBES, Scale, configuration
 from .stages import describe, give_memory_back
 
-# Of a model's time, for building, validations, the cube and its summary: seconds, and a share.
+# Part of a model's time for building, validations, the cube and its summary: seconds, and a share.
 ASIDE, ASIDE_SHARE = 6.0, 0.15
 # Share of the time that is kept for the cube of a training that does not end in its time.
 RESERVE = 0.05
-# Records of the other estimators that are awaited to tell what an update costs.
+# Number of records of the other estimators from which the time of an update is estimated.
 RECORDS = 2
 VALIDATIONS = 4
 
@@ -69,7 +69,7 @@ def tokens_of(tokens: Path, scale: Scale, objective: str) -> Path:
 
 
 def train(objective: str, data: Path, scale: Scale, clock: Clock, inputs) -> dict:
-    """Train a model for as many updates as fit; the numbers of its record."""
+    """Train a model for as many updates as fit; return the numbers of its record."""
     from losschange.analysis.summaries import summarise_cube, write_summary
     from training.run import train_model
     from training.state import Outputs
@@ -120,7 +120,7 @@ def train(objective: str, data: Path, scale: Scale, clock: Clock, inputs) -> dic
 
 
 def settings_of(objective: str, scale: Scale, updates: int) -> dict:
-    """The model's settings, with a schedule of the learning rate for so many updates."""
+    """The model's settings, with a schedule of the learning rate for this number of updates."""
     warm_up = max(1, int(scale.warm_up_share * updates))
     return scale.training_of(objective, **FAST, total_updates=updates, warmup_updates=warm_up)
 
@@ -155,7 +155,7 @@ def outputs(out: Path, name: str) -> dict[str, Path]:
 
 
 def rescue(objective: str, inputs) -> dict:
-    """Make cube and summary of what an unfinished training has saved; its record's numbers."""
+    """Make cube and summary from the saved parts of an unfinished training; return its numbers."""
     from losschange.analysis.summaries import summarise_cube, write_summary
     from losschange.cube.assembly import assemble_cube
     from losschange.cube.format import open_cube

@@ -22,7 +22,7 @@ PERFORMANCE, THROUGHPUTS = "docs/performance.md", "scripts/running/throughputs.c
 AGREEMENTS = "scripts/running/agreements.csv"
 PAGE, NAVIGATION = "docs/results-at-paper-size.md", "mkdocs.yml"
 START, END = "<!-- measured: start -->", "<!-- measured: end -->"
-# Ways of the check whose speed the cost table uses: their names in throughputs.csv.
+# Names in throughputs.csv of the ways whose speed the cost table uses.
 WAYS = {
     STOCK_WAY.name: "stock",
     ONE_PASS.name: "stock",
@@ -103,7 +103,7 @@ def publish(results: Path, into: Path | None, measured_on: datetime.date) -> lis
 
 
 def described(card: Record, measured_on: datetime.date) -> str:
-    """When and on what was measured."""
+    """The date of the measurement, the card and the versions."""
     torch = str(card["torch"]).partition("+")[0]
     return (
         f"{measured_on}; {card['card']}, Python {card['python']}, PyTorch {torch}, "
@@ -112,7 +112,7 @@ def described(card: Record, measured_on: datetime.date) -> str:
 
 
 def performance(records: Sequence[Record], source: str, page: bool) -> str:
-    """What goes between the marks of docs/performance.md."""
+    """The text between the marks of docs/performance.md."""
     lines = [
         f"Measured {source}; drawn tokens by Zipf's law, in sentences as long as Europarl's.\n"
     ]
@@ -208,7 +208,7 @@ def throughputs(table: str, speeds: Sequence[Record], card: str, source: str) ->
 
 
 def agreements(table: str, found: Sequence[Record], source: str) -> str:
-    """agreements.csv with what was found of the first updates on the card."""
+    """agreements.csv with the distances of the first updates that were measured on the card."""
     from running.agreements import Circumstances, Distance, with_line
 
     for one in found:

@@ -12,7 +12,7 @@ BEGUN, ENDED, CUT = "begun", "ended", "cut"
 
 
 class ResultLog:
-    """The file results.jsonl of a folder. A line is there whole, and on the disk, or not at all.
+    """The file results.jsonl of a folder; each line is written to disk completely or not at all.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class ResultLog:
         descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             size = os.fstat(descriptor).st_size
-            # What a killed process left of a line must not become part of this one.
+            # Do not continue an incomplete line of a killed process.
             if size and os.pread(descriptor, 1, size - 1) != b"\n":
                 line = "\n" + line
             os.write(descriptor, line.encode())

@@ -17,7 +17,7 @@ PROBES = ("probe", "simpson", "probe_valid", "simpson_valid")
 
 @dataclass(frozen=True)
 class Scale:
-    """What the stages train.
+    """The size of the models, the text and the measurements of all stages.
 
     Attributes
     ----------
@@ -36,10 +36,10 @@ class Scale:
     stride : int
         Updates between two records of the estimators beside batch in the last stage.
     warm_up_share : float
-        Of the last stage's updates, as in presets/sample-at-paper-size.yaml: the paper's 6 %
-        would be too few updates.
+        Share of warm-up in the last stage's updates, as in presets/sample-at-paper-size.yaml: the
+        paper's 6 % would be too few updates.
     most_updates : int
-        Of a training of the last stage.
+        Largest number of updates of a training of the last stage.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """Second stage: tokens per second of every objective, way and recording.
 
 The trainings of one objective and one way differ only in what is recorded. They make their updates
-in turns in one process, so that ratios between them are of the same minute. The ways that matter
-most come first: what cannot be measured in the time of the stage is at the end of the list.
+in turns in one process, so that they are compared under the same load. The most important ways come
+first, because the last ones of the list are left out if the time of the stage is over.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ RECORDINGS: Mapping[str, dict | None] = {
     "batch + probe": {"probe": 1},
     "batch + probe, stride 10": {"probe": 10},
 }
-# Updates before the first turn: allocators, plans and compiled graphs settle. A compiled
-# translation model meets its second length there.
+# Updates before the first turn, in which memory is allocated and kernels are chosen and compiled. A
+# compiled translation model is compiled again when it gets its second length.
 WARM_UP = 3
-# A cell may take so many times the share that it has of the time left. Compiling takes long.
+# A cell may take this multiple of its share of the time left, because compiling takes long.
 GENEROUS = 2.0
 
 
@@ -42,7 +42,7 @@ class Way:
     ----------
     name : str
     changes : mapping
-        Of the settings in config.yaml's `training`.
+        Changed settings of the section `training` of config.yaml.
     one_pass : bool
         Whether the tokens of an update are one micro-batch.
     recordings : tuple of str
@@ -50,7 +50,7 @@ class Way:
     cudnn : bool or None
         Whether cuDNN's attention may be used; None leaves it to the code.
     weight : int
-        Of its share of the time that is left.
+        Weight of its share of the time that is left.
     """
 
     name: str
@@ -99,7 +99,7 @@ def run(scale: Scale, clock: Clock, log: ResultLog, inputs) -> None:
 
 
 def measure(objective, way: Way, scale: Scale, clock: Clock, log, inputs, peak: float) -> None:
-    """Measure all recordings of a cell; what there is at the limit of the clock is written."""
+    """Measure all recordings of a cell; at the limit of the clock, write the results so far."""
     settings = settings_of(objective, way, scale)
     rows: list[Measured] = []
     try:
@@ -150,7 +150,7 @@ def build(objective, way: Way, settings, name: str, scale: Scale, inputs) -> Tra
 
 
 def numbers(row: Measured, off: Measured, peak: float, scale: Scale) -> dict:
-    """What a row of the table shows."""
+    """The numbers of a row of the table."""
     seconds = statistics.median(map(cost_of(scale), row.turns))
     settings = row.training.settings
     found = {
@@ -181,7 +181,7 @@ def ratios_of(recorded: list[Turn], off: list[Turn], scale: Scale) -> Iterator[f
 
 
 def cost_of(scale: Scale):
-    """Seconds of an update; of a CPU, which others use too, the processor's own."""
+    """Function from a turn to seconds per update: wall time on a GPU, processor time on a CPU."""
     return (lambda turn: turn.seconds) if scale.cuda else (lambda turn: turn.processor)
 
 

@@ -1,4 +1,4 @@
-"""The stages in order of worth, and how one process runs them."""
+"""The stages in order of importance, and how one process runs them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .measuring import drawn_tokens
 from .results import BEGUN, ENDED, ResultLog
 from .scales import Scale
 
-# A budget of so many seconds gives the stages the limits below; others are in proportion.
+# With a budget of this number of seconds the stages have the limits below; else in proportion.
 WHOLE = 540
 # Seconds of each stage, the last one has what is left.
 LIMITS = {"card": 20, "speed": 150, "equivalence": 120, "paper_size": None}
-# Status of a process after which the device is of no more use to it.
+# Exit status of a process that can no longer use the device.
 BROKEN_DEVICE = 3
-# What an update or a cube would import at its first use, which takes seconds on a cold disk.
+# Modules that an update or a cube imports at its first use, which takes seconds on a cold disk.
 IMPORTED = (
     *("torch._dynamo", "losschange_fairseq.building", "training.run"),
     *("losschange.analysis.summaries", "running.configuration_check"),
@@ -32,14 +32,14 @@ LEAST = 5
 
 
 class Inputs(NamedTuple):
-    """What the stages read and where they write.
+    """The folders that the stages read and write.
 
     Attributes
     ----------
     out : path
-        Of the results.
+        Folder of the results.
     cache : path
-        Of compiled code, drawn text and unfinished trainings: nothing of it is a result.
+        Folder of compiled code, drawn text and unfinished trainings, which are no results.
     tokens : path or None
         Token ids as the workflow makes them: results/<run>/tokens.
     """
@@ -57,7 +57,7 @@ def run_stages(
     inputs: Inputs,
     allow: Callable[[float], None] = lambda seconds: None,
 ) -> None:
-    """Run stages one after another; what goes wrong in one is recorded, and the next goes on.
+    """Run stages one after another; an error in one is recorded, and the next one is run.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def run_stages(
         Seconds that all stages have.
     inputs : Inputs
     allow : callable (seconds)
-        Told the limit of every stage when it begins.
+        Called with the limit of every stage when it begins.
     """
     log = ResultLog(inputs.out)
     prepare(log, scale, inputs)
@@ -100,7 +100,7 @@ def run_stages(
 
 
 def prepare(log: ResultLog, scale: Scale, inputs: Inputs) -> None:
-    """Import and write what stages need and what takes seconds, and say how many it took."""
+    """Import modules and write text that all stages need, and record the seconds of this."""
     for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
         os.environ[name] = str(inputs.cache / name.partition("_")[0].lower())
     start = time.monotonic()

@@ -1,7 +1,7 @@
-"""Run the stages in a process of their own, and what is left of them in another if it dies.
+"""Run the stages in a process of their own; if it dies, run the remaining ones in another.
 
-The process that watches imports neither PyTorch nor fairseq, so that a crash of the driver, of a
-compiler or for want of memory takes no result with it.
+The supervising process imports neither PyTorch nor fairseq, so that no result is lost if the driver
+or a compiler crashes or memory runs out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from .clock import Clock
 from .results import BEGUN, CUT, ENDED, Record, ResultLog, ended_stages, running_stage
 from .table import write_table
 
-# A stage ends itself at its limit. One that is so many times over it, and so many seconds, hangs.
+# A stage ends itself at its limit. If it takes longer than PATIENCE times its limit and GRACE
+# seconds, it hangs.
 PATIENCE, GRACE = 1.1, 10.0
 POLL = 0.2
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -79,7 +80,7 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _start(work, names, whole):
-    """A process that works, and the moment until which its present stage is waited for."""
+    """A process that runs the stages, and the time until which its present stage may run."""
     context = multiprocessing.get_context("fork")
     allowed = context.Value("d", time.monotonic() + max(whole.left(), 0) + GRACE)
     process = context.Process(target=_work, args=(work, names, whole, allowed))
@@ -99,7 +100,7 @@ def _work(work, names, whole, allowed) -> None:
 
 
 def _watch(process, allowed, log: ResultLog, out: Path) -> None:
-    """Wait until the process ends, or kill it when its stage hangs; write the table on the way."""
+    """Wait until the process ends, or kill it if its stage hangs; write the table after stages."""
     written = 0
     while process.is_alive():
         process.join(POLL)
@@ -113,7 +114,7 @@ def _watch(process, allowed, log: ResultLog, out: Path) -> None:
 
 
 def _show(out: Path, records: list[Record]) -> None:
-    """Write the table; whatever is wrong with one must not end the stages."""
+    """Write the table; an error in it must not end the stages."""
     try:
         write_table(out, records)
     except Exception:
@@ -133,7 +134,7 @@ def _leave_out(log: ResultLog, names: Sequence[str]) -> None:
 
 
 def _end_running(log: ResultLog, reason: str) -> bool:
-    """Record the end of a stage that did not do so itself; whether there is one."""
+    """Record the end of a stage that did not do so itself; return whether there is one."""
     running = running_stage(log.read())
     if running is None:
         return False

@@ -1,4 +1,4 @@
-"""What the heads of the main models do and are worth. -> heads/ and gates/"""
+"""Functions and importance of the heads of the main models, and pruning. -> heads/ and gates/"""
 
 from types import SimpleNamespace
 
@@ -59,14 +59,14 @@ def valid_texts(wildcards):
 
 
 def translated(wildcards):
-    """What a pruned model translates; nothing for a language model."""
+    """The option for the text that a pruned model translates; empty for a language model."""
     model = model_of(wildcards)
     splits = test_splits(model) if model.translates else []
     return f"--translate {splits[0]} {reference(model, splits[0])}" if splits else ""
 
 
 def head_inputs(wildcards):
-    """What a job on a trained model reads: its token ids, its vocabulary, and references."""
+    """Token ids and reference texts that a job on a trained model reads."""
     model = model_of(wildcards)
     splits = test_splits(model)[:1] if model.translates else []
     return [
@@ -135,8 +135,8 @@ def score_parameters(wildcards):
     }
 
 
-# One rule per training, because the names of the files depend on its types of attention. All
-# prices in one job, because a job loads fairseq for seconds.
+# One rule per training, because the names of the files depend on its types of attention. One job
+# makes all prices, because loading fairseq takes seconds.
 for training in HEADS_TRAININGS:
     one = SimpleNamespace(model=training)
 

@@ -1,14 +1,14 @@
-"""Trainings with frozen cells: which cells, what they cost, and what was predicted. -> interventions/
+"""Choose frozen cells, and compare the measured with the predicted costs. -> interventions/
 
-The trainings themselves are made by the rule of all trainings; scripts/studies/interventions/
-variants.py lists them.
+The trainings with frozen cells are made by the rules in rules/models.smk;
+scripts/studies/interventions/variants.py lists them.
 """
 
 from studies.interventions.variants import children
 
 INTERVENTIONS = f"{RESULTS}/interventions"
 CLAIM_RECORDS["interventions"] = f"{INTERVENTIONS}/claims.json"
-# Of each parent, by child's name: the intervention, and the updates made before it.
+# By parent and child: the intervention, and the number of updates before it.
 CHILDREN = {}
 for parent, child, intervention, start in children(CONFIGURATION):
     CHILDREN.setdefault(parent, {})[child] = (intervention, start)
@@ -41,7 +41,7 @@ for training, (parent, seed_of_training, _) in FAMILIES.items():
         name:
             rule_name("choose_frozen_cells", training)
         input:
-            # Without the code: an edit must not retrain the children.
+            # The code is not an input: an edit must not retrain the children.
             cube=f"{RESULTS}/cubes/{training}.nc",
         output:
             [frozen_file(training, child) for child in CHILDREN[parent.name]],

@@ -1,8 +1,9 @@
-"""States of words in the trained models, and what they show. -> words/, states/, spaces/ ...
+"""States of words in the trained models, and their analysis. -> words/, states/, spaces/ ...
 
 words/<language>.nc is the table of words, states/<model>.nc the states of all layers,
-spaces/<model>.nc the description of one model, hidden_words/<model>.nc what needs the model with
-words hidden, comparisons/<model>+<model>.nc two models, over_training/<model>.nc the snapshots.
+spaces/<model>.nc the description of one model, hidden_words/<model>.nc the measures of the model
+with hidden words, comparisons/<model>+<model>.nc the comparison of two models, and
+over_training/<model>.nc that of the snapshots.
 """
 
 from studies.representations.spaces import (
@@ -20,7 +21,7 @@ SPACE_TEXTS = {
     language: f"{RESULTS}/corpora/{corpus}/{{split}}.{language}"
     for corpus, language in text_corpora(CONFIGURATION).items()
 }
-# The parts of speech of generated sentences are known; other texts have none.
+# Only generated sentences have known parts of speech.
 SPACE_TREEBANKS = {
     language: (
         [
@@ -52,7 +53,7 @@ def vocabulary_of(model):
 
 
 def extraction_of(training):
-    """What extract_states must know of a training."""
+    """The entry of a training in the option --models of extract_states.py."""
     model = REPLICATES[training][0]
     described = training in SPACE_MODELS
     return {

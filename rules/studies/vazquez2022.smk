@@ -1,4 +1,4 @@
-"""Every claim of the paper with a number, an interval and a verdict. -> claims/"""
+"""Judge every claim of the paper: a number, an interval and a verdict. -> claims/"""
 
 from studies.vazquez2022.study import of_paper
 

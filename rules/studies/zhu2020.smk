@@ -1,4 +1,4 @@
-"""The claims of Zhu et al. 2020, and all that the study makes under one name. -> zhu2020/"""
+"""The claims of Zhu et al. 2020, and a target for all results of the study. -> zhu2020/"""
 
 from running.models import parse_model
 from studies.zhu2020.relative_cost import relative_costs

@@ -1,1 +1,1 @@
-"""What all rooms use: errors that the user can correct, whole files, records, digests of code."""
+"""Used by all rooms: errors that the user can correct, complete files, records, code digests."""

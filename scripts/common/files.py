@@ -82,11 +82,11 @@ def replace_when_complete(path: str | os.PathLike) -> Iterator[Path]:
 def run_script(main: Callable[[], object]) -> None:
     """Run the `main` of a script; an expected error ends it with one message and exit status 1.
 
-    Expected are `UserError` and `OSError` (a missing file, a full disk). An `OSError` may also be a
-    bug of the program, so its traceback is printed before the message, unless it is about a full
-    disk or a file that the command line names; also where a `UserError` was raised from it. Any
-    other exception is a bug and keeps its traceback. SIGTERM ends the script like an exception, so
-    that temporary files are removed.
+    Expected are `UserError` and `OSError` (a missing file, a full disk). An `OSError`, or one that
+    a `UserError` was raised from, may also be a bug of the program. Its traceback is printed before
+    the message, unless it is about a full disk or a file that the command line names. Any other
+    exception is a bug and keeps its traceback. SIGTERM ends the script like an exception, so that
+    temporary files are removed.
 
     Raises
     ------
@@ -104,17 +104,17 @@ def run_script(main: Callable[[], object]) -> None:
 
 
 def _may_be_a_bug(error: BaseException) -> bool:
-    """Whether an error of the system is behind it that neither a full disk nor a user explains."""
+    """Whether an error is, or was raised from, an OSError that may be a bug of the program."""
     if not isinstance(error, OSError):
         cause = error.__cause__
-        # Without a number it is the sentence of a library, not an error of the system.
+        # An OSError without a number was raised by a library, not by the operating system.
         refusal = isinstance(cause, OSError) and cause.errno is None
         return cause is not None and not refusal and _may_be_a_bug(cause)
     if error.errno in FULL_DISK_ERRORS:
         return False
     if not isinstance(error.filename, str):
         return True
-    # A whole path: "models" is named neither by --models nor by results/models.
+    # Match whole paths: neither --models nor results/models names the file "models".
     forms = {error.filename, os.path.relpath(error.filename), os.path.abspath(error.filename)}
     names = "|".join(map(re.escape, forms))
     return not re.search(rf"(?<![\w./-])({names})(?![\w./-])", " ".join(sys.argv[1:]))

@@ -4,7 +4,7 @@ Load it with `--user-dir scripts/losschange_fairseq` and choose the task of an o
 `lca_mlm`, `lca_mt`, `lca_plm`, `lca_dae`); nothing of fairseq is changed.
 Read in this order: `tasks` (where it hooks in), `master_weights` (what the optimizer really moves),
 `training` (the resumable training loop).
-`fast` holds quicker ways to the same update, all of them switches.
+`fast` has faster implementations of the same update; each has its own option.
 
 fairseq's own commands load its checkpoints in the same way, here to translate a test set:
 

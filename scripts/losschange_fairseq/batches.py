@@ -1,4 +1,4 @@
-"""Which samples of a text are evaluated: the same in validation, final evaluation and probes.
+"""Batches of a whole text, for validation and for the final evaluation, and the limit on samples.
 
 As in training, samples longer than a micro-batch or than the model's positions are left out.
 Unlike in training, all other samples are used: fairseq trains on batches of a multiple of eight
@@ -33,7 +33,7 @@ def whole_text(
     task : fairseq task
     dataset : fairseq dataset
     limit
-        Of `size_limit`.
+        Result of `size_limit`.
     max_tokens : int
         Tokens per batch.
     seed : int

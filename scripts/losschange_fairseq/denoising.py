@@ -1,10 +1,10 @@
-"""Denoising (BART): fairseq's task with noise that can be repeated and sentences that keep ends.
+"""Denoising (BART): fairseq's task with reproducible noise and with the ends of sentences kept.
 
-fairseq's `denoising` draws its noise from PyTorch's global generator, whose state differs after a
-resume and between processes that read batches: the noise is neither that of the seed nor the same
-twice. It also strips the symbol at the end of every sentence, by which its permutation of
-sentences recognises them, so that nothing is permuted. Here the same noise is drawn by NumPy, from
-seed, epoch and number of the sample, which is also several times faster.
+fairseq's `denoising` draws its noise from PyTorch's global generator. Its state differs after a
+resume and between the processes that read batches, so the noise cannot be reproduced from the seed.
+It also removes the symbol at the end of every sentence; without these symbols its permutation finds
+no sentences and permutes nothing. Here the same noise is drawn by NumPy, from seed, epoch and
+number of the sample, which is also several times faster.
 """
 
 from __future__ import annotations
@@ -125,8 +125,7 @@ class SeededDenoisingTask(DenoisingTask):
         return Noise(cfg.mask, cfg.poisson_lambda, cfg.permute_sentences > 0, self.mask_idx, end)
 
     def _load_dataset_split(self, split, epoch, combine):
-        # The stock method without the step that strips the ends of sentences, and refusing a
-        # missing split in the same way.
+        # The stock method without the step that removes the ends of sentences.
         paths = utils.split_paths(self.cfg.data)
         path = os.path.join(paths[(epoch - 1) % len(paths)], split)
         sentences = data_utils.load_indexed_dataset(

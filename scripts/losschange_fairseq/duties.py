@@ -1,4 +1,4 @@
-"""How often a training loop validates and saves between its updates."""
+"""The intervals at which a training loop validates and saves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DutyIntervals:
-    """Numbers of updates between the loop's duties."""
+    """When the training loop ends, validates and saves.
+
+    Parameters
+    ----------
+    total : int
+        Updates of the whole training.
+    validation, checkpoint : int
+        Updates between two validations, and between two checkpoints.
+    """
 
     total: int
     validation: int

@@ -1,4 +1,4 @@
-"""The first update of a training by itself, to compare two ways of computing it."""
+"""Make only the first update of a training, to compare two ways of computing it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .errors import TrainingError
 
 @dataclass(frozen=True)
 class FirstUpdate:
-    """What the first update of a training recorded.
+    """The loss and the LCA of the first update of a training.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class FirstUpdate:
     cells: np.ndarray
 
     def distance(self, other: FirstUpdate) -> tuple[float, float]:
-        """How far another computation of the same update is away; infinite if not comparable.
+        """The distance of another computation of the same update; infinite if not comparable.
 
         Returns
         -------
@@ -53,7 +53,7 @@ class FirstUpdate:
 
 
 def first_update(arguments: list[str], folder: Path) -> FirstUpdate:
-    """Make the first update of a training and forget it; no random state is changed.
+    """Make the first update of a training with a model of its own; random states are unchanged.
 
     Parameters
     ----------

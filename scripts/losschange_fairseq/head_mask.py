@@ -1,8 +1,8 @@
-"""Attention heads that are closed during a whole training, as pruning has left them out.
+"""Close attention heads for a whole training, such as the heads that pruning has removed.
 
 The outputs of a closed head are multiplied by 0 before the out projection. So its query, key and
 value weights and its columns of the out projection have a gradient of exactly 0, and an LCA of
-exactly 0, whatever weight decay does to them.
+exactly 0 even where weight decay changes them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-# Attention type: the stack that it belongs to, and its module in a layer.
+# The stack of each attention type, and its module in a layer.
 MODULES = {
     "encoder": ("encoder", "self_attn"),
     "decoder": ("decoder", "self_attn"),
@@ -25,7 +25,7 @@ Mask = Mapping[str, Sequence[Sequence[float]]]
 def close_heads(model: nn.Module, mask: Mask) -> list[RemovableHandle]:
     """Multiply the outputs of heads by fixed numbers, in training and in decoding.
 
-    The names of parameters do not change. Layers of fairseq and fast ones are served alike.
+    The names of parameters do not change. Works for fairseq's own layers and for the fast ones.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def _blocks(model: nn.Module, attention: str) -> list:
 
 
 def _multiplying(factors: Tensor):
-    # Moved and converted at the first batch: the model is put on its device after it is built.
+    # Convert the factors at the first batch, because the model is moved to its device later.
     kept = {}
 
     def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

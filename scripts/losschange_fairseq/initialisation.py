@@ -1,4 +1,4 @@
-"""An initialisation that lets narrow models of twelve layers learn within few updates."""
+"""An initialisation with which narrow models of twelve layers learn within few updates."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class MasterWeights:
         return self._pick(lambda tensor: tensor)
 
     def moved_by_step(self) -> list[Sequence[Tensor]]:
-        """Everything that a step of the optimizer changes, each as a tensor per parameter.
+        """All tensors that a step of the optimizer changes: lists with a tensor per parameter.
 
         The float32 parameters, the model's half-precision ones if it has such, and the optimizer's
         moments of every parameter once it has made a step.

@@ -63,8 +63,7 @@ class PrefixDataset(BaseWrapperDataset):
     def collater(self, samples):
         batch = self.dataset.collater(samples)
         if batch:
-            # A list of numbers stays on the host: whether all are equal is known without waiting
-            # for a GPU.
+            # A list stays on the host, so that comparing the lengths does not wait for a GPU.
             lengths = [sample["prefix"] for sample in samples]
             batch["net_input"]["prefix_lengths"] = lengths
             batch["ntokens"] -= sum(lengths)
@@ -91,8 +90,8 @@ class PrefixLanguageModelingTask(LanguageModelingTask):
 
     def __init__(self, args, *arguments, **options):
         super().__init__(args, *arguments, **options)
-        # fairseq's older tasks leave this empty. Its option reuse_dataloader would then count as
-        # on, and reading processes would repeat the prefixes of the first epoch.
+        # fairseq's older tasks leave this empty. Without it fairseq would reuse its data loader,
+        # whose processes would repeat the prefixes of the first epoch.
         self.cfg = args
 
     def load_dataset(self, split, *arguments, **options):
@@ -200,8 +199,8 @@ def hiding_keys(attentions: Sequence[Any], seen: Tensor | None) -> Iterator[None
     """Within the context, fairseq's attention hides other keys for every sentence.
 
     fairseq's layers take one mask for all sentences. Masks of single sentences are added to the
-    scores in the step before, which is there for sparse attention, and which only fairseq's own
-    code for attention has.
+    scores in the method `apply_sparse_mask`, which only fairseq's own attention code calls;
+    therefore `skip_embed_dim_check` makes fairseq use this code instead of PyTorch's function.
 
     Parameters
     ----------

@@ -168,7 +168,7 @@ class SampleSource:
     max_tokens : int or None
         Tokens per batch, and of the longest sample; None = all samples in one batch.
     sentences : int, optional
-        Use only so many samples of the split, drawn by seed; by default all.
+        Use only this number of samples of the split, drawn by seed; by default all.
 
     Raises
     ------
@@ -259,7 +259,7 @@ class SampleSource:
         """The chosen samples, of the given lengths in tokens, in batches on the model's device."""
         if not len(lengths):
             raise RecordingError(
-                f"no sample of the {self.split} text is short enough to be looked at: all of the "
+                f"no sample of the {self.split} text is short enough to be used: all of the "
                 f"{len(self._among)} are longer than max_tokens {self._max_tokens} or than the "
                 "model's positions. Raise max_tokens, or take other text"
             )

@@ -61,7 +61,7 @@ class RecordingSettings:
         return cls(**json.loads(text or "{}"))
 
     def measures(self, task, model, criterion, optimizer, partition: Partition) -> dict:
-        """Options of losschange.recording.recorder.Recorder for these settings.
+        """The arguments of losschange.recording.recorder.Recorder for these settings.
 
         Parameters
         ----------
@@ -141,7 +141,7 @@ class RecordingSettings:
 
 
 def _check_whole(name: str, text: TextSettings) -> None:
-    """Raise RecordingError where the exact gradient is asked for of a text without `sentences`."""
+    """Raise RecordingError if an exact estimator has a text without `sentences`."""
     if parse_estimator(name).rule == "exact" and text.sentences is None:
         raise RecordingError(
             f"the estimator {name!r} passes a whole text; give its text a number of `sentences`"

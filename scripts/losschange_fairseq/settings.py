@@ -10,7 +10,7 @@ from fairseq.modules import LearnedPositionalEmbedding
 from .fast.small_heads import LONGEST, WIDEST
 from .fast.stacks import FastDecoder, FastEncoder
 
-# Settings of single tasks: their names in the configuration, and fairseq's.
+# Settings that only some tasks have: the name in the configuration to fairseq's name.
 OF_TASKS = {
     "tokens_per_sample": "tokens_per_sample",
     "mask_probability": "mask_prob",

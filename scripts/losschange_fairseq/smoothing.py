@@ -1,4 +1,4 @@
-"""The loss that LCA and quality are of: cross-entropy in nats, whatever a training minimises."""
+"""The loss behind LCA and quality: cross-entropy in nats, even if training smooths labels."""
 
 from __future__ import annotations
 

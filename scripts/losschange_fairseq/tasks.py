@@ -119,7 +119,7 @@ class RecordingTask:
         self._describing = True
 
     def _step(self, optimizer, model, update_num) -> None:
-        """One step of the optimizer, which leaves frozen cells alone."""
+        """One step of the optimizer; frozen cells keep their values."""
         frozen = self._frozen is not None and update_num >= self._frozen.from_update
         if frozen:
             self._frozen_values.keep(self._master_weights.moved_by_step())
@@ -247,7 +247,8 @@ class RecordingConfig:
     compile_layers: bool = field(
         default=False, metadata={"help": "put the fast layers through torch.compile"}
     )
-    # The mask itself and not a file, so that the checkpoint holds it and every use of it sees it.
+    # The mask itself, not its file: so it is stored in the checkpoint and applies wherever the
+    # checkpoint is loaded.
     head_mask: Optional[str] = field(  # noqa: UP045
         default=None, metadata={"help": "closed heads as JSON: {attention: [[0 or 1, ...], ...]}"}
     )

@@ -1,8 +1,8 @@
 """The texts that probes and fresh batches are drawn from, and which of their tokens count.
 
-A text is a split of the model's data folder (`train`, `valid`, `test`, or any other that lies
-there) under the model's own vocabulary. A text may count only some target tokens: its loss is
-then the mean over these tokens.
+A text is a split in the model's data folder (`train`, `valid`, `test`, or any other), encoded with
+the model's own vocabulary. A text may count only some target tokens: its loss is then the mean over
+these tokens.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class TextSettings:
     split : str
         A split in the model's data folder.
     sentences : int, optional
-        The text is only so many samples of the split, drawn by seed, or the split if it has fewer;
-        probes then see all of them instead of a number of tokens.
+        The text is this number of samples of the split, drawn by seed, or the whole split if it
+        has fewer. Probes then use all of these samples instead of a number of tokens.
     tokens : mapping
         Which target tokens count; all of them if empty, else one of
         {"frequency": [low, high]}: words between two shares of the training text, in which 0 is

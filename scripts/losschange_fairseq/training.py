@@ -76,7 +76,7 @@ class ResumableTraining:
             *("--lca-parts", str(self.store.folder)),
             *("--save-dir", str(self.checkpoints.folder)),
             *("--restore-file", str(restored or self.checkpoints.folder / "none.pt")),
-            "--reset-dataloader",  # `_load` finds the place among the batches
+            "--reset-dataloader",  # `_load` restores the position in the batches
         ]
         self.cfg, self.task, self.trainer = build_trainer(arguments)
         self._epochs = self._load(restored)
@@ -99,7 +99,7 @@ class ResumableTraining:
         return self.checkpoints.path(self.updates)
 
     def run(self, report: Callable[[int, dict], None], stop: Callable[[], bool]) -> bool:
-        """Train until the end, or until `stop()` says so.
+        """Train until the end, or until `stop()` returns True.
 
         Parameters
         ----------
@@ -163,7 +163,8 @@ class ResumableTraining:
             return
         path = self.checkpoint
         try:
-            # Like the parts: later entries are dropped on resuming, missing entries are lost.
+            # Save these files first, like the parts: on resuming, entries later than the checkpoint
+            # are dropped, but missing ones could not be restored.
             self._before_save()
             extra = {
                 "train_iterator": self._epochs.state_dict(),
@@ -172,7 +173,7 @@ class ResumableTraining:
             }
             self._write_checkpoint(path, extra)
         except (OSError, RuntimeError, CubeError) as error:
-            # A full disk has its own type of error in torch and in the cube's writer.
+            # On a full disk torch raises RuntimeError, the cube's writer a CubeError with a cause.
             of_the_disk = isinstance(error, CubeError) and error.__cause__ is not None
             if isinstance(error, RecordingError | CubeError) and not of_the_disk:
                 raise

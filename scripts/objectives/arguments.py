@@ -8,9 +8,9 @@ from .objective import Architecture, Training
 
 # Tokens of the longest source or target that fairseq's two-stack tasks take.
 LONGEST_SAMPLE = 1024
-# What fairseq's roberta always does with its token vectors.
+# Options with which the token embeddings are computed as in fairseq's roberta.
 ROBERTA_EMBEDDINGS = ("--layernorm-embedding", "--no-scale-embedding")
-# fairseq's arguments for two stacks, and the number of matrices, by which matrices are one.
+# fairseq's arguments for two stacks, and the number of embedding matrices, by how they are tied.
 SHARED = {
     "none": [],
     "decoder": ["--share-decoder-input-output-embed"],
@@ -78,7 +78,7 @@ def encoder_decoder(training: Training) -> Architecture:
 
 
 def halves(training: Training) -> Iterator[str]:
-    """What is wrong with a number of layers that two stacks are to share."""
+    """The mistake that a number of layers cannot be divided between two stacks."""
     if training["layers"] % 2:
         yield (
             f"layers {training['layers']} is odd; a model with an encoder and a decoder has half "
@@ -87,9 +87,9 @@ def halves(training: Training) -> Iterator[str]:
 
 
 def tying(training: Training) -> str:
-    """Which embedding matrices are one: "none", "decoder" (target and output) or "all".
+    """Which embedding matrices are tied: "none", "decoder" (target and output) or "all".
 
-    true and false, the values of configurations that know no third way, are "all" and "none".
+    The configuration may also give true for "all" and false for "none".
     """
     value = training["tied_embeddings"]
     return {True: "all", False: "none"}.get(value, str(value))

@@ -21,7 +21,7 @@ def schema(model):
 
 
 def architecture(training: Training) -> Architecture:
-    """Sinusoidal positions, or learned ones where embeddings are to be RoBERTa's."""
+    """One decoder stack; positions are sinusoidal, or learned with RoBERTa's embedding layer."""
     learned = training["embedding_layer"] == "roberta"
     return Architecture(
         encoder_layers=0,

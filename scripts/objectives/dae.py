@@ -1,7 +1,7 @@
 """Denoising: a text is predicted token by token, given the same text with noise (BART).
 
-What a masked language model sees, in the architecture of translation: the encoder reads all of the
-corrupted text, the decoder writes the original.
+The input is corrupted as for a masked language model, and the architecture is that of translation:
+the encoder reads the whole corrupted text, the decoder predicts the original.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def arguments(training: Training, languages: Languages) -> list[str]:
 
 
 def architecture(training: Training) -> Architecture:
-    """That of translation, and a symbol for the mask."""
+    """The architecture of translation, with one more symbol for the mask."""
     return replace(encoder_decoder(training), special_symbols=1)
 
 

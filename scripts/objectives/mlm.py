@@ -36,7 +36,7 @@ def schema(model):
 
 
 def architecture(training: Training) -> Architecture:
-    """RoBERTa's: learned positions, a dense layer before the softmax, a symbol for the mask."""
+    """RoBERTa: learned positions, a dense layer before the softmax, a symbol for the mask."""
     return Architecture(
         encoder_layers=training["layers"],
         decoder_layers=0,

@@ -1,7 +1,7 @@
-"""What an objective is: everything that is particular to it, in one record.
+"""The record of an objective, with everything that differs between objectives.
 
-Nothing outside this folder asks for an objective by name. The workflow imports the records for
-every job, so these modules import fairseq and torch only inside of functions.
+Code outside this folder does not depend on the name of an objective. The workflow imports the
+records for every job, so these modules import fairseq and torch only inside of functions.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ Languages = tuple[str, str]
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a model is made of, as far as its parameters and its arithmetic depend on it.
+    """The properties of a model that decide its number of parameters and operations.
 
     Attributes
     ----------
     encoder_layers, decoder_layers : int
         Where there are both, every decoder layer has cross-attention.
     embedding_matrices : int
-        Matrices with a row per word, that before the softmax among them; tied ones count once.
+        Matrices with a row per word, including the one before the softmax; tied ones count once.
     positions : tuple of int
-        Learned positions of every stack that has them; a norm of the token vectors goes with each.
+        Number of learned positions of every stack that has them. Each of these stacks also has a
+        norm of the embeddings.
     dense_head : bool
         Whether a dense layer, a norm and a bias stand before the softmax, as in RoBERTa.
     special_symbols : int
-        Words beside those of the vocabulary.
+        Symbols in addition to those of the vocabulary.
     predicted_share : float
-        Of the tokens that the model reads on the target side.
+        Share of the tokens on the target side that are predicted.
     """
 
     encoder_layers: int
@@ -51,14 +52,14 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Quality:
-    """What a model of the objective is measured by.
+    """How the quality of a model of the objective is measured.
 
     Attributes
     ----------
     measure : str
         Name of the number in quality.json and in the report.
     meaning : str
-        The same in a sentence.
+        Explanation of the number.
     is_perplexity : bool
         Whether the number is exp(loss); else it is the loss itself.
     beats_copying : bool
@@ -79,9 +80,9 @@ class Objective:
     Attributes
     ----------
     name : str
-        Begins the names of its models: "clm" of clm-en.
+        First part of the names of its models: "clm" of clm-en.
     description : str
-        In words.
+        Name in words, such as "causal language model".
     look : Look
         Title, colour, marker and dash in figures.
     fairseq_task : str
@@ -89,9 +90,9 @@ class Objective:
     arguments : callable (training, languages) -> list of str
         Architecture, criterion and data of fairseq-train.
     schema : callable (model) -> Schema
-        Which parameter of a built fairseq model belongs to which cell of the cube.
+        Assigns the parameters of a built fairseq model to the cells of the cube.
     architecture : callable (training) -> Architecture
-        How its parameters are counted before a model is built.
+        From it, parameters are counted before a model is built.
     quality : Quality
     filled : float
         Share of max_tokens that target tokens fill in a micro-batch; the rest is padding.
@@ -104,7 +105,7 @@ class Objective:
     own_settings : tuple of str
         Keys of `training` that no other objective uses.
     mistakes : callable (training) -> iterable of str
-        What is wrong with hyper-parameters for this objective alone, a sentence each.
+        Yields a sentence for every mistake in the hyper-parameters that concerns this objective.
     """
 
     name: str

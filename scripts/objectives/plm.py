@@ -1,7 +1,8 @@
-"""Prefix language model: the rest of a text is predicted from its beginning, which is fully seen.
+"""Prefix language model: the rest of a text is predicted from its beginning, the prefix.
 
-What translation does with a source and a target, here with one text and one stack of layers: the
-prefix attends to itself in both directions, as an encoder does, the rest from left to right.
+The prefix corresponds to the source of a translation and the rest to its target, but both are in
+one text and one stack of layers: the prefix attends to itself in both directions, as in an encoder,
+the rest from left to right.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def _saved_update(state: Path) -> int | None:
 def _queued_jobs(logs: Path) -> dict[str, str]:
     """Jobs of Slurm that the newest run of Snakemake submitted and that have not begun.
 
-    The keys are models as names of rules have them: "clm_en" is clm-en.
+    The keys are names of models as they occur in names of rules, such as clm_en for clm-en.
     """
     newest = max(logs.glob("*.snakemake.log"), key=_modified, default=None)
     if newest is None:

@@ -1,14 +1,14 @@
-"""The studies of a run, and what the run asks of them.
+"""Find the studies by their folders below scripts/studies/, and call their optional modules.
 
 A study's folder has `study.py`, which defines STUDY (running.study), and may have
 - `settings.py`: KEY, the name of its section in config.yaml, and Settings, the class of this
   section, with a default for every key; and optionally `mistakes(configuration)`, which yields a
-  line for every mistake that the class alone cannot notice;
+  line for every mistake that needs the rest of the configuration to be found;
 - `variants.py`: `variants(configuration)`, the further trainings that it needs (running.variants),
   and optionally `resume_points(configuration)`, the updates whose whole state models must save, by
   model;
-- `cost.py`: `cost_lines(configuration)`, lines for the table of costs on what it computes beside
-  its trainings.
+- `cost.py`: `cost_lines(configuration)`, lines for the table of costs on what it computes in
+  addition to its trainings.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def resume_points_of_study(
 
 
 def cost_lines_of_study(name: str, configuration: RunConfiguration) -> list[str]:
-    """What a study costs beside its trainings, in lines; none if it does not say."""
+    """Lines on what a study costs in addition to its trainings; none if it has no cost.py."""
     module = _module(name, "cost")
     return list(module.cost_lines(configuration)) if module else []
 

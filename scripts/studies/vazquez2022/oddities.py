@@ -15,8 +15,8 @@ class Oddity:
     section : str
         Section of the paper.
     paper, here : str
-        The paper's statement in our words, and this reproduction's interpretation; ``code`` is
-        marked.
+        The paper's statement in our words, and this reproduction's interpretation, with ``code``
+        marks.
     """
 
     title: str
@@ -59,7 +59,7 @@ ODDITIES = (
         "§2.3",
         "The sum over all parameters is taken to be the change of the loss.",
         "To first order, and for the gradient of one batch, this holds for the loss of that batch "
-        "at best. The conservation check of this report puts a number on it.",
+        "at best. This report compares the sum with the measured change (conservation).",
     ),
     Oddity(
         "Number of updates",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 OBJECTIVES = ("clm", "mlm", "mt")
 
-# Table 1: number of (layer, step) cells with positive LCA, per objective in OBJECTIVES' order
+# Table 1: number of (layer, step) cells with positive LCA, in the order of OBJECTIVES.
 POSITIVE_COUNTS = {
     "embedding": (2, 0, 2),
     "key": (29, 1565, 64),
@@ -17,7 +17,7 @@ POSITIVE_COUNTS = {
 LAST_POSITIVE_STEP = (1072, 59727, 2673)
 LARGEST_POSITIVE = ("5.58 (key)", "68.18 (value)", "95 (W2)")
 
-# Table 2: settings.json's name: (row of the paper, value as printed)
+# Table 2: the paper's row and the printed value, by the name in settings.json.
 HYPER_PARAMETERS = {
     "layers": ("num. layers", "12 (MT: 6 + 6)"),
     "attention_heads": ("att. heads", "8"),
@@ -41,7 +41,7 @@ HYPER_PARAMETERS = {
     "max_tokens": ("max-tokens-per-sample", "2048"),
 }
 
-# Table 3: corpus: (data set, pair, {split: sentences as printed})
+# Table 3, by corpus: data set, language pair, and the printed numbers of sentences.
 EUROPARL = "Europarl"
 WMT = "WMT-2018"
 NEWSTEST = "newstest2018"

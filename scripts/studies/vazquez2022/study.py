@@ -16,7 +16,7 @@ from .paper_values import OBJECTIVES
 
 
 def of_paper(files: RunFiles, names: Iterable[str]) -> list[str]:
-    """Those of some models that are trained for one of the paper's three objectives."""
+    """The models among `names` that are trained for one of the paper's three objectives."""
     return [name for name in names if files.models[name].objective in OBJECTIVES]
 
 

@@ -31,7 +31,7 @@ ABOVE = {"unit": MEAN, "least": 0.0}
     layers=False,
 )
 def components_sum_to_loss_change(resample):
-    """§2.3: the components sum to the total loss change. ΣLCA / ΔL within 5 % of 1."""
+    """§2.3: the components sum to the total loss change: ΣLCA / ΔL is within 5 % of 1."""
     allocated, measured = resample.measured()
     return [allocated / measured if measured else np.nan]
 
@@ -45,9 +45,10 @@ def components_sum_to_loss_change(resample):
     layers=False,
 )
 def feed_forward_dominates(resample):
-    """§4.1: feed-forward has another order of magnitude. Rounds to 10: at least √10 = 3.16.
+    """§4.1: feed-forward has another order of magnitude: the ratio is at least √10 = 3.16.
 
-    Per panel of Figure 1, so a matrix against a matrix; the sums differ by half of this ratio.
+    Means over matrices are compared, as in the panels of Figure 1: the ratio of the sums over two
+    feed-forward and four attention matrices is half of this one.
     """
     attention = resample.profile(*SELF_ATTENTION).sum() / len(SELF_ATTENTION)
     feed_forward = resample.profile(*FEED_FORWARD).sum() / len(FEED_FORWARD)
@@ -68,7 +69,7 @@ def feed_forward_dominates(resample):
     objectives=["mlm"],
 )
 def masked_attention_has_large_ends(resample):
-    """§4.1: MLM attention mainly in the last and somewhat in the first two layers. Both > 0."""
+    """§4.1: MLM attention contributes mainly in the last, somewhat in the first two layers."""
     profile = resample.profile(*SELF_ATTENTION)
     middle = pick(profile, *range(3, 9)).mean()
     return [
@@ -89,7 +90,7 @@ def masked_attention_has_large_ends(resample):
     objectives=["clm"],
 )
 def causal_attention_is_cup_and_handle(resample):
-    """§4.1: CLM attention higher in layers 1 and 6-10, final layer drops. Both > 0."""
+    """§4.1: CLM attention contributes more in layers 1 and 6-10, and drops in the last layer."""
     profile = resample.profile(*SELF_ATTENTION)
     high = pick(profile, 1, 6, 7, 8, 9, 10).mean() - pick(profile, 2, 3, 4, 5).mean()
     drop = pick(profile, *range(6, 11)).max() - profile[-1]
@@ -109,7 +110,7 @@ def causal_attention_is_cup_and_handle(resample):
     objectives=["mt"],
 )
 def translation_encoder_keys_fall_after_the_first(resample):
-    """§4.1: encoder K, Q peak in layer 1, drop in layer 2, rise slightly. All > 0."""
+    """§4.1: K and Q of the encoder peak in layer 1, drop in layer 2 and then rise slightly."""
     profile = resample.profile("key", "query")[:6]
     return [
         share_of_mean(profile[0] - profile[1:].max(), profile),
@@ -130,7 +131,7 @@ def translation_encoder_keys_fall_after_the_first(resample):
     objectives=["mt"],
 )
 def translation_encoder_values_have_large_ends(resample):
-    """§4.1: encoder V, out with prominent initial and final layers. Both > 0."""
+    """§4.1: V and out of the encoder contribute most in its first and its last layer."""
     profile = resample.profile("value", "out")[:6]
     middle = profile[1:5].mean()
     return [share_of_mean(profile[end] - middle, profile) for end in (0, 5)]
@@ -148,7 +149,7 @@ def translation_encoder_values_have_large_ends(resample):
     objectives=["mt"],
 )
 def translation_decoder_keys_drop_at_the_end(resample):
-    """§4.1: decoder K, Q cup-and-handle, V, out without the final drop. Both > 0."""
+    """§4.1: K and Q of the decoder drop in the last layer, V and out do not."""
     keys, values = resample.profile("key", "query")[6:], resample.profile("value", "out")[6:]
     drops = [share_of_mean(profile.max() - profile[-1], profile) for profile in (keys, values)]
     return [share_of_mean(keys[:-1].max() - keys[-1], keys), drops[0] - drops[1]]
@@ -164,7 +165,10 @@ def translation_decoder_keys_drop_at_the_end(resample):
     layers=False,
 )
 def translation_pairs_behave_alike(resample):
-    """§4.1: key-query behave similarly, as do value-out. Each above all four cross pairs."""
+    """§4.1: K and Q have similar profiles, and so have V and out.
+
+    Both of these correlations are above those of all four other pairs.
+    """
     profiles = {name: resample.profile(name) for name in SELF_ATTENTION}
     pairs = [pearson(profiles[a], profiles[b]) for a, b in (("key", "query"), ("value", "out"))]
     crossed = [
@@ -182,7 +186,7 @@ def translation_pairs_behave_alike(resample):
     layers=False,
 )
 def feed_forward_is_largest_at_the_end(resample):
-    """§4.1: highest feed-forward contribution in the final layer (of each module in MT). > 0."""
+    """§4.1: feed-forward contributes most in the last layer, in MT of each module."""
     profile = resample.profile(*FEED_FORWARD)
     stacks = [profile] if resample.border is None else np.split(profile, [resample.border])
     if min(map(len, stacks)) < 2:
@@ -199,7 +203,7 @@ def feed_forward_is_largest_at_the_end(resample):
     objectives=["mlm"],
 )
 def masked_feed_forward_is_strong_at_first(resample):
-    """§4.1: MLM stands out by strong contributions in the first layer. > 0."""
+    """§4.1: the MLM differs from the others by strong contributions in the first layer."""
     profile = resample.profile(*FEED_FORWARD)
     return [share_of_mean(profile[0] - profile[1:4].mean(), profile)]
 
@@ -215,7 +219,10 @@ def masked_feed_forward_is_strong_at_first(resample):
     layers=False,
 )
 def masked_components_share_a_trend(resamples):
-    """§4.1: only the MLM shows one trend in all sub-layer components. Agreement above both."""
+    """§4.1: only the MLM has one trend in all components.
+
+    The mean rank correlation between its components is above those of CLM and MT.
+    """
     agreement = {}
     for objective, resample in resamples.items():
         ranked = [ranks(resample.profile(name)) for name in LAYER_COMPONENTS]
@@ -235,7 +242,7 @@ def masked_components_share_a_trend(resamples):
     objectives=["clm"],
 )
 def causal_feed_forward_rises(resample):
-    """§4.1: CLM feed-forward rises monotonically, jumps at layers 4-7. τ ≥ 0.9, and > 0."""
+    """§4.1: CLM feed-forward rises monotonically (τ ≥ 0.9), with jumps at layers 4-7."""
     profile = resample.profile(*FEED_FORWARD)
     rises = np.diff(profile)  # the first is the rise to layer 2
     sharp = np.isin(np.arange(2, 13), range(4, 8))
@@ -255,9 +262,9 @@ def causal_feed_forward_rises(resample):
     ],
 )
 def translation_feed_forward_is_linear_then_causal(resamples):
-    """§4.1: encoder linear, decoder more like the CLM. R² ≥ 0.9 and rising; nearer to CLM.
+    """§4.1: the encoder's profile rises linearly (R² ≥ 0.9), the decoder's is like the CLM's.
 
-    Twelve layers are compared with six by joining neighbours.
+    Six layers of the decoder are compared with the means of neighbouring pairs of twelve layers.
     """
     profile = resamples["mt"].profile(*FEED_FORWARD)
     slope, explained = linear_fit(profile[:6])
@@ -281,6 +288,6 @@ def translation_feed_forward_is_linear_then_causal(resamples):
     objectives=["mt"],
 )
 def translation_peaks_at_the_transition(resample):
-    """§4.1: peaks at the encoder-decoder transition in W1 and W2. P(6) > P(5), P(7) in both."""
+    """§4.1: W1 and W2 peak at the transition from encoder to decoder: P(6) > P(5), P(7)."""
     profiles = [resample.profile(name) for name in FEED_FORWARD]
     return [share_of_mean(p[5] - max(p[4], p[6]), p) for p in profiles]

@@ -25,7 +25,7 @@ EARLY = 0.1
     layers=False,
 )
 def largest_changes_are_early(resample):
-    """§4.2: largest LCA early, a fast initial phase. The first 10 % carry at least half."""
+    """§4.2: the largest LCA is early: at least half of it in the first 10 % of training."""
     running = np.concatenate([[0.0], np.cumsum(resample.whole())])
     early = np.interp(EARLY, np.concatenate([[0.0], resample.times()]), running)
     return [share(early, running[-1])]
@@ -40,7 +40,7 @@ def largest_changes_are_early(resample):
     layers=False,
 )
 def earlier_layers_converge_first(resample):
-    """§4.2: earlier layers tend to converge faster. Rank correlation of layer and t90 > 0."""
+    """§4.2: earlier layers tend to converge faster: layer and t90 have a positive correlation."""
     reached = t90(resample.series(*LAYERS), resample.times())
     return [spearman(np.arange(resample.layers), reached)]
 
@@ -56,10 +56,10 @@ def earlier_layers_converge_first(resample):
     ],
 )
 def masked_ends_oscillate_longer(resamples):
-    """§4.2: MLM's embedding, layers 1, 10-12 oscillate longer and more. All ratios ≥ 1.
+    """§4.2: the MLM's embedding and layers 1 and 10-12 oscillate longer and more than others.
 
-    Oscillation is the root mean square difference of neighbouring fiftieths of the second half
-    of training.
+    Oscillation is the root mean square difference between neighbouring segments, in the second
+    half of training; a segment is a fiftieth of training.
     """
     ratios = {}
     for objective, resample in resamples.items():
@@ -90,7 +90,7 @@ def _oscillation(resample, *components: str) -> np.ndarray:
     objectives=["mlm"],
 )
 def masked_middle_settles_early(resample):
-    """§4.2: MLM's middle layers converge early, particularly in attention. Both > 0."""
+    """§4.2: the middle layers of the MLM converge early, particularly in attention."""
     times = resample.times()
     both = t90(resample.series(*LAYERS), times)
     middle = [
@@ -107,11 +107,11 @@ def masked_middle_settles_early(resample):
     [Condition("r(CLM, MT) less the larger of r(CLM, MLM) and r(MT, MLM)", least=0.0)],
 )
 def causal_and_translation_are_alike(resamples):
-    """§4.2: CLM and MT alike in shape in almost all layers and blocks, unlike MLM. > 0.
+    """§4.2: curves of CLM and MT are alike in almost all layers and blocks, those of MLM differ.
 
-    r is the mean over layers and both blocks of the correlation of their curves over training,
-    in fiftieths. All models are resampled at the same times: curves shuffled one by one would
-    no longer be alike.
+    r is the correlation of two models' curves over training, in fiftieths of training, averaged
+    over layers and both blocks. All models are resampled at the same times: shuffling each curve
+    by itself would destroy their similarity.
     """
     chosen = resamples["clm"].chosen(SEGMENTS)
     curves = {
@@ -134,9 +134,10 @@ def causal_and_translation_are_alike(resamples):
     objectives=["clm", "mt"],
 )
 def translation_is_smoother(resamples):
-    """§4.2: MT smoother than CLM, especially in layers 7-10. Relative total variation lower.
+    """§4.2: MT converges more smoothly than CLM, especially in layers 7-10.
 
-    Of the curves in fiftieths of training, over their absolute sum.
+    Roughness is the total variation of a curve in fiftieths of training, divided by the sum of
+    its absolute values.
     """
     rough = {}
     for name, resample in resamples.items():
@@ -160,7 +161,10 @@ def translation_is_smoother(resamples):
     objectives=["clm"],
 )
 def causal_mass_is_in_upper_layers(resample):
-    """§4.2: CLM mostly from attention 7-9 and feed-forward 7-12. Above their even share."""
+    """§4.2: CLM contributions are mostly from attention layers 7-9 and feed-forward layers 7-12.
+
+    Their shares are above those of equal contributions of all layers.
+    """
     attention, feed_forward = resample.profile(*ATTENTION), resample.profile(*FEED_FORWARD)
     return [
         share(pick(attention, 7, 8, 9).sum(), attention.sum()),
@@ -180,7 +184,7 @@ def causal_mass_is_in_upper_layers(resample):
     objectives=["clm", "mt"],
 )
 def feed_forward_converges_later(resample):
-    """§4.2: feed-forward converges much later in CLM and MT, particularly 10-12. Both > 0."""
+    """§4.2: feed-forward converges much later in CLM and MT, particularly in layers 10-12."""
     times = resample.times()
     later = t90(resample.series(*FEED_FORWARD), times) - t90(resample.series(*ATTENTION), times)
     return [later.mean(), pick(later, 10, 11, 12).mean() - pick(later, *range(1, 10)).mean()]

@@ -24,7 +24,10 @@ LATE = 0.1
     layers=False,
 )
 def heads_are_redundant(resample):
-    """§4.3: differences between heads of a layer are mostly negligible. ICC at least 0.5."""
+    """§4.3: differences between heads of a layer are mostly negligible.
+
+    The intraclass correlation of heads within layers is at least 0.5.
+    """
     return [np.mean([intraclass_correlation(resample.heads(name)) for name in ATTENTION])]
 
 
@@ -35,9 +38,10 @@ def heads_are_redundant(resample):
     [Condition("mean rank of these layers by the range of their heads (1 = widest)", least=0.75)],
 )
 def named_layers_have_different_heads(resamples):
-    """§4.3: some layers' heads differ widely. On average in the top quarter of their model.
+    """§4.3: the heads of some layers differ widely.
 
-    A layer's range is the largest over K, Q and V of the difference between its heads.
+    On average these layers are in the top quarter of their model by the range of their heads. The
+    range of a layer is the largest difference between two of its heads in K, Q or V.
     """
     found = []
     for objective, layers in EXCEPTIONS.items():
@@ -59,7 +63,7 @@ def named_layers_have_different_heads(resamples):
     layers=False,
 )
 def positives_are_early(resample):
-    """§4.4: CLM and MT hurt only at the start, at most 3 % of the time. Last one ≤ 0.03."""
+    """§4.4: parameters of CLM and MT hurt only in the first 3 % of training."""
     found = np.flatnonzero(resample.hurts(*LAYER_COMPONENTS).sum(axis=1))
     return [resample.times()[found[-1]] if len(found) else 0.0]
 
@@ -73,9 +77,9 @@ def positives_are_early(resample):
     objectives=["mlm"],
 )
 def late_positives_are_in_lower_attention(resample):
-    """§4.4, Figure 4: late positives almost only in attention, layers 2-5. At least 80 %.
+    """§4.4, Figure 4: at least 80 % of late positive LCA is in the attention of layers 2-5.
 
-    Late is after the first tenth of training; attention is K, Q, V and out.
+    Late means after the first tenth of training; attention is K, Q, V and out.
     """
     late = resample.times() > LATE
     attention = resample.hurts("key", "query", "value", "out")[late].sum(axis=0)
@@ -96,7 +100,7 @@ def late_positives_are_in_lower_attention(resample):
     layers=False,
 )
 def masked_keys_and_queries_hurt_most(resample):
-    """Table 1: MLM key 1565, query 2055, at most 24 elsewhere, W1 = W2 = 0. Ratio ≥ 10; none."""
+    """Table 1: counts of the MLM are 1565 for key, 2055 for query, 0 for W1 and W2, else ≤ 24."""
     counts = {name: resample.hurts(name).sum() for name in LAYER_COMPONENTS}
     rest = [counts[name] for name in ("value", "out", *FEED_FORWARD)]
     rest.append(resample.hurts_outside("embedding"))
@@ -114,9 +118,10 @@ def masked_keys_and_queries_hurt_most(resample):
     layers=False,
 )
 def nothing_hurts_overall(resample):
-    """§4.4: no full layer or sub-layer damages training. Every contribution > 0.
+    """§4.4: no full layer or sub-layer component raises the loss over the whole training.
 
-    Each in units of the mean absolute contribution of its kind over the layers.
+    A contribution is divided by the mean absolute contribution of the same component, or of whole
+    layers, over all layers.
     """
     profiles = [resample.profile(name) for name in LAYER_COMPONENTS]
     profiles.append(np.sum(profiles, axis=0))

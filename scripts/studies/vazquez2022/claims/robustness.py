@@ -22,7 +22,7 @@ from losschange.claims.verdicts import Condition
 from .registry import CLAIMS
 
 SELF_ATTENTION = ("key", "query", "value", "out")
-PERMUTATIONS = 99  # within a resampling; the p value of the run itself takes 999
+PERMUTATIONS = 99  # for each resampling; the p value of the run itself is made from 999
 P_VALUE = 0.05
 LANGUAGES = ("en", "de", "fi", "et")
 
@@ -42,10 +42,12 @@ LANGUAGES = ("en", "de", "fi", "et")
     layers=False,
 )
 def objective_determines_the_dynamics(resamples: Mapping[str, Resample]):
-    """§4.5: trends go with the objective, over all data settings. p ≤ 0.05; 1-NN all; above.
+    """§4.5: profiles depend on the objective, in all data settings.
 
-    Distances between normalised profiles. The three objectives also differ in architecture (MT
-    has two stacks of six layers), which this does not separate.
+    Distances are between normalised profiles: PERMANOVA by objective has p ≤ 0.05, the nearest
+    neighbour of every model has its objective, and it agrees less often in language, corpus or
+    size. The objectives also differ in architecture (MT has two stacks of six layers), which is
+    not separated from the objective here.
     """
     labels = {name: [] for name in FACTORS}
     for resample in resamples.values():
@@ -79,7 +81,7 @@ def objective_determines_the_dynamics(resamples: Mapping[str, Resample]):
     objectives=["mlm"],
 )
 def estonian_masked_model_differs_most(resamples: Mapping[str, Resample]):
-    """§4.5: the Estonian MLM is most different, initial layers more responsible. Both > 0."""
+    """§4.5: the Estonian MLM differs most, and its first layers contribute a larger share."""
     own = _by_language(resamples, "MLM")
     languages = list(own)
     distances = profile_distances([normalised_profile(own[name]) for name in languages])
@@ -104,7 +106,7 @@ def estonian_masked_model_differs_most(resamples: Mapping[str, Resample]):
     objectives=["clm"],
 )
 def english_and_german_respond_earlier(resamples: Mapping[str, Resample]):
-    """§4.5: CLM en, de respond in earlier attention layers than fi, et. Centre of mass lower."""
+    """§4.5: the centre of attention of CLM is in earlier layers for en, de than for fi, et."""
     centres = {}
     for name, resample in _by_language(resamples, "CLM").items():
         profile = resample.profile(*SELF_ATTENTION)
@@ -128,7 +130,7 @@ def english_and_german_respond_earlier(resamples: Mapping[str, Resample]):
     objectives=["clm"],
 )
 def causal_attention_peaks_before_the_end(resamples: Mapping[str, Resample]):
-    """§4.5: CLM's peak in penultimate layers in all four languages. Peak in layers 6-11."""
+    """§4.5: CLM attention peaks in layers 6-11, before the last, in all four languages."""
     found = []
     for resample in _by_language(resamples, "CLM").values():
         profile = resample.profile(*SELF_ATTENTION)

@@ -1,7 +1,7 @@
 """Figure 1: the contribution of every layer, summed over training, per component and objective.
 
-Contribution is −ΣLCA: positive where the parameters lowered the loss. A row per objective;
-the embedding, the attention matrices and the feed-forward matrices of a row have own y scales.
+Contribution is −ΣLCA: positive where the parameters lowered the loss. There is a row per objective,
+with separate y scales for the embedding, the attention and the feed-forward matrices.
 """
 
 from __future__ import annotations

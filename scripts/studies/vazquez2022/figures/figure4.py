@@ -1,7 +1,7 @@
 """Figure 4: positive LCA over the training of the masked language model, by layer and component.
 
-Colour is the largest positive LCA in a stretch of training, summed over the tokens of an update
-because the paper's magnitudes cannot be nats per token; clipped to [0, 1].
+Colour is the largest positive LCA in an interval of updates, clipped to [0, 1]. LCA is summed over
+the tokens of an update, because the paper's magnitudes cannot be nats per token.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Figure 5: Figure 1's panels with all models overlaid.
 
-Colour and marker tell the objective, the shade the model; the Estonian MLM is dashed.
+Colour and marker show the objective, the shade the model; the Estonian MLM is dashed.
 """
 
 from __future__ import annotations

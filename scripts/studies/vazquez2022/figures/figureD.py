@@ -9,7 +9,7 @@ from report.claims.record import group_by_model
 
 
 def draw(inputs, options):
-    """A point and a leaf per model; replicates are averaged."""
+    """A point of the map and a leaf of the tree per model; replicates are averaged."""
     grouped = group_by_model(inputs["summaries"])
     found = model_distances(grouped, options["estimator"])
     if found is None:

@@ -17,7 +17,8 @@ from studies.vazquez2022.paper_values import (
     POSITIVE_COUNTS,
 )
 
-# Separate rows: the paper does not say whether its rows key to out include cross-attention.
+# These have rows of their own, because the paper does not say whether its rows "key" to "out"
+# include cross-attention.
 CROSS_ATTENTION = ("cross_key", "cross_query", "cross_value", "cross_out")
 ROW_NAMES = {"embedding": "emb."}
 # Trainings of one model.
@@ -144,7 +145,7 @@ def _place(summary: xr.Dataset, cell: xr.Dataset, where: int) -> str:
     layer = int(cell["component_largest_positive_layer"].values[where])
     step = int(cell["component_largest_positive_step"].values[where])
     name = str(cell["component"].values[where])
-    # the name of the embedding's layer is also embedding
+    # The layer of the embedding has the name of the component: give it once.
     place = ", ".join(dict.fromkeys([name, str(summary["label"].values[layer])]))
     return f"{place}, step {step}"
 

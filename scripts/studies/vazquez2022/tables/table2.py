@@ -44,8 +44,8 @@ def settings_table(settings: Sequence[Mapping]) -> Table:
         columns=columns,
         rows=rows,
         notes=[
-            "As run is read from the trained models, not from the configuration; a difference "
-            "between the two is worth a look. Parameters below the paper's are not in its Table 2."
+            "Values as run are read from the trained models, not from the configuration; "
+            "differences should be checked. Parameters below the paper's are not in its Table 2."
         ],
     )
 
