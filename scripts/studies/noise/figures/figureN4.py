@@ -34,7 +34,7 @@ def draw_pairs(records: Records) -> Figure:
             ratios[title, choice] = number(pairs[choice]["mlm"]) / number(pairs[choice]["clm"])
         axes.set_title(title)
         logarithmic(axes, "y")
-        axes.set_xlim(-0.5, len(CHOICES) - 0.5)
+        axes.set_xlim(-0.75, len(CHOICES) - 0.25)
         axes.set_xticks(range(len(CHOICES)), CHOICES)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     _draw_ratios(panels[-1], ratios)
@@ -61,7 +61,8 @@ def _draw_pair(axes: Axes, place: int, pair: dict[str, xr.Dataset], number) -> N
         axes.vlines(place + shift, low, high, color=look.colour, linewidth=1)
         axes.annotate(
             f"B = {float(record['targets'][0]):.0f}", (place + shift, value),
-            xytext=(4, 0), textcoords="offset points", size=5.5, va="center",
+            xytext=(4 if shift > 0 else -4, 0), textcoords="offset points", size=5.5, va="center",
+            ha="left" if shift > 0 else "right",
         )  # fmt: skip
 
 
