@@ -109,7 +109,7 @@ def test_the_page_says_plainly_whether_it_adds_up(run_folder, page):
         batch, probe = (ratio(ratios.sel(estimator=n).item()) for n in ("batch", "probe"))
         change = summary["measured_change"].sel(measure="validation_probe").item()
     # the model that did not learn is marked in the tables and left out of the sentence
-    text = page.text[page.text.index("Does it add up? If the parts") :].replace("\u00a0", " ")
+    text = page.text[page.text.index("Does it add up? The parts are") :].replace("\u00a0", " ")
     sentence = text[: text.index("Figure C.")]
     assert "batch claims 1." in sentence and "times the loss change that the training" in sentence
     assert "over 2 models" in sentence and "Left out is what did not learn: mlm-en." in sentence

@@ -1,9 +1,8 @@
 """A resumable training loop around fairseq's own Trainer.
 
 fairseq builds the task, the model, the criterion, the optimizer and the batches and makes every
-update; this loop decides when to validate, when to save and how to stop. A checkpoint is always
-saved together with the parts of the cube up to that update, so a killed process loses only the
-updates since the last checkpoint.
+update; this loop decides when to validate, when to save and how to stop. A checkpoint is saved
+together with the parts of the cube up to its update: a killed process loses only later updates.
 """
 
 from __future__ import annotations
