@@ -188,3 +188,17 @@ def test_parameters_get_their_own_bits_back(fails):
     assert all(torch.equal(a, b) for a, b in zip(parameters, kept))
     with with_parameters(parameters, None):
         assert all(torch.equal(a, b) for a, b in zip(parameters, kept))
+
+
+def test_recurrent_networks_evaluate_in_a_mode_that_has_a_backward_pass_on_every_device():
+    """cuDNN has none for those that evaluate."""
+    torch.manual_seed(0)
+    model = torch.nn.LSTM(4, 5, num_layers=2, dropout=0.5)
+    inputs = torch.randn(7, 2, 4)
+    expected = model.eval()(inputs)[0]
+    model.train()
+    with without_side_effects(model):
+        assert model.training
+        assert torch.equal(model(inputs)[0], expected)
+    assert model.training and model.dropout == 0.5
+    assert not torch.equal(model(inputs)[0], expected)

@@ -160,6 +160,20 @@ def test_parameters_may_be_exchanged_when_the_recording_was_closed(tmp_path, cap
         assert "warnings" not in cube.attrs and not caplog.messages
 
 
+def test_numbers_that_are_told_after_the_steps_are_noticed(tmp_path, caplog):
+    caplog.set_level(logging.WARNING, "losschange")
+    model = make_transformer()
+    optimizer = make_optimizer(model)
+    recorder = attach_to(model, optimizer, tmp_path / "parts")
+    for update in range(3):
+        batch_loss(update)(model).backward()
+        optimizer.step()
+        recorder.describe(loss=update, tokens=10)
+    recorder.finish(tmp_path / "cube.nc")
+    with open_cube(tmp_path / "cube.nc") as cube:
+        assert cube.attrs["warnings"].startswith("loss, tokens were told after the last step.")
+
+
 def test_averages_of_a_schedule_free_optimizer_are_taken_out_again_without_an_alarm(tmp_path):
     model = make_transformer()
     optimizer = schedule_free(model.parameters(), lr=3e-2, warmup_steps=2)

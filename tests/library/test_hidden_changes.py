@@ -145,6 +145,24 @@ class Stateful(nn.Module):
         return self.output(hidden * kept) * (1 + self.calls / 100) + self.total / 100
 
 
+class KeepsContainers(nn.Module):
+    """Replaces a buffer, and keeps what it has seen in a list, a dictionary and a counter."""
+
+    def __init__(self):
+        super().__init__()
+        self.output = nn.Linear(4, 2)
+        self.register_buffer("mean", torch.zeros(4))
+        self.seen, self.last = [torch.zeros(4)], {"calls": 0}
+
+    def forward(self, inputs):
+        self.mean = 0.9 * self.mean + 0.1 * inputs.mean((0, 1))
+        self.seen[0] += self.mean
+        self.seen.append(self.mean)
+        self.last["calls"] += 1
+        shift = self.seen[0] + self.seen[-2] + self.last["calls"]
+        return self.output(inputs + shift / 100)
+
+
 class MergesAdapters(nn.Linear):
     """A low-rank adapter that is added to the weight for evaluations (Hu et al. 2021)."""
 
@@ -174,7 +192,7 @@ class FrozenNorm(nn.Sequential):
         self[1].eval()
 
 
-@pytest.mark.parametrize("kind", [Stateful, MergesAdapters, FrozenNorm])
+@pytest.mark.parametrize("kind", [Stateful, KeepsContainers, MergesAdapters, FrozenNorm])
 def test_what_a_model_keeps_beside_its_parameters_is_left_as_it_was(tmp_path, kind):
     def loss(model, update=0):
         return model(torch.ones(5, 3, 4) + update).square().mean()

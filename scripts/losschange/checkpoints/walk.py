@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from losschange.errors import CheckpointError
 from losschange.recording.allocation import CellSum, FlatVector
 from losschange.recording.partition import Partition
+from losschange.recording.side_effects import set_modes
 
 from .matching import NameMap
 from .models import Opener
@@ -44,6 +45,7 @@ class Walk:
 
     def __init__(self, model: nn.Module, partition: Partition, names: NameMap, opener: Opener):
         self.model = model.eval()
+        set_modes(model.modules(), training=False)
         self._open = opener
         self.names = names
         self.partition = partition

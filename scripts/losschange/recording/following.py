@@ -162,6 +162,12 @@ class AttachedRecorder:
                 "training went on, attach the recorder to what moves the parameters then.",
             )
         self._ended = updates
+        if self._series:
+            self.reliability.tell(
+                "described",
+                f"{', '.join(self._series)} were told after the last step. describe() is for the "
+                "update about to be made: called after each step, all its numbers stand one late.",
+            )
 
     def finish(
         self, cube: str | os.PathLike[str], attributes: Mapping[str, object] | None = None

@@ -127,15 +127,15 @@ def _gradients(
 
 def _is_recomputed(loss: Tensor) -> bool:
     """Whether a part of a loss is recomputed by a function whose parameters autograd cannot see."""
-    todo, seen = [loss.grad_fn], {None}
+    todo, seen = [loss.grad_fn], set[object]()
     while todo:
         node = todo.pop()
-        if node in seen:
+        if node is None or node in seen:
             continue
-        if node is not None and "CheckpointFunction" in node.name():
+        if "CheckpointFunction" in node.name():
             return True
         seen.add(node)
-        todo += [following for following, _ in getattr(node, "next_functions", ())]
+        todo += [following for following, _ in node.next_functions]
     return False
 
 

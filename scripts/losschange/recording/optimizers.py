@@ -117,7 +117,8 @@ class StepWatch:
         self._skipped = False
         self._closure: _Closure | None = None
         # A step that torch.compile translates must call the hooks at every update, not trace them.
-        self._hooks = torch.compiler.disable(self._before), torch.compiler.disable(self._after)
+        outside: Any = torch.compiler.disable
+        self._hooks = outside(self._before), outside(self._after)
         # A class that is called an optimizer but never ran Optimizer.__init__ has no hooks.
         if hasattr(optimizer, "_optimizer_step_pre_hooks"):
             before = optimizer.register_step_pre_hook(self._hooks[0])

@@ -1,13 +1,15 @@
 """Contexts in which a model can be evaluated in mid-training without side effects.
 
 Recording must not change a bit of the training, so these contexts restore random states, modes,
-buffers, parameters, and what modules keep in attributes (counters, hidden states) at their end.
+buffers, parameters, and what modules keep in attributes (counters, hidden states, lists) at their
+end.
 """
 
 from __future__ import annotations
 
+import copy
 import random
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -21,6 +23,9 @@ from torch.nn.utils import parametrize
 Kind = TypeVar("Kind")
 
 BACKWARD_HOOKS = ("_backward_hooks", "_backward_pre_hooks")
+CONTAINERS = (dict, OrderedDict, defaultdict, list, set, deque)
+# Attributes that every module has, but for the buffers, which forward() may replace.
+OF_MODULES = vars(torch.nn.Module()).keys() - {"_buffers"}
 
 
 @contextmanager
@@ -39,7 +44,8 @@ def without_side_effects(
     """
     modules = list(model.modules())
     attributes = [(module, dict(vars(module))) for module in modules]
-    tensors = [(one, one._version, one.clone()) for one in _tensors(model, modules)]
+    containers = [(one, copy.copy(one)) for one in _containers(modules)]
+    tensors = [(one, one._version, one.clone()) for one in _tensors(modules, containers)]
     generators = [(one, one.get_state()) for one in _of_kind(modules, torch.Generator)]
     numpy_state, python_state = np.random.get_state(), random.getstate()
     # manual_seed seeds every GPU, so the state of every GPU is saved.
@@ -52,15 +58,19 @@ def without_side_effects(
             # evaluation would change parameters. A model that trains stays as it is, for parts of
             # it, such as norms that are frozen, may have been set to evaluate.
             if not (training and model.training):
-                for module in modules:
-                    module.training = training
+                set_modes(modules, training)
             for module in modules:
                 # Hooks of the backward pass may scale the training's gradients, or count them.
-                vars(module).update({name: OrderedDict() for name in BACKWARD_HOOKS})
+                for name in BACKWARD_HOOKS:
+                    if vars(module).get(name):
+                        vars(module)[name] = OrderedDict()
             yield
         finally:
             for module, kept in attributes:
                 _restore(vars(module), kept)
+            for container, content in containers:
+                container.clear()
+                (container.extend if hasattr(container, "extend") else container.update)(content)
             with torch.no_grad():
                 for tensor, version, saved in tensors:
                     if training or tensor._version != version:
@@ -71,6 +81,18 @@ def without_side_effects(
             random.setstate(python_state)
 
 
+def set_modes(modules: Iterable[torch.nn.Module], training: bool) -> None:
+    """Set modules to train or to evaluate, so that a backward pass is possible.
+
+    cuDNN has none for recurrent networks that evaluate: these train without dropout, which is the
+    same.
+    """
+    for module in modules:
+        module.training = training
+        if not training and isinstance(module, torch.nn.RNNBase):
+            module.training, module.dropout = True, 0.0
+
+
 def _of_kind(modules: Iterable[torch.nn.Module], kind: type[Kind]) -> list[Kind]:
     """What modules keep as plain attributes, each once."""
     found = {id(value): value for m in modules for value in vars(m).values()
@@ -78,10 +100,23 @@ def _of_kind(modules: Iterable[torch.nn.Module], kind: type[Kind]) -> list[Kind]
     return list(found.values())
 
 
-def _tensors(model: torch.nn.Module, modules: Iterable[torch.nn.Module]) -> list[Tensor]:
-    """Buffers, and tensors that modules keep as plain attributes, such as hidden states."""
-    plain = _of_kind(modules, Tensor)
-    return [*model.buffers(), *(t for t in plain if not (t.requires_grad or t.is_inference()))]
+def _containers(modules: Iterable[torch.nn.Module]) -> list[Any]:
+    """Dictionaries, lists and the like that modules keep, those of buffers among them."""
+    found = {id(value): value for m in modules for name, value in vars(m).items()
+             if type(value) in CONTAINERS and name not in OF_MODULES}  # fmt: skip
+    return list(found.values())
+
+
+def _tensors(
+    modules: Sequence[torch.nn.Module], containers: Iterable[tuple[Any, Any]]
+) -> list[Tensor]:
+    """Tensors without gradients in attributes, buffers and other containers, each once."""
+    found = {id(one): one for module in modules for one in module.buffers(recurse=False)}
+    found |= {id(one): one for one in _of_kind(modules, Tensor)}
+    for _, content in containers:
+        held = content.values() if isinstance(content, dict) else content
+        found |= {id(one): one for one in held if isinstance(one, Tensor)}
+    return [one for one in found.values() if not (one.requires_grad or one.is_inference())]
 
 
 def _restore(attributes: dict[str, Any], kept: dict[str, Any]) -> None:
