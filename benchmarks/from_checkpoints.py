@@ -70,7 +70,9 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     # Make Linux forget the largest size so far.
     Path("/proc/self/clear_refs").write_text("5")
     settings = {"context": options.context, "batch_tokens": options.context, "tolerance": 1e-3}
-    record_checkpoints(folder / "run", ids, folder / "out", **settings)
+    # An interval takes as much memory as many.
+    pair = [folder / "run" / f"step{1000 * update}" for update in range(2)]
+    record_checkpoints(pair, ids, folder / "out", **settings)
     status = Path("/proc/self/status").read_text()
     peak = next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) * 1024
     model = transformers.GPTNeoXForCausalLM.from_pretrained(folder / "run" / "step0").eval()
