@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -104,16 +105,25 @@ def uses(script, *files):
     Rules list these files as inputs if an edit of the code should make the rule run again. The
     rules for fetching, tokens and training do not, because an edit must not retrain the models.
     """
-    found, waiting = [], [SCRIPTS / f"{script}.py", *(SCRIPTS / name for name in files)]
+    given = (SCRIPTS / f"{script}.py", *(SCRIPTS / name for name in files))
+    waiting = [path for path in given if path.is_file()]
+    found = {}
     while waiting:
         path = waiting.pop(0)
-        if path in found or not path.is_file():
-            continue
-        found.append(path)
-        if path.suffix == ".py":
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                waiting += imported_files(node, path)
-    return [str(path) for path in found]
+        if path not in found:
+            found[path] = str(path)
+            waiting += files_of_imports(path)
+    return list(found.values())
+
+
+@cache  # many rules use the same modules
+def files_of_imports(path):
+    """Files of this project that the import statements of a file mean."""
+    if path.suffix != ".py":
+        return []
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    meant = dict.fromkeys(file for node in nodes for file in imported_files(node, path))
+    return [file for file in meant if file.is_file()]
 
 
 def imported_files(node, path):

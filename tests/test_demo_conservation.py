@@ -1,4 +1,4 @@
-"""Do the parts sum to the whole? Whole trainings of the demo's models, probes at every update."""
+"""Do the parts sum to the whole? Trainings of the demo's models, probes at every update."""
 
 import numpy as np
 import pytest
@@ -20,6 +20,8 @@ pytestmark = [
 ]
 
 STRIDES = {"probe": 1, "simpson": 1}
+# Of about 200: the loss falls fastest in the first ones. Those of the masked model cost most.
+UPDATES = {"clm-en": 60, "mlm-en": 30, "mt-en-de": 40}
 # Nats: intervals are split until Simpson's rule misses the measured change by no more.
 TOLERANCE_OF_INTERVALS = 3e-5
 TOLERANCE = {"probe": 0.01, "simpson": 0.001}
@@ -38,8 +40,8 @@ def tokens(tmp_path_factory, configuration):
     return write_tokens(folder, {"train": 10000, "valid": 300}, configuration.vocabulary.size)
 
 
-@pytest.mark.parametrize("model", ["clm-en", "mlm-en", "mt-en-de"])
-def test_probes_sum_to_the_measured_loss_change(model, configuration, tokens, tmp_path):
+@pytest.mark.parametrize(("model", "updates"), UPDATES.items())
+def test_probes_sum_to_the_measured_loss_change(model, updates, configuration, tokens, tmp_path):
     """Trapezoid within 1 %, Simpson within 0.1 %; the paper's estimator far from it."""
     model = parse_model(model)
     training = configuration.training_of(model).model_dump()
@@ -53,14 +55,15 @@ def test_probes_sum_to_the_measured_loss_change(model, configuration, tokens, tm
         tmp_path,
         DutyIntervals(training["total_updates"], 1000, 1000),
     )
-    assert run.run(lambda update, numbers: None, lambda: False)
+    assert not run.run(lambda update, numbers: None, lambda: run.updates == updates)
     ((_, _, part),) = run.store.parts()
     with open_cube(part) as cube:
+        assert cube.sizes["step"] == updates
         change = float(cube["probe_loss"][-1] - cube["probe_loss_before"][0])
-        assert change < -0.5, "the model learns"
+        assert change < -1, "the model learns"
         for name, tolerance in TOLERANCE.items():
             assert abs(float(cube[f"lca_{name}"].sum()) / change - 1) < tolerance, name
             # Interval by interval: the end of one is the start of the next.
             ends = cube[f"{name}_loss"].values, cube[f"{name}_loss_before"].values
             np.testing.assert_array_equal(ends[0][:-1], ends[1][1:])
-        assert float(cube["lca"].sum()) / change > 1.3, "the training batch over-counts"
+        assert float(cube["lca"].sum()) / change > 1.1, "the training batch over-counts"

@@ -13,6 +13,8 @@ from workflow_runs import ROOT, planned_jobs, snakemake
 # Those of a study have models of their own.
 PRESETS = sorted(ROOT.glob("presets/*.yaml"))
 PRESETS = ["", *(str(p.relative_to(ROOT)) for p in PRESETS if not p.name.startswith("zhu2020"))]
+# Of the paper: those of four languages, and of three pairs on Europarl and one on WMT.
+VOCABULARIES = 8
 PROFILES = sorted(str(path.parent.relative_to(ROOT)) for path in ROOT.glob("profiles/*/config.*"))
 
 
@@ -50,19 +52,34 @@ def test_each_preset_plans_all_fifteen_models(preset, tmp_path):
     assert jobs["judge_claims"] == 1 and jobs["describe_claims"] == 1
     assert jobs["make_report"] == 1
     assert jobs["explore_cube"] == len(names) and jobs["make_explorer"] == 1
+    if not preset:
+        # Three of Europarl, five of WMT, and one archive that holds all news test sets.
+        assert jobs["fetch_source"] == 9
+        assert jobs["learn_vocabulary"] == VOCABULARIES
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-def test_each_profile_is_accepted(profile, tmp_path):
-    done = dry_run(tmp_path, "cubes", "--workflow-profile", str(ROOT / profile))
+# Each profile with a switch of its own.
+SWITCHED = (
+    ("models=[clm-en,mt-en-de]", 2),
+    ("wmt_language_models=true", 17),
+    ("seeds=[1,2,3]", 45),
+)
+
+
+@pytest.mark.parametrize(
+    ("profile", "switch", "trainings"),
+    [(profile, *switched) for profile, switched in zip(PROFILES, SWITCHED, strict=True)],
+)
+def test_each_profile_is_accepted_and_switches_change_what_is_trained(
+    profile, switch, trainings, tmp_path
+):
+    arguments = ("--workflow-profile", str(ROOT / profile), "--config", switch)
+    done = dry_run(tmp_path, "cubes", *arguments)
     assert done.returncode == 0, done.stdout
-    assert planned_jobs(done.stdout)["train_model"] == 15
-
-
-def test_the_sources_of_the_paper_are_fetched_once_each(tmp_path):
-    jobs = planned_jobs(dry_run(tmp_path, "corpora").stdout)
-    # Three of Europarl, five of WMT, and one archive that holds all news test sets.
-    assert jobs["fetch_source"] == 9
+    jobs = planned_jobs(done.stdout)
+    assert jobs["train_model"] == trainings
+    if switch.startswith("seeds"):
+        assert jobs["learn_vocabulary"] == VOCABULARIES, "one text serves all seeds"
 
 
 TARGETS = ["figures", "figureC", "figureD", "figureE", "figure3", "tables", "table2"]
@@ -82,16 +99,6 @@ def test_a_figure_by_file_asks_only_for_the_main_models(tmp_path):
     assert "plot_figure1" not in jobs
 
 
-def test_models_restrict_a_run(tmp_path):
-    done = dry_run(tmp_path, "--config", "models=[clm-en,mt-en-de]")
-    assert planned_jobs(done.stdout)["train_model"] == 2
-
-
-def test_wmt_language_models_are_a_switch(tmp_path):
-    done = dry_run(tmp_path, "cubes", "--config", "wmt_language_models=true")
-    assert planned_jobs(done.stdout)["train_model"] == 17
-
-
 def test_the_matched_architecture_is_a_switch_that_multiplies_with_seeds(tmp_path):
     switch = ["--config", "matched_architecture=true", "seeds=[1,2]", "models=[clm-en,mlm-en]"]
     done = dry_run(tmp_path, "claims", "--printshellcmds", *switch)
@@ -102,6 +109,8 @@ def test_the_matched_architecture_is_a_switch_that_multiplies_with_seeds(tmp_pat
         if "train_model.py" in line
     }
     assert {"clm-en", "clm-en.matched", "mlm-en.matched.seed2"} <= names
+    (command,) = (line for line in done.stdout.splitlines() if "models/clm-en.seed2/state" in line)
+    assert "train_model.py --model clm-en " in command and "--seed 2 " in command
 
 
 def test_a_wrong_configuration_is_told_completely_before_anything_runs(tmp_path):

@@ -5,12 +5,9 @@ import copy
 import numpy as np
 import pytest
 import torch
-from torch import multiprocessing
 
 from estimator_names import PROBES
 from losschange.cube.format import open_cube
-from losschange.cube.parts import PartStore
-from losschange_fairseq.building import build_trainer
 from losschange_fairseq.training import DutyIntervals, ResumableTraining
 from running.models import parse_model
 from tiny_trainings import RECORDING, tiny_training
@@ -206,52 +203,6 @@ def test_an_update_that_overflowed_is_not_recorded(tokens, tmp_path, monkeypatch
     assert np.isfinite(recorded(run.store, "lca")[:, 0, 0, 0]).all()
     start, end = (recorded(run.store, f"probe_{name}") for name in ("loss_before", "loss"))
     np.testing.assert_array_equal(start[1:], end[:-1])
-
-
-def parallel(rank, workers, address, arguments, folder, updates):
-    """One of several processes of a data-parallel training; the first records."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=workers)
-    distributed = ("--distributed-world-size", str(workers), "--ddp-backend", "legacy_ddp")
-    _, task, trainer = build_trainer(
-        [*arguments, *distributed, "--save-dir", folder, "--lca-parts", f"{folder}/parts-{rank}"]
-    )
-    batches = trainer.get_train_iterator(1).next_epoch_itr(shuffle=True)
-    for sample, _ in zip(batches, range(updates), strict=False):
-        trainer.train_step([sample])
-    assert (task.recorder is None) == (rank > 0)
-    if task.recorder:
-        task.recorder.flush()
-    torch.distributed.destroy_process_group()
-
-
-def test_two_workers_record_what_one_does(tokens, tmp_path):
-    """Data parallel with gloo: one writer, the same numbers within rounding."""
-    model, updates = parse_model("clm-en"), 5
-    recording = {**RECORDING, "estimators": {"probe": 1, "simpson_valid": 2}}
-    found = []
-    for workers in (1, 2):
-        training = tiny_training(model, dropout=0.0, update_frequency=2 // workers)
-        arguments = fairseq_arguments(model, training, tokens["clm"], 1, "cpu", recording)
-        folder = tmp_path / str(workers)
-        if workers == 2:
-            multiprocessing.spawn(
-                parallel, (2, f"file://{tmp_path}/meet", arguments, str(folder), updates), 2
-            )
-            assert not (folder / "parts-1").exists()
-            found.append(PartStore(folder / "parts-0"))
-            continue
-        _, task, trainer = build_trainer(
-            [*arguments, "--save-dir", str(folder), "--lca-parts", str(folder / "parts")]
-        )
-        batches = trainer.get_train_iterator(1).next_epoch_itr(shuffle=True)
-        for _ in range(updates):
-            trainer.train_step([next(batches), next(batches)])
-        task.recorder.flush()
-        found.append(PartStore(folder / "parts"))
-    for variable in ("lca", "lca_probe", "lca_simpson_valid", "probe_loss", "sample_size", "loss"):
-        one, two = (recorded(store, variable) for store in found)
-        np.testing.assert_allclose(two, one, rtol=1e-3, atol=2e-6, err_msg=variable)
 
 
 def test_the_middle_of_an_interval_survives_a_checkpoint(tokens, tmp_path):

@@ -20,15 +20,15 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 
-UPDATES = 20
+UPDATES = 12
 CHANGES = {
     **dict.fromkeys(SWITCHES, True),
-    "layers": 12,
+    "layers": 6,  # a graph for each of them would be more than MOST
     "total_updates": UPDATES,
     "update_frequency": 4,
     "max_tokens": 192,
     "micro_batches": 2,
-    "validation_interval": 5,
+    "validation_interval": 3,
     "dropout": 0.0,
 }
 

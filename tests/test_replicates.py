@@ -1,4 +1,4 @@
-"""Trainings of the same model with other seeds: what is planned, and what figures make of them."""
+"""Trainings of the same model with other seeds: their names, and what figures make of them."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,6 @@ from losschange.plots.layer_bars import draw_layer_bars
 from losschange.plots.style import house_style
 from running.configuration_check import ConfigurationError, load_configuration
 from tiny_trainings import values
-from workflow_runs import ROOT, planned_jobs, snakemake
 
 COMPONENTS = ("embedding", "key", "query", "value", "out", "W1", "W2")
 
@@ -19,12 +18,6 @@ def profile(model, number, layers=4):
     sizes = {name: 1 if name == "embedding" else layers for name in COMPONENTS}
     drawn = {name: random.normal(size=size) for name, size in sizes.items()}
     return ModelProfile(model, "clm", "en", layers, None, drawn)
-
-
-def dry_run(folder, *arguments):
-    return snakemake(
-        folder, "--snakefile", str(ROOT / "Snakefile"), "--dry-run", "--cores", "2", *arguments
-    ).stdout
 
 
 def test_the_first_seed_goes_by_the_name_of_the_model():
@@ -43,21 +36,6 @@ def test_the_first_seed_goes_by_the_name_of_the_model():
 def test_seeds_that_are_none_are_refused(seeds):
     with pytest.raises(ConfigurationError, match="seeds"):
         load_configuration(values() | {"seeds": seeds})
-
-
-def test_every_seed_is_trained_and_one_text_serves_them_all(tmp_path):
-    one = planned_jobs(dry_run(tmp_path, "cubes"))
-    three = planned_jobs(dry_run(tmp_path, "cubes", "--config", "seeds=[1,2,3]"))
-    assert three["train_model"] == 3 * one["train_model"] == 45
-    assert three["learn_vocabulary"] == one["learn_vocabulary"]
-
-
-def test_a_training_is_given_its_own_seed(tmp_path):
-    target = "results/paper/cubes/clm-en.seed2.nc"
-    planned = dry_run(tmp_path, target, "--config", "seeds=[1,2]", "--printshellcmds")
-    (command,) = (line for line in planned.splitlines() if "train_model.py" in line)
-    assert "--model clm-en " in command and "--seed 2 " in command
-    assert "models/clm-en.seed2/state" in command
 
 
 def test_replicates_are_joined_into_mean_and_range():

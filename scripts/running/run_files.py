@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 from .configuration import Configuration
 from .models import Model
@@ -29,6 +30,11 @@ class RunFiles:
             model.name: model for model in configuration.trained_models()
         }
 
+    @cached_property
+    def _replicates(self) -> dict[str, tuple[Model, int]]:
+        """Every training of the run; rules ask for their files hundreds of times."""
+        return self.configuration.replicates()
+
     def main_models(self, objective: str | None = None) -> list[str]:
         """The main models: one per objective, or only that of the given objective."""
         chosen = self.configuration.main_models
@@ -50,11 +56,10 @@ class RunFiles:
 
     def trainings(self, models: Iterable[str]) -> list[str]:
         """Names of all trainings of the given models."""
-        replicates = self.configuration.replicates()
         return [
             training
             for wanted in models
-            for training, (model, _) in replicates.items()
+            for training, (model, _) in self._replicates.items()
             if model.name == wanted
         ]
 
