@@ -37,6 +37,7 @@ cost: set-up ## what the trainings will cost, before they start (PRESET=presets/
 	@$(SNAKEMAKE) --quiet all --nolock --cores 1 $(if $(PRESET),--configfile $(PRESET)) cost
 
 status: ## where the trainings stand, while a run goes on (RUN=results/demo)
+	@test -f .venv/.complete || { echo "error: .venv is not set up yet; run make set-up." >&2; exit 1; }
 	@.venv/bin/python scripts/show_status.py $(RUN)
 
 test: set-up ## the tests, offline, fast ones first, in two processes side by side (PROCESSES=2)

@@ -8,13 +8,13 @@ shared vocabulary of a language pair. --stages runs some of them alone on the fi
 wrote to FOLDER.
 """
 
-import argparse
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from archives import LANGUAGES, SCRIPTS, SPLITS, add_arguments, archives, prepare_command
+from arguments import command_line
 from limits import within_limits
 from measuring import Measured, measure, print_slopes
 
@@ -58,12 +58,23 @@ def run_stages(archive: Path, raw: int, pairs: int, options) -> list[Measured]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the sizes that the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line(__doc__)
     add_arguments(parser)
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--vocabulary", type=int, default=32_000)
-    parser.add_argument("--sentences", type=int, default=2_000_000, help="for the vocabulary")
+    parser.add_argument(
+        "--stages",
+        nargs="+",
+        choices=STAGES,
+        default=STAGES,
+        help="which steps to run; the others must have left their files",
+    )
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--vocabulary", type=int, default=32_000, help="symbols of the vocabulary")
+    parser.add_argument(
+        "--sentences",
+        type=int,
+        default=2_000_000,
+        help="sentences that the vocabulary is learnt from",
+    )
     options = parser.parse_args(arguments)
     measured = {}
     for pairs, archive, raw in archives(options):

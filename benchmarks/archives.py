@@ -20,7 +20,13 @@ SPLITS = {"train": "rest", "valid": 2500, "test": 2500}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options that say which archives are made, and where."""
     parser.add_argument("--folder", type=Path, required=True, help="for archives and outputs")
-    parser.add_argument("--pairs", type=int, nargs="+", default=[500_000, 5_000_000])
+    parser.add_argument(
+        "--pairs",
+        type=int,
+        nargs="+",
+        default=[500_000, 5_000_000],
+        help="sizes of the text, in sentence pairs",
+    )
     parser.add_argument("--text", type=Path, nargs=2, help="two aligned files to repeat")
     parser.add_argument("--only-make", action="store_true", help="make the archives and stop")
 

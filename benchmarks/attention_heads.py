@@ -13,7 +13,6 @@ import os
 # Before numpy is imported: its libraries read the number of threads once.
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
-import argparse
 import resource
 import sys
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from arguments import command_line
 from limits import within_limits
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,13 +103,15 @@ def peak() -> float:
 
 def main() -> int:
     """Measure, print, and return 0 if all limits are kept."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--layers", type=int, default=6, help="of encoder and of decoder")
-    parser.add_argument("--heads", type=int, default=8)
-    parser.add_argument("--words", type=int, default=32_000)
-    parser.add_argument("--sentences", type=int, default=6)
-    parser.add_argument("--length", type=int, default=48)
+    parser = command_line(__doc__)
+    parser.add_argument("--width", type=int, default=512, help="embedding dimension of the model")
+    parser.add_argument(
+        "--layers", type=int, default=6, help="layers of the encoder, and of the decoder"
+    )
+    parser.add_argument("--heads", type=int, default=8, help="attention heads of a layer")
+    parser.add_argument("--words", type=int, default=32_000, help="symbols of the vocabulary")
+    parser.add_argument("--sentences", type=int, default=6, help="sentences of the text")
+    parser.add_argument("--length", type=int, default=48, help="tokens of a sentence")
     parser.add_argument("--copies", type=int, default=1, help="heads closed in one pass")
     options = parser.parse_args()
     torch.set_num_threads(1)

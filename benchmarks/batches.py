@@ -7,13 +7,13 @@ an update, the share of places that hold padding, and how many shapes occur. Nee
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 import warnings
 from itertools import islice
 from pathlib import Path
 
+from arguments import command_line
 from gpu.measuring import Training
 from gpu.scales import MODELS, STOCK
 from recording_cost import preset_configuration
@@ -24,12 +24,18 @@ MODEL = {"layers": 2, "embedding_dimension": 16, "feed_forward_dimension": 16}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = command_line(__doc__)
     parser.add_argument("--text", type=Path, help="a text's path without its .en and .de")
-    parser.add_argument("--vocabulary", type=int, default=8000)
-    parser.add_argument("--sentences", type=int, default=50000, help="of drawn tokens")
-    parser.add_argument("--updates", type=int, default=10)
-    parser.add_argument("--objectives", nargs="+", default=list(MODELS), choices=MODELS)
+    parser.add_argument("--vocabulary", type=int, default=8000, help="symbols of the vocabulary")
+    parser.add_argument("--sentences", type=int, default=50000, help="sentences of drawn tokens")
+    parser.add_argument("--updates", type=int, default=10, help="updates to measure")
+    parser.add_argument(
+        "--objectives",
+        nargs="+",
+        default=list(MODELS),
+        choices=MODELS,
+        help="which trainings to measure",
+    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     from losschange_fairseq.fast.micro_batches import join_samples

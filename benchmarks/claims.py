@@ -7,7 +7,6 @@ trainings of a model are the same file, which is nevertheless read and resampled
 
 from __future__ import annotations
 
-import argparse
 import resource
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from arguments import command_line
 from limits import within_limits
 from summaries_and_figures import MAIN, MODELS, SCRIPTS, run
 
@@ -52,7 +52,7 @@ def judge(folder: Path, models: Sequence[str]) -> tuple[float, float]:
 
 def main() -> int:
     """Measure, print, and return 0 if all limits are kept."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line(__doc__)
     parser.add_argument("--models", type=int, default=len(MODELS), help="number of models")
     parser.add_argument("--steps", type=int, default=12_500, help="updates per cube")
     options = parser.parse_args()

@@ -7,7 +7,6 @@ timed as the workflow runs it. For comparison, a simple implementation of the sa
 timed, which handles one pair at a time. Archives stay in FOLDER and are used again.
 """
 
-import argparse
 import hashlib
 import json
 import re
@@ -20,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 from archives import LANGUAGES, add_arguments, archives, prepare_command
+from arguments import command_line
 from measuring import measure, print_slopes
 
 REFERENCE_PAIRS = 50_000
@@ -41,9 +41,9 @@ def reference_seconds(archive: Path) -> float:
 
 def main() -> None:
     """Measure the sizes that the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line(__doc__)
     add_arguments(parser)
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=2, help="processes that clean the text")
     options = parser.parse_args()
     measured, output = {}, options.folder / "out"
     for pairs, archive, raw in archives(options):

@@ -6,13 +6,13 @@ each model; seconds until the page is drawn; the median time of a change of the 
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
+from arguments import command_line
 from limits import within_limits
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,7 +58,7 @@ def measure(page: Path, steps: int, model: str, downloads: Path) -> tuple[float,
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line(__doc__)
     parser.add_argument("--steps", type=int, default=20000, help="updates of each cube")
     options = parser.parse_args()
     from losschange.explorer.page import explore

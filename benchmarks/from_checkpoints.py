@@ -20,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from arguments import command_line
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 sys.modules.setdefault("torchaudio", None)  # not needed here, and slow to import
@@ -102,13 +104,15 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--layers", type=int, default=8)
-    parser.add_argument("--checkpoints", type=int, default=3)
-    parser.add_argument("--context", type=int, default=128)
-    parser.add_argument("--tokens", type=int, default=1024)
-    parser.add_argument("--threads", type=int, default=1)
+    parser = command_line(__doc__)
+    parser.add_argument("--width", type=int, default=512, help="embedding dimension of the model")
+    parser.add_argument("--layers", type=int, default=8, help="layers of the model")
+    parser.add_argument(
+        "--checkpoints", type=int, default=3, help="number of checkpoints in the series"
+    )
+    parser.add_argument("--context", type=int, default=128, help="tokens of a sequence")
+    parser.add_argument("--tokens", type=int, default=1024, help="tokens of the text")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--apart", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.apart:

@@ -18,12 +18,12 @@ documentation.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
 
+from arguments import command_line
 from gpu.results import ResultLog, ended_stages
 from gpu.scales import SCALES
 from gpu.stages import LIMITS, Inputs, run_stages
@@ -32,16 +32,16 @@ from gpu.supervisor import supervise
 
 def main() -> None:
     """Check the command line, then let the stages run."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("--budget", type=float, default=540, help="seconds, start-up included")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="where to run")
     parser.add_argument("--scale", choices=SCALES, default="paper", help="size of the models")
     parser.add_argument("--tokens", type=Path, help="token ids of a run: results/<run>/tokens")
     parser.add_argument("--cache", type=Path, help="compiled code, drawn text; default OUT/cache")
-    parser.add_argument("--stages", nargs="+", choices=LIMITS, default=list(LIMITS))
+    parser.add_argument(
+        "--stages", nargs="+", choices=LIMITS, default=list(LIMITS), help="which stages to run"
+    )
     options = parser.parse_args()
     if options.device == "cpu" and options.scale == "paper":
         parser.error("the paper's models take hours on a CPU: --device cpu needs --scale tiny")

@@ -16,6 +16,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+from arguments import command_line
 from gpu.scales import FAST, MODELS
 from recording_cost import preset_configuration
 from throughput import build_row, measure
@@ -54,14 +55,20 @@ def ratio(objective: str, configuration, options: argparse.Namespace, folder: Pa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = command_line(__doc__)
     parser.add_argument("--preset", default="demo", help="demo, sample or paper: whose models")
-    parser.add_argument("--objectives", nargs="+", default=list(PAIRS), choices=PAIRS)
+    parser.add_argument(
+        "--objectives",
+        nargs="+",
+        default=list(PAIRS),
+        choices=PAIRS,
+        help="which trainings to measure",
+    )
     parser.add_argument("--recording", default="batch", help="off or batch")
-    parser.add_argument("--sentences", type=int, default=20000, help="of drawn tokens")
+    parser.add_argument("--sentences", type=int, default=20000, help="sentences of drawn tokens")
     parser.add_argument("--tokens-per-sample", type=int, help="default: the preset's")
     parser.add_argument("--max-tokens", type=int, help="default: the preset's")
-    parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--turns", type=int, default=10, help="how often the trainings take turns")
     parser.add_argument("--length", type=int, default=8, help="updates per turn")
     options = parser.parse_args()
     warnings.simplefilter("ignore")

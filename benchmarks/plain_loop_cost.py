@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from arguments import command_line
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 sys.modules.setdefault("torchaudio", None)  # not needed here, and slow to import
@@ -80,15 +82,15 @@ def measure(options: argparse.Namespace, folder: Path) -> tuple[list[float], lis
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--layers", type=int, default=10)
-    parser.add_argument("--vocabulary", type=int, default=8192)
-    parser.add_argument("--context", type=int, default=128)
-    parser.add_argument("--sentences", type=int, default=8)
-    parser.add_argument("--updates", type=int, default=60)
-    parser.add_argument("--warm-up", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=1)
+    parser = command_line(__doc__)
+    parser.add_argument("--width", type=int, default=256, help="embedding dimension of the model")
+    parser.add_argument("--layers", type=int, default=10, help="layers of the model")
+    parser.add_argument("--vocabulary", type=int, default=8192, help="symbols of the vocabulary")
+    parser.add_argument("--context", type=int, default=128, help="tokens of a sequence")
+    parser.add_argument("--sentences", type=int, default=8, help="sentences of the text")
+    parser.add_argument("--updates", type=int, default=60, help="updates to measure")
+    parser.add_argument("--warm-up", type=int, default=4, help="first updates that do not count")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     options = parser.parse_args()
     import torch
 

@@ -11,19 +11,17 @@ its pages, and copies of the files, there.
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import sys
 from pathlib import Path
 
+from arguments import command_line
 from gpu.publishing import PublishingError, publish
 
 
 def main() -> None:
     """Read the command line, write the files."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__)
     parser.add_argument("results", type=Path, help="the folder --out of gpu_check.py")
     parser.add_argument("--into", type=Path, help="another folder than the project's own")
     parser.add_argument(

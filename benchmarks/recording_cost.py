@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
+from arguments import command_line
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -137,13 +139,21 @@ def measure(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line(__doc__)
     parser.add_argument("--preset", default="demo", help="demo, sample or paper: whose models")
-    parser.add_argument("--objectives", nargs="+", default=list(MODELS), choices=MODELS)
-    parser.add_argument("--variants", nargs="+", default=["batch"], choices=VARIANTS)
+    parser.add_argument(
+        "--objectives",
+        nargs="+",
+        default=list(MODELS),
+        choices=MODELS,
+        help="which trainings to measure",
+    )
+    parser.add_argument(
+        "--variants", nargs="+", default=["batch"], choices=VARIANTS, help="what is recorded"
+    )
     parser.add_argument("--max-tokens", type=int, default=512, help="tokens per micro-batch")
-    parser.add_argument("--tokens-per-update", type=int, default=512)
-    parser.add_argument("--turns", type=int, default=12)
+    parser.add_argument("--tokens-per-update", type=int, default=512, help="tokens of an update")
+    parser.add_argument("--turns", type=int, default=12, help="how often the trainings take turns")
     parser.add_argument("--length", type=int, default=10, help="updates per turn")
     parser.add_argument(
         "--block", type=int, default=10, help="updates before the next training's turn; 1 if long"

@@ -13,7 +13,6 @@ import os
 # Before numpy is imported: its libraries read the number of threads once.
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
-import argparse
 import resource
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from arguments import command_line
 from limits import within_limits
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,7 +98,7 @@ def time_measures(path: Path, repeats: int) -> dict[str, float]:
 
 def main() -> int:
     """Measure, print, and return 0 if all limits are kept."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line(__doc__)
     parser.add_argument("--layers", type=int, default=2, help="layers of the spaces described")
     parser.add_argument("--repeats", type=int, default=3, help="runs, of which the fastest counts")
     options = parser.parse_args()

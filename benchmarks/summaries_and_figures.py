@@ -6,7 +6,6 @@ processes of their own, draws the six figures one after the other, and compares 
 
 from __future__ import annotations
 
-import argparse
 import resource
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from arguments import command_line
 from limits import within_limits
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,7 +97,7 @@ def draw(folder: Path, models: Sequence[str]) -> list[float]:
 
 def main() -> int:
     """Measure, print, and return 0 if all limits are kept."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line(__doc__)
     parser.add_argument("--cubes", type=int, default=len(MODELS), help="number of models")
     parser.add_argument("--steps", type=int, default=125_000, help="updates per model")
     options = parser.parse_args()

@@ -13,13 +13,13 @@ Tokens are drawn by Zipf's law, in sentences as long as Europarl's, unless --tex
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from arguments import command_line
 from gpu.clock import Clock
 from gpu.measuring import Training, Turn, measured_peak, new_folder
 from gpu.scales import FAST, MODELS, STOCK, SWITCHES
@@ -117,16 +117,34 @@ def show(cells: Sequence[str]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = command_line(__doc__)
     parser.add_argument("--preset", default="demo", help="demo, sample or paper: whose models")
-    parser.add_argument("--objectives", nargs="+", default=list(MODELS), choices=MODELS)
+    parser.add_argument(
+        "--objectives",
+        nargs="+",
+        default=list(MODELS),
+        choices=MODELS,
+        help="which trainings to measure",
+    )
     parser.add_argument("--ways", nargs="+", help="default: all of them")
-    parser.add_argument("--recordings", nargs="+", default=list(RECORDINGS), choices=RECORDINGS)
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="of training")
+    parser.add_argument(
+        "--recordings",
+        nargs="+",
+        default=list(RECORDINGS),
+        choices=RECORDINGS,
+        help="what is recorded, each in a training of its own",
+    )
+    parser.add_argument(
+        "--set",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="keys of training that differ from the preset's",
+    )
     parser.add_argument("--text", type=Path, help="a text's path without its .en and .de")
-    parser.add_argument("--sentences", type=int, default=20000, help="of drawn tokens")
+    parser.add_argument("--sentences", type=int, default=20000, help="sentences of drawn tokens")
     parser.add_argument("--profile", action="store_true", help="print where the time goes")
-    parser.add_argument("--turns", type=int, default=6)
+    parser.add_argument("--turns", type=int, default=6, help="how often the trainings take turns")
     parser.add_argument("--length", type=int, default=10, help="updates per turn")
     parser.add_argument("--peak", type=float, help="TFLOP/s; measured if not given")
     options = parser.parse_args()

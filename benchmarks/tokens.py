@@ -10,7 +10,6 @@ If other programs run at the same time, compare CPU seconds instead of seconds; 
 is that of the seconds on an idle machine.
 """
 
-import argparse
 import filecmp
 import shutil
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from statistics import median
 
 from archives import LANGUAGES, SCRIPTS, generate_text
+from arguments import command_line
 from measuring import Measured, measure, print_slopes
 
 VOCABULARY_LINES = 200_000
@@ -120,14 +120,20 @@ def tell(way: str, lines: int, raw: int, found: Measured) -> None:
 
 def main() -> None:
     """Measure what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line(__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="for texts and outputs")
     parser.add_argument("--lines", type=int, default=200_000, help="pairs for the comparison")
-    parser.add_argument("--alone", type=int, nargs="*", default=[500_000, 5_000_000])
+    parser.add_argument(
+        "--alone",
+        type=int,
+        nargs="*",
+        default=[500_000, 5_000_000],
+        help="sizes to measure without the other way, in sentence pairs",
+    )
     parser.add_argument("--text", type=Path, nargs=2, help="two aligned files to repeat")
-    parser.add_argument("--vocabulary", type=int, default=32_000)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=1, help="of the comparison; 0 = none")
+    parser.add_argument("--vocabulary", type=int, default=32_000, help="symbols of the vocabulary")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds of the comparison; 0 = none")
     options = parser.parse_args()
     folder = options.folder
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,6 @@ Snakemake records it; the rest is choosing, starting and waiting. It includes th
 first job, in which Snakemake reads the rules and which is also printed separately.
 """
 
-import argparse
 import json
 import math
 import shutil
@@ -17,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from arguments import command_line
 from limits import within_limits
 
 ROOT = Path(__file__).parents[1]
@@ -39,10 +39,12 @@ def jobs_of(folder: Path) -> list[tuple[str, float, float]]:
 
 def main() -> None:
     """Measure, print, and fail above the limit."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--preset", default="demo")
-    parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("targets", nargs="*")
+    parser = command_line(__doc__)
+    parser.add_argument("--preset", default="demo", help="demo, sample or paper: which run")
+    parser.add_argument("--cores", type=int, default=2, help="CPU cores that Snakemake may use")
+    parser.add_argument(
+        "targets", nargs="*", help="files or rules to make; without any, all of the run"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -109,16 +109,18 @@ def test_update_losses_and_learning_rate(recorded, capsys):
     with open_cube(recorded.parent / "clm-xx.nc") as cube:
         loss = cube["loss"].values
     assert re.search(r"^update +40$", text, re.MULTILINE)
-    expected = f"{loss[20:].mean():.4f} (mean of the last 20 updates; "
+    expected = f"{loss[20:].mean():.4f} nats per token (mean of the last 20 updates; "
     assert expected + f"{loss[:20].mean() - loss[20:].mean():.4f} lower" in text
-    assert re.search(r"^validation +1\.0000 after update 40$", text, re.MULTILINE)
+    assert re.search(r"^validation +1\.0000 nats per token after update 40$", text, re.MULTILINE)
     assert re.search(r"^learning rate +0\.003$", text, re.MULTILINE)
     assert re.search(r"^model +clm-xx$", text, re.MULTILINE)
 
 
 def test_conservation_holds_each_probe_against_its_own_loss(recorded, capsys):
     _, text, _ = show(capsys, recorded)
-    rows = {row[0]: row[1:] for row in part_of(text, "conservation")}
+    header, *rows = part_of(text, "conservation")
+    assert " ".join(header) == ("sum of LCA measured error error, % batch / measured after update")
+    rows = {row[0]: row[1:] for row in rows}
     with open_cube(recorded.parent / "clm-xx.nc") as cube:
         cube = cube.astype(np.float64)
         # the parts before the training ended: the probe of stride 3 last looked at update 39
@@ -130,7 +132,8 @@ def test_conservation_holds_each_probe_against_its_own_loss(recorded, capsys):
             found = rows[name]
             assert [float(found[0]), float(found[1])] == pytest.approx([total, change], abs=1e-4)
             assert float(found[2]) == pytest.approx(total - change, rel=1e-2, abs=1e-6)
-            assert float(found[4].rstrip("x")) == pytest.approx(batch / change, abs=0.01)
+            assert float(found[3]) == pytest.approx(100 * abs(total / change - 1), abs=0.01)
+            assert float(found[4]) == pytest.approx(batch / change, abs=0.01)
             assert int(found[5]) == last
             assert abs(total - change) < 0.02 * abs(change)
 
@@ -146,7 +149,7 @@ def test_every_way_to_name_a_training_reads_the_same(recorded, capsys):
 def test_the_cells_of_another_estimator(recorded, capsys):
     _, text, _ = show(capsys, recorded, "--estimator", "simpson_valid", "--top", "1")
     total = float(re.search(r"estimator simpson_valid: (-[\d.]+) nats", text)[1])
-    assert total == pytest.approx(float(part_of(text, "conservation")[1][1]), abs=1e-4)
+    assert total == pytest.approx(float(part_of(text, "conservation")[2][1]), abs=1e-4)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
@@ -164,7 +167,10 @@ def test_what_is_not_there_is_told_in_a_sentence(recorded, tmp_path, capsys):
     (tmp_path / "text.nc").write_text("no cube")
     for arguments, what in (
         ([tmp_path / "absent"], "there is no file or folder .*absent"),
-        ([tmp_path], "no parts yet in .*: a training writes them with its checkpoints"),
+        (
+            [tmp_path],
+            "no parts in .*: a training writes .*; a training that is over .* that .nc file",
+        ),
         ([tmp_path / "text.nc"], "text.nc is not a readable NetCDF-4 file"),
         ([recorded, "--estimator", "fresh"], "'fresh' was not recorded; recorded: batch, probe"),
         ([recorded, "--figure", tmp_path / "a.bmp"], "should end in one of .png, .pdf, .svg"),

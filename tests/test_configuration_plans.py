@@ -43,6 +43,10 @@ CORPUS = "europarl-en-de"
     ("changes", "line"),
     [
         (
+            {"recording": {"texts": {"mine": {"split": "dev"}}}},
+            "recording.texts.mine.split: found 'dev'; allowed is 'train', 'valid', 'test' or",
+        ),
+        (
             {"recording": {"estimators": {"fresh": 1000}}},
             "recording.estimators.fresh: found 1000, but total_updates of clm-en, mlm-en, mt-en-de "
             "is 24",
@@ -62,11 +66,17 @@ CORPUS = "europarl-en-de"
             {"objective_training": {"mlm": {"random_token_probability": 0.95}}},
             "training of mlm-en: leave_unmasked_probability 0.1 and random_token_probability 0.95",
         ),
-        ({"corpora": {CORPUS: {"valid": 0}}}, f"corpora.{CORPUS}.valid: found 0; clm-en is valid"),
-        ({"corpora": {CORPUS: {"train": 0}}}, f"corpora.{CORPUS}.train: found 0; clm-en is train"),
+        (
+            {"corpora": {CORPUS: {"valid": 0}}},
+            f"corpora.{CORPUS}.valid: found 0, but it validates clm-en, mlm-en, mt-en-de; take",
+        ),
+        (
+            {"corpora": {CORPUS: {"train": 0}}},
+            f"corpora.{CORPUS}.train: found 0, but it trains clm-en, mlm-en, mt-en-de; take",
+        ),
         (
             {"corpora": {"newstest2018-en-de": {"test": 0, "train": 5, "valid": 2}}},
-            "corpora.newstest2018-en-de.test: found 0; mt-en-de is tested on it",
+            "corpora.newstest2018-en-de.test: found 0, but it tests mt-en-de; take 1 or more",
         ),
         (
             {"corpora": {"newstest2018-en-de": {"test": 0}}},
@@ -78,7 +88,7 @@ CORPUS = "europarl-en-de"
         ),
         (
             {"corpora": {CORPUS: {"languages": ["en", "fr"]}}},
-            f"corpora.{CORPUS}.languages: found ['en', 'fr']; mt-en-de needs de",
+            f"corpora.{CORPUS}.languages: found ['en', 'fr']; de needed by mt-en-de",
         ),
         (
             {"corpora": {CORPUS: {"languages": ["en", "fr"]}}},
@@ -146,7 +156,10 @@ CORPUS = "europarl-en-de"
             {"training": {"layers": 3}},
             "training of mt-en-de: layers 3 is odd; a model with an encoder and a decoder has",
         ),
-        ({"corpora": {"my corpus": {}}}, "corpora.my corpus: found 'my corpus'; "),
+        (
+            {"corpora": {"my corpus": {}}},
+            "corpora.my corpus: found 'my corpus'; allowed is lower-case",
+        ),
         ({"seeds": 2}, "seeds: found 2; allowed is a list, such as seeds: [1, 2]"),
         ({"run": "a/b"}, "run: found 'a/b'; allowed is the name of one folder under results/"),
         ({"run": 202401}, "run: found 202401; allowed is text"),

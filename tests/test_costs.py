@@ -178,7 +178,7 @@ def test_pairs_are_counted_where_they_can_be_known(tmp_path):
 def test_workers_that_cannot_share_an_update_are_refused():
     with pytest.raises(ConfigurationError) as caught:
         configuration(training={**TINY, "update_frequency": 3}, execution={"gpus": 2})
-    assert "training of clm-en: update_frequency 3 does not divide among 2" in str(caught.value)
+    assert "more: update_frequency 3 does not divide among 2 workers" in str(caught.value)
     with pytest.raises(ConfigurationError, match="workers 3 should be null or gpus 2"):
         configuration(execution={"gpus": 2, "workers": 3})
     with pytest.raises(ConfigurationError, match="execution.hardware: found 'abacus'"):

@@ -7,7 +7,8 @@ import subprocess
 import pytest
 import yaml
 
-from losschange.command import _parser
+from losschange.command import show
+from losschange.command_line import command_line
 from workflow_runs import ROOT, snakemake
 
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
@@ -69,7 +70,7 @@ def test_a_script_of_a_bundle_is_there(line):
 def test_the_library_s_command_takes_these_arguments(line):
     """What they do is tested in test_readme, test_explorer and test_command."""
     arguments = shlex.split(line.partition("losschange ")[2])
-    assert _parser(arguments[:1]).parse_args(arguments)
+    assert command_line(arguments[:1], show).parse_args(arguments)
 
 
 def targets_by_options():

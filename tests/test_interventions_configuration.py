@@ -113,12 +113,12 @@ def test_all_mistakes_are_told_at_once():
         "interventions.clm-en.no-share.share: missing; most needs",
         "interventions.clm-en.from.from: found 1.5; allowed are shares above 0 and below 1",
         "interventions.clm-en.late.from_update: found 125000; clm-en makes 125000 updates",
-        "interventions.clm-en.never: it needs one of from",
+        "interventions.clm-en.never: found neither of from",
         "interventions.clm-en.unrecorded.estimator: found 'probe_test'; clm-en records batch,",
         "interventions.clm-en: found the name 'Name'; allowed are lower-case letters",
         "interventions.clm-en.Name.draws: found 2; hurting is not drawn",
         "interventions.clm-sv: this run does not train that model; allowed are clm-en, clm-de",
-        "interventions.clm-de: putting its cells back to their initial values needs its snapshot",
+        "interventions.clm-de: cells are also put back to their initial values, which",
     ]
     assert len(found) == len(starts)
     for line, start in zip(found, starts, strict=True):
@@ -169,3 +169,22 @@ def test_a_name_that_is_twice_in_a_file_is_told_with_both_lines(tmp_path):
         load_configuration(values(), places=False, found_before=keys_given_twice([path]))
     path.write_text("run: own\nseeds: [1, 1]\na: {b: 1, c: {b: 2}}\n")
     assert list(keys_given_twice([path, tmp_path / "none.yaml"])) == []
+
+
+def test_a_name_that_another_study_trains_too_is_refused():
+    found = mistakes_of(
+        {"clm-en": {"batch-2": {"freeze": "hurting", "from": 0.5}}},
+        studies=["noise", "interventions"],
+        noise={"models": ["clm-en"], "batch_sizes": [1, 2]},
+    )
+    assert len(found) == 1, found
+    assert found[0].startswith("interventions: it trains clm-en.batch-2, and so does the study no")
+
+
+def test_what_a_section_of_a_study_asks_for_is_told_under_its_own_name():
+    found = mistakes_of({"clm-en": {"late": {"freeze": "hurting", "from_update": 10**6}}})
+    assert len(found) == 1, found
+    assert found[0].startswith("interventions.clm-en.late.from_update: found 1000000; ")
+    section = {"models": ["clm-en"], "trained_again": ["clm-en"], "stride": 10**6}
+    found = mistakes_of({}, studies=["noise"], noise=section)
+    assert found and all(line.startswith("noise: clm-en.") for line in found), found

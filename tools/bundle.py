@@ -221,14 +221,44 @@ def put_in_place(folder: Path, output: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Make the bundle that the options ask for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--python-version", default="{}.{}".format(*sys.version_info))
-    parser.add_argument("--python", default=sys.executable, help="an interpreter of that version")
-    parser.add_argument("--platform", default=f"manylinux_2_28_{os.uname().machine}")
-    parser.add_argument("--have", default="", help="what the target has: names, or a file of them")
-    parser.add_argument("--preset", type=Path, default=ROOT / "presets" / "demo.yaml")
-    parser.add_argument("--run", type=Path, help="results/<run> with token ids, not the preset's")
-    parser.add_argument("--output", type=Path, default=ROOT / "bundle")
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0],
+        epilog="Example: make bundle PYTHON_VERSION=3.12 HAVE=have.txt RUN=results/sample; "
+        "docs/how-to/gpu-without-network.md says more.",
+    )
+    parser.add_argument(
+        "--python-version",
+        default="{}.{}".format(*sys.version_info),
+        metavar="3.11|3.12",
+        help="of the target (default: that of this program, %(default)s)",
+    )
+    parser.add_argument(
+        "--python", default=sys.executable, help="an interpreter of that version on this machine"
+    )
+    parser.add_argument(
+        "--platform",
+        default=f"manylinux_2_28_{os.uname().machine}",
+        help="of the target's wheels (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--have",
+        default="",
+        help="packages that the target has already: names, or a file with its `pip freeze`",
+    )
+    parser.add_argument(
+        "--preset",
+        type=Path,
+        default=ROOT / "presets" / "demo.yaml",
+        help="the run whose token ids are put in (default: presets/demo.yaml)",
+    )
+    parser.add_argument(
+        "--run",
+        type=Path,
+        help="results/<run> that has token ids to put in, instead of the preset's",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / "bundle", help="the new folder (default: bundle)"
+    )
     options = parser.parse_args(arguments)
     work = ROOT / "build" / "bundle"
     try:

@@ -1,7 +1,8 @@
 """Run Snakemake's lint and leave out the findings that this project accepts, with reasons.
 
 Snakemake has no switch for single findings, and exits with 1 for any.
-Usage: lint_workflow.py [arguments for snakemake]
+
+    python tools/lint_workflow.py [ARGUMENTS OF SNAKEMAKE]
 """
 
 import re
@@ -46,6 +47,9 @@ def open_findings(text):
 
 def main():
     """Print the findings that are not accepted; exit status 1 if there are any."""
+    if {"-h", "--help"} & set(sys.argv):
+        print(__doc__)
+        return
     command = [sys.executable, "-m", "snakemake", "--lint", *sys.argv[1:]]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:

@@ -4,6 +4,7 @@ An environment has the packages that the scripts of its toolset import, and thei
 this after a change of the lock or of the scripts' imports, in an environment made from the lock.
 """
 
+import argparse
 import ast
 import re
 import sys
@@ -176,6 +177,9 @@ def post_deploy_text():
 
 def main():
     """Write all files of envs/ that this program makes."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     ENVIRONMENTS.mkdir(exist_ok=True)
     for toolset in TOOLSETS:
         path = ENVIRONMENTS / f"{toolset}.yaml"

@@ -30,9 +30,16 @@ from running.studies import load_study  # noqa: E402
 
 def main(arguments: list[str] | None = None) -> None:
     """Read a run's folder, write the pages."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="results/<run>, finished")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs" / "results")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="a finished run, such as results/sample")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=ROOT / "docs" / "results",
+        help="where the pages go (default: docs/results)",
+    )
     options = parser.parse_args(arguments)
     try:
         write_pages(options.run, options.output)

@@ -273,6 +273,13 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         main()
+    except PermissionError as error:
+        print(
+            f"error: {error.filename} cannot be written ({error.strerror}); put the clone into a "
+            "folder of your own, or correct its permissions.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     except (SetUpError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -17,21 +17,16 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 
 from .analysis.profiles import layer_profile
+from .command_line import command_line
 from .cube.format import series_meaning
 from .cube.layout import Cell, CubeError
 from .cube.run_status import RunStatus, StatusError, read_status
 from .errors import CheckpointError, ExplorerError, RecordingError
 from .recording.partition import PartitionError
 
-COMMANDS = (
-    ("schema", ".schemas.command", "which cells a model has"),
-    ("from-checkpoints", ".checkpoints.command", "cubes of a training that is over"),
-    ("explore", ".explorer.command", "a page to explore cubes in, offline"),
-)
 # Those that are told in a sentence.
 ERRORS = (
     StatusError,
@@ -60,12 +55,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit status: 0, or 1 after an error that was told in a sentence.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = _parser(arguments[:1]).parse_args(arguments)
+    options = command_line(arguments[:1], show).parse_args(arguments)
     try:
         for line in options.lines(options):
             print(line)
-    except (*ERRORS, OSError) as error:
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads the lines, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}", file=sys.stderr)
         return 1
     return 0
 
@@ -108,16 +111,16 @@ def describe(status: RunStatus, estimator: str, top: int) -> Iterator[str]:
     cells = status.cells(estimator)
     yield f"model          {status.attributes['model']}"
     yield f"update         {status.updates}"
-    yield f"loss           {_loss(status)}"
+    yield f"training loss  {_loss(status)}"
     yield f"validation     {_validation(status)}"
     yield f"learning rate  {_rates(status)}"
     yield from _conservation(status)
     total = sum(nats for _, nats in cells)
     top = max(1, min(top, len(cells)))
     yield f"sum of all LCA, estimator {estimator}: {total:.4f} nats (negative: the loss fell)"
-    yield f"the {top} most helpful cells"
+    yield f"the {top} most helpful cells, and their shares of that sum"
     yield from _table(status, cells[:top], total)
-    yield f"the {top} least helpful cells"
+    yield f"the {top} least helpful cells, and their shares of that sum"
     yield from _table(status, cells[: -top - 1 : -1], total)
 
 
@@ -159,55 +162,25 @@ def draw_status(status: RunStatus, estimator: str, figure: str | os.PathLike[str
             f"a figure needs matplotlib ({error}); install it, or leave --figure out"
         ) from None
     profile = layer_profile(status.summary(), estimator)
-    figure.parent.mkdir(parents=True, exist_ok=True)
     temporary = figure.with_name(f".{figure.name}.{os.getpid()}.tmp")
     try:
+        figure.parent.mkdir(parents=True, exist_ok=True)
         with house_style():
             drawn = draw_layer_bars([profile])
             freeze_layout(drawn)
             drawn.savefig(temporary, format=figure.suffix[1:], metadata=METADATA[figure.suffix])
         os.replace(temporary, figure)
+    except OSError as error:
+        raise StatusError(f"{figure} could not be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _parser(named: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser; only of the command that is named are there arguments, beside `show`."""
-    parser = argparse.ArgumentParser(
-        prog="losschange", description="Loss Change Allocation of a training."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    looking = commands.add_parser("show", help="where a training stands, and what helps it most")
-    looking.set_defaults(lines=show)
-    looking.add_argument(
-        "path",
-        type=Path,
-        help="a folder of parts, the folder of a model or of its state, or a cube",
-    )
-    looking.add_argument(
-        "--estimator", help="whose cells to list (default: batch, if it was recorded)"
-    )
-    looking.add_argument(
-        "--top", type=int, default=5, metavar="N", help="cells to list (default: 5)"
-    )
-    looking.add_argument(
-        "--figure", type=Path, metavar="FILE", help="draw the contribution of every layer, .png"
-    )
-    for name, place, about in COMMANDS:
-        command = commands.add_parser(name, help=about)
-        if name in named:
-            # Its modules import PyTorch, which takes seconds.
-            module = import_module(place, __package__)
-            module.add_arguments(command)
-            command.set_defaults(lines=module.run)
-    return parser
 
 
 def _loss(status: RunStatus) -> str:
     last, before, count = status.loss_means()
     if math.isnan(last):
         return "not recorded"
-    text = f"{last:.4f} (mean of the last {count} updates"
+    text = f"{last:.4f} nats per token (mean of the last {count} updates"
     if math.isnan(before):
         return text + ")"
     way = "lower" if last <= before else "higher"
@@ -220,20 +193,23 @@ def _validation(status: RunStatus) -> str:
     step, loss = status.valid_losses[-1]
     best_step, best = min(status.valid_losses, key=lambda found: found[1])
     tail = "" if best_step == step else f"; lowest: {best:.4f} after {best_step}"
-    return f"{loss:.4f} after update {step}{tail}"
+    return f"{loss:.4f} nats per token after update {step}{tail}"
 
 
 def _conservation(status: RunStatus) -> Iterator[str]:
     if not status.probes:
         yield "conservation   not measured: no probe was recorded"
         return
-    yield "conservation     sum of LCA    measured       error   share   batch   up to"
+    width = max(12, *map(len, status.probes))
+    heads = ("sum of LCA", "measured", "error", "error, %", "batch / measured", "after update")
+    yield "conservation: does the LCA of a text add up to the change of its loss? In nats per token"
+    yield "  " + " " * width + "".join(f"  {head:>{max(10, len(head))}}" for head in heads)
     for name, found in status.probes.items():
         error = found.total - found.change
         yield (
-            f"  {name:<14}{found.total:>11.4f} {found.change:>11.4f} {error:>11.2e}"
-            f" {_ratio(abs(error), abs(found.change), '7.2%')}"
-            f" {_ratio(found.batch_total, found.change, '6.2f')}x {found.updates:>7}"
+            f"  {name:<{width}}  {found.total:>10.4f}  {found.change:>10.4f}  {error:>10.2e}"
+            f"  {_ratio(100 * abs(error), abs(found.change), '10.2f'):>10}"
+            f"  {_ratio(found.batch_total, found.change, '16.2f'):>16}  {found.updates:>12}"
         )
 
 

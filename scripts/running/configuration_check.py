@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, RootModel, ValidationError
+from pydantic import ValidationError
 
 from .configuration import NEWS_TEST, Configuration, synthetic_pairs
 from .configuration_corpora import Source
 from .configuration_plans import broken_plans
+from .configuration_words import describe, did_you_mean, some_of, together
 from .models import Model, parse_model
-from .studies import mistakes_of_study
-
-# Keys of earlier versions, and their present places.
-MOVED = {
-    "resources": "execution, without training_ before its keys",
-    "training.device": "execution.device",
-    "training.data_workers": "execution.data_workers",
-    "training.validation_interval": "execution.validation_interval",
-    "training.checkpoint_interval": "execution.checkpoint_interval",
-}
+from .studies import mistakes_of_study, variants_of_study
 
 
 class ConfigurationError(ValueError):
@@ -54,7 +45,7 @@ def load_configuration(
     try:
         configuration = Configuration.model_validate(values)
     except ValidationError as error:
-        problems = [_describe(problem) for problem in error.errors()]
+        problems = describe(error.errors())
         problems += list(_broken_references(values))
     else:
         models = configuration.trained_models()
@@ -68,6 +59,7 @@ def load_configuration(
             for line in mistakes_of_study(study, configuration)
         ]
         if not (references or broken or of_studies):
+            of_studies = list(_same_variants(configuration))
             models = configuration.models_and_variants()
             broken = list(_broken_trainings(configuration, models))
         problems = [
@@ -90,54 +82,6 @@ def load_configuration(
     return configuration
 
 
-def _describe(problem: Mapping[str, Any]) -> str:
-    """One line for one mistake found by pydantic."""
-    path = [part for part in problem["loc"] if part != "[key]" and not _is_branch(part)]
-    key = ".".join(str(part) for part in path)
-    if problem["type"] == "extra_forbidden":
-        if key in MOVED:
-            return f"{key}: this key is now {MOVED[key]}"
-        known = _known_keys(path[:-1])
-        close = difflib.get_close_matches(str(path[-1]), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
-        return f"{key}: unknown key; {hint}"
-    if problem["type"] == "missing":
-        return f"{key}: missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message.replace("Input should be", "allowed is")
-    if isinstance(problem["input"], Mapping):
-        return f"{key}: {message}"
-    return f"{key}: found {problem['input']!r}; {message}"
-
-
-def _is_branch(part: str | int) -> bool:
-    """Whether a part of pydantic's location names a branch of a union, not a key."""
-    return isinstance(part, str) and (
-        part.startswith(("constrained-", "literal[")) or part in ("int", "bool")
-    )
-
-
-def _known_keys(path: list[str | int]) -> list[str]:
-    """Allowed keys of the section at a path."""
-    section: type[BaseModel] = Configuration
-    for part in path:
-        annotation = getattr(section, "model_fields", {}).get(part)
-        if annotation is None:
-            continue
-        section = next(_sections_in(annotation.annotation), section)
-    return sorted(info.alias or name for name, info in section.model_fields.items())
-
-
-def _sections_in(kind: Any) -> Iterator[type[BaseModel]]:
-    """Sections inside a type; a RootModel, which maps names to sections, is looked through."""
-    if isinstance(kind, type) and issubclass(kind, RootModel):
-        kind = kind.model_fields["root"].annotation
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        yield kind
-    for inner in getattr(kind, "__args__", ()):
-        yield from _sections_in(inner)
-
-
 def _broken_references(values: Mapping[str, Any]) -> Iterator[str]:
     """References to names that do not exist; other values may be invalid."""
     sources, corpora = values.get("sources"), values.get("corpora")
@@ -153,9 +97,10 @@ def _broken_references(values: Mapping[str, Any]) -> Iterator[str]:
                 yield f"corpora.{name}.sources: found {source!r}; {error}"
                 continue
             if not known:
+                hint = did_you_mean(source, map(str, sources))
                 yield (
                     f"corpora.{name}.sources: found {source!r}; allowed are the names under "
-                    "sources and synthetic:<pairs>"
+                    f"sources and synthetic:<pairs>{'; ' if hint else ''}{hint}"
                 )
             elif source in sources and isinstance(sources[source], Mapping):
                 members = sources[source].get("members") or {}
@@ -170,6 +115,19 @@ def _broken_references(values: Mapping[str, Any]) -> Iterator[str]:
             for other in [others] if isinstance(others, str) else others:
                 if other not in corpora or other == name:
                     yield f"corpora.{name}.{key}: found {other!r}; allowed are other corpora"
+    for name in values.get("model_training") or {}:
+        try:
+            model = parse_model(str(name))
+        except ValueError:
+            continue  # told by the section itself
+        known = corpora.get(model.corpus)
+        lacking = set(model.languages) - set((known or {}).get("languages") or [])
+        if lacking and (known is None or isinstance(known, Mapping)):
+            yield (
+                f"model_training.{name}: no run can train that model, because {model.corpus} of "
+                f"corpora has no {' and no '.join(sorted(lacking))}; correct the name, or leave it "
+                "out"
+            )
     for name in values.get("models") or []:
         try:
             model = parse_model(str(name))
@@ -191,32 +149,68 @@ def _shared_paths(configuration: Configuration) -> Iterator[str]:
             )
 
 
+def _same_variants(configuration: Configuration) -> Iterator[str]:
+    """Variants of the same name that two studies ask for; one would replace the other."""
+    owners: dict[str, str] = {}
+    for study in configuration.studies:
+        for variant in variants_of_study(study, configuration):
+            other = owners.setdefault(variant.full_name, study)
+            if other != study:
+                yield (
+                    f"{study}: it trains {variant.full_name}, and so does the study {other}; give "
+                    f"{variant.name} another name, or take one of the two out of studies"
+                )
+
+
 def _broken_trainings(configuration: Configuration, models: list[Model]) -> Iterator[str]:
     """Overrides that contradict the other hyper-parameters of a model."""
+    for names, mistake in together(_contradictions(configuration, models)):
+        yield f"training of {names}: {mistake}"
+    for names, mistake in together(_late_states(configuration, models)):
+        yield mistake.format(names)
+
+
+def _contradictions(configuration: Configuration, models: list[Model]) -> Iterator[tuple[str, str]]:
+    """(model, what contradicts what in its training)."""
     workers = configuration.execution.processes
     for model in models:
         try:
-            training = configuration.training_of(model)
-            frequency, last = training.update_frequency, training.total_updates
-            if frequency % workers:
-                yield (
-                    f"training of {model.name}: update_frequency {frequency} does not divide among "
-                    f"{workers} workers (execution.workers, or one per GPU); multiply "
-                    "update_frequency and divide max_tokens by the same number"
-                )
-            for key, updates in (
-                ("snapshots", configuration.snapshots_of(model)),
-                ("resume_points", configuration.resume_points_of(model)),
-            ):
-                late = [update for update in updates if update > last]
-                if late:
-                    yield (
-                        f"{key}: found {late[0]}; {model.name} makes {last} updates, so allowed "
-                        f"are 0 to {last}"
-                    )
+            frequency = configuration.training_of(model).update_frequency
         except ValidationError as error:
-            for problem in error.errors():
-                yield f"training of {model.name}: {_describe(problem).lstrip(': ')}"
+            for line in describe(error.errors()):
+                yield model.name, line.lstrip(": ")
+            continue
+        if frequency % workers:
+            yield (
+                model.name,
+                f"update_frequency {frequency} does not divide among {workers} workers "
+                "(execution.workers, or one per GPU); multiply update_frequency and divide "
+                "max_tokens by the same number",
+            )
+
+
+def _late_states(configuration: Configuration, models: list[Model]) -> Iterator[tuple[str, str]]:
+    """(model, line with a place for it) for states that are asked for after the last update.
+
+    Those that a study asks for are its own to check.
+    """
+    for model in models:
+        try:
+            last = configuration.training_of(model).total_updates
+        except ValidationError:
+            continue  # told as a contradiction
+        own = [] if model.variant else configuration.resume_points
+        for key, updates in (
+            ("snapshots", configuration.snapshots_of(model)),
+            ("resume_points", own),
+        ):
+            late = [update for update in updates if update > last]
+            if late:
+                yield (
+                    model.name,
+                    f"{key}: found {late[0]}, but the updates of {{}} are {last}; allowed are 0 "
+                    f"to {last}",
+                )
 
 
 def _missing_splits(configuration: Configuration, models: list[Model]) -> Iterator[str]:
@@ -235,5 +229,5 @@ def _missing_splits(configuration: Configuration, models: list[Model]) -> Iterat
     for (name, split), without in missing.items():
         yield (
             f"recording.estimators.{name}: it looks at the split {split}, of which there is no "
-            f"text for {', '.join(without)}; turn it off with 0, or give the text another split"
+            f"text for {some_of(without)}; turn it off with 0, or give the text another split"
         )

@@ -16,7 +16,9 @@ from text.addresses import locate
 
 from .configuration import Configuration, generated_pairs, synthetic_pairs
 from .configuration_corpora import Corpus
+from .configuration_words import some_of, together
 from .models import Model
+from .studies import variants_of_study
 
 # A copy of the value in text.synthetic, which takes long to import.
 ARTIFICIAL_LANGUAGES = ("en", "de", "fi", "et")
@@ -41,13 +43,17 @@ def broken_plans(
         Whether the folders in it must exist on this machine.
     """
     yield from _corpora(configuration)
-    yield from _texts_of_models(configuration)
+    for names, mistake in together(_texts_of_models(configuration)):
+        yield mistake.format(names)
     yield from _strides(configuration, models)
-    yield from _hyper_parameters(configuration, models)
+    for names, mistake in together(_hyper_parameters(configuration, models)):
+        yield f"training of {names}: {mistake}"
+    yield from _shown_estimator(configuration)
     yield from _main_models(configuration)
     yield from _vocabularies(configuration)
     if places:
         yield from _mirror(configuration)
+        yield from _treebanks(configuration)
 
 
 def _corpora(configuration: Configuration) -> Iterator[str]:
@@ -113,28 +119,30 @@ def _reached(configuration: Configuration, start: list[str]) -> set[str]:
     return reached
 
 
-def _texts_of_models(configuration: Configuration) -> Iterator[str]:
+def _texts_of_models(configuration: Configuration) -> Iterator[tuple[str, str]]:
+    """(model, line with a place for it) for texts that models need and corpora do not have."""
     for model in configuration.trained_models():
         corpus, key = configuration.corpora[model.corpus], f"corpora.{model.corpus}"
         lacking = sorted(set(model.languages) - set(corpus.languages))
         if lacking:
             yield (
-                f"{key}.languages: found {corpus.languages}; {model.name} needs "
-                f"{', '.join(lacking)}"
+                model.name,
+                f"{key}.languages: found {corpus.languages}; {', '.join(lacking)} needed by {{}}",
             )
-        for split, verb in (("train", "trained"), ("valid", "validated")):
+        for split, use in (("train", "trains"), ("valid", "validates")):
             if not getattr(corpus, split):
-                yield f"{key}.{split}: found 0; {model.name} is {verb} on it"
+                yield model.name, f"{key}.{split}: found 0, but it {use} {{}}; take 1 or more"
         news = configuration.news_corpus(model)
         if news and not configuration.corpora[news].test:
-            yield f"corpora.{news}.test: found 0; {model.name} is tested on it"
+            yield model.name, f"corpora.{news}.test: found 0, but it tests {{}}; take 1 or more"
         elif news and set(configuration.corpora[news].languages) != set(model.languages):
             yield (
+                model.name,
                 f"corpora.{news}.languages: found {configuration.corpora[news].languages}; "
-                f"{model.name} translates {model.source} to {model.target}"
+                f"{' and '.join(sorted(model.languages))} are needed by {{}}",
             )
         elif model.translates and not news and not corpus.test and not corpus.test_from:
-            yield f"{key}.test: found 0; {model.name} has no other text to translate"
+            yield model.name, f"{key}.test: found 0; there is no other text to translate for {{}}"
 
 
 def _strides(configuration: Configuration, models: Sequence[Model]) -> Iterator[str]:
@@ -143,11 +151,25 @@ def _strides(configuration: Configuration, models: Sequence[Model]) -> Iterator[
         for name, stride in configuration.recording_of(model).estimators.items():
             if stride > updates:
                 shorter.setdefault((name, stride, updates), []).append(model.name)
+    variants = {model.name for model in models if model.variant}
     for (name, stride, updates), trained in shorter.items():
-        yield (
-            f"recording.estimators.{name}: found {stride}, but total_updates of "
-            f"{', '.join(trained)} is {updates}; take at most that, or 0 to turn it off"
-        )
+        own = [model for model in trained if model not in variants]
+        if own:
+            yield (
+                f"recording.estimators.{name}: found {stride}, but total_updates of "
+                f"{some_of(own)} is {updates}; take at most that, or 0 to turn it off"
+            )
+            continue  # variants follow the models
+        of_studies = {
+            variant.full_name: study
+            for study in configuration.studies
+            for variant in variants_of_study(study, configuration)
+        }
+        for names, study in together((model, of_studies[model]) for model in trained):
+            yield (
+                f"{study}: {names} would record {name} every {stride} updates, but training has "
+                f"{updates}; take at most that"
+            )
 
 
 def _updates(configuration: Configuration, models: Sequence[Model]) -> Iterator[tuple[Model, int]]:
@@ -158,14 +180,32 @@ def _updates(configuration: Configuration, models: Sequence[Model]) -> Iterator[
             continue  # reported by another check
 
 
-def _hyper_parameters(configuration: Configuration, models: Sequence[Model]) -> Iterator[str]:
+def _hyper_parameters(
+    configuration: Configuration, models: Sequence[Model]
+) -> Iterator[tuple[str, str]]:
     for model in models:
         try:
             training = configuration.training_of(model)
         except ValidationError:
             continue
         for mistake in OBJECTIVES[model.objective].mistakes(training.model_dump()):
-            yield f"training of {model.name}: {mistake}"
+            yield model.name, mistake
+
+
+def _shown_estimator(configuration: Configuration) -> Iterator[str]:
+    """An estimator for the figures that some model which they show does not record."""
+    shown = configuration.figures.estimator
+    without = [
+        model.name
+        for model in configuration.trained_models()
+        if shown not in configuration.recording_of(model).strides
+    ]
+    if without:
+        recorded = configuration.recording.strides
+        hint = f"{', '.join(recorded)} are recorded"
+        if shown in recorded:
+            hint = f"{some_of(without)} do not record it, and figures show them too"
+        yield f"figures.estimator: found {shown!r}; {hint}"
 
 
 def _main_models(configuration: Configuration) -> Iterator[str]:
@@ -226,6 +266,22 @@ def _mirror(configuration: Configuration) -> Iterator[str]:
         place = locate(source.url, source.mirror_path(), None)
         if isinstance(place, Path) and not place.is_file():
             yield f"sources.{name}.url: found {source.url!r}, but there is no such file"
+
+
+def _treebanks(configuration: Configuration) -> Iterator[str]:
+    """Treebanks of this machine that are not where the configuration says."""
+    archives = Path("results") / configuration.run / "corpora" / "archives"
+    told = set()
+    for model in configuration.trained_models():
+        for language, treebank in configuration.treebanks_of(model).items():
+            place = locate(treebank.url, treebank.mirror_path(), None)
+            here = isinstance(place, Path) and not place.is_file()
+            if here and language not in told and not (archives / treebank.mirror_path()).exists():
+                told.add(language)
+                yield (
+                    f"treebanks.{language}.url: found {treebank.url!r}, but there is no such file; "
+                    "correct it, or set the treebank to null"
+                )
 
 
 def _to_fetch(configuration: Configuration) -> list[str]:

@@ -46,8 +46,7 @@ class CountedTokens(Section):
         given = [name for name in ("frequency", "side", "classes") if getattr(self, name)]
         if len(given) != 1:
             raise ValueError(
-                f"found {' and '.join(given) or 'none'} of frequency, side, classes; "
-                "allowed is one of them"
+                f"found {' and '.join(given) or 'nothing'}; give one of frequency, side and classes"
             )
         if self.frequency and self.frequency[0] >= self.frequency[1]:
             raise ValueError(
@@ -62,7 +61,7 @@ class CountedTokens(Section):
 class Text(Section):
     """A text that probes and fresh batches are drawn from."""
 
-    split: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    split: Literal["train", "valid", "test", "newstest2018"]
     tokens: CountedTokens | None = None
     # The text is this number of sentences of the split, drawn by seed. With None, probe_tokens
     # and fresh_tokens give the size of each draw.

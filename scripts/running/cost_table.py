@@ -18,12 +18,17 @@ COLUMNS = (
     "million\nparameters",
     "petaFLOP",
     "tokens/s",
-    "time,\nunrecorded",
+    "time without\nrecording",
     "time",
-    "jobs",
+    "jobs in\na queue",
     "GPU\nmemory",
-    "disk",
+    "disk\nkept",
 )
+_WAYS = {
+    "stock": "stock fairseq",
+    "fast": "the faster ways",
+    "compiled": "the faster ways, compiled",
+}
 ALIGNMENT = ("left", *["right"] * (len(COLUMNS) - 1))
 
 
@@ -59,7 +64,9 @@ def _row(name: str, cost: TrainingCost, limit: int | None) -> list[str]:
         f"{cost.updates:,}",
         f"{cost.tokens_per_update:,.0f}",
         f"{cost.parameters / 1e6:,.1f}",
-        _short(cost.operations / 1e15),
+        _short(cost.operations / 1e15)
+        if cost.operations > 1e14
+        else f"{cost.operations / 1e15:.2g}",
         f"{cost.tokens_per_second:,.0f}",
         _duration(cost.seconds_plain),
         _duration(cost.seconds),
@@ -87,8 +94,8 @@ def _totals(
     lines = [
         f"{trainings} trainings ({len(costs)} models, {seeds} seed{'s' if seeds > 1 else ''}; "
         f"{execution.processes} worker{'s' if execution.processes > 1 else ''} each): "
-        f"{_duration(seconds)} one after the other{gpu_hours}, {_duration(longest)} all side by "
-        "side.",
+        f"{_duration(seconds)} one after the other{gpu_hours}, {_duration(longest)} if all run at "
+        "the same time.",
         f"Disk: {_size(kept)} of cubes and models, {_size(text)} of corpora (more where archives "
         f"hold more than is drawn from them), {_size(ids)} of token ids, and {_size(running)} for "
         "every training while it runs.",
@@ -103,7 +110,10 @@ def _totals(
 
 def _sources(configuration: Configuration) -> list[str]:
     """The measurement behind the times of every objective."""
-    lines = ["Times are estimated from these throughputs (scripts/running/throughputs.csv):"]
+    lines = [
+        "Times are estimated from these measurements (scripts/running/throughputs.csv), scaled to "
+        "the operations of each model. Tokens: of a micro-batch × micro-batches per update."
+    ]
     for model in {m.objective: m for m in configuration.trained_models()}.values():
         training = configuration.training_of(model)
         hardware = hardware_of(configuration.execution)
@@ -113,10 +123,10 @@ def _sources(configuration: Configuration) -> list[str]:
             hardware, model.objective, way_of(settings), operations, training.max_tokens
         )
         lines.append(
-            f"  {model.objective} on {hardware}, from {nearest.way} {nearest.objective} of width "
-            f"{nearest.training['embedding_dimension']}, {nearest.training['max_tokens']:,} tokens "
-            f"x {nearest.update_frequency}: {nearest.tokens_per_second:,.0f} tokens/s "
-            f"({nearest.source})"
+            f"  {model.objective} on {hardware}: {nearest.objective}, {_WAYS[nearest.way]}, "
+            f"embedding dimension {nearest.training['embedding_dimension']}, "
+            f"{nearest.training['max_tokens']:,} tokens × {nearest.update_frequency}: "
+            f"{nearest.tokens_per_second:,.0f} tokens/s ({nearest.source})"
         )
     return lines
 

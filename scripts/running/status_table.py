@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from .status import TrainingStatus
 
-COLUMNS = ("model", "state", "update", "of", "loss", "tokens/s", "left", "where")
+COLUMNS = ("model", "state", "update", "of", "loss (nats)", "tokens/s", "time left", "where")
 ALIGNMENT = ("left", "left", *["right"] * 5, "left")
 
 

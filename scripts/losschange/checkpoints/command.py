@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "checkpoints",
         type=Path,
         nargs="+",
+        metavar="CHECKPOINT",
         help="folders of Hugging Face, .safetensors or .pt files in the order of training, or one "
         "folder that holds them all",
     )
@@ -29,10 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="[NAME=]FILE",
         help="a text whose loss is followed: a file of text, or token ids as .npy, .pt or .json; "
-        "may be given several times, with names",
+        "may be given several times, with a name for each",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="FOLDER", help="where the cubes go"
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="where the cubes go, one for each text",
     )
     parser.add_argument(
         "--updates",
@@ -60,23 +65,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=record.TOLERANCE,
         metavar="NATS",
-        help="error of an interval up to which it is split (default: %(default)g)",
+        help="largest error: an interval between two checkpoints is split until its LCA adds up to "
+        "the change of the loss within this many nats per token (default: %(default)g)",
     )
     parser.add_argument(
         "--most-evaluations",
         type=int,
         default=record.MOST_EVALUATIONS,
         metavar="N",
-        help="of a text within an interval (default: %(default)d)",
+        help="most passes over a text within an interval, however large the error (default: "
+        "%(default)d)",
     )
     parser.add_argument(
-        "--context", type=int, default=record.CONTEXT, metavar="TOKENS", help="length of a sequence"
+        "--context",
+        type=int,
+        default=record.CONTEXT,
+        metavar="TOKENS",
+        help="length of the sequences that a text is cut into (default: %(default)d)",
     )
     parser.add_argument(
-        "--batch-tokens", type=int, default=record.BATCH_TOKENS, metavar="TOKENS", help="of a batch"
+        "--batch-tokens",
+        type=int,
+        default=record.BATCH_TOKENS,
+        metavar="TOKENS",
+        help="tokens of a batch (default: %(default)d); more are faster and take more memory",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of hidden words")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the choice of hidden words, for a masked model (default: %(default)d)",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> Iterator[str]:

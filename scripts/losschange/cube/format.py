@@ -135,7 +135,8 @@ def open_cube(path: str | os.PathLike[str]) -> xr.Dataset:
         dataset = xr.open_dataset(path, engine="netcdf4", cache=False)
     except OSError as error:
         raise CubeError(
-            f"{path} is not a readable NetCDF-4 file ({error}); make it again"
+            f"{path} is not a readable NetCDF-4 file ({error}); give a cube (.nc), and if it was "
+            "one, make it again"
         ) from None
     expected = {"step", "layer", "component", "head"}
     found = dataset.attrs.get("cube_format")

@@ -180,8 +180,8 @@ def find_records(path: str | os.PathLike[str]) -> list[Path]:
         if parts:
             return [part for _, _, part in parts]
     raise StatusError(
-        f"no parts yet in {path}: a training writes them with its checkpoints; try again after "
-        "the first one"
+        f"no parts in {path}: a training writes them with its checkpoints, so try again after the "
+        "first one; a training that is over has put them together in a cube, so give that .nc file"
     )
 
 

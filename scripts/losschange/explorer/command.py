@@ -11,7 +11,13 @@ from .page import explore
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `losschange explore` to a parser."""
-    parser.add_argument("cubes", nargs="+", type=Path, metavar="CUBE", help="cubes to look at")
+    parser.add_argument(
+        "cubes",
+        nargs="+",
+        type=Path,
+        metavar="CUBE",
+        help="cubes to look at (.nc), each with a name of its own",
+    )
     parser.add_argument(
         "--output",
         type=Path,
@@ -19,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="where the page and its scripts go (default: explorer)",
     )
-    parser.add_argument("--title", default="Loss Change Allocation", help="title of the page")
+    parser.add_argument(
+        "--title",
+        default="Loss Change Allocation",
+        help="title of the page (default: %(default)s)",
+    )
 
 
 def run(options: argparse.Namespace) -> Iterator[str]:

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
+from losschange.cube.format import open_cube
 from losschange.errors import ExplorerError
 
 from .data import write_model, write_text
@@ -52,6 +53,8 @@ def explore(cubes: Iterable[Path], folder: Path, title: str) -> Path:
         )
     if not cubes:
         raise ExplorerError("there is no cube to explore; name at least one")
+    for cube in cubes:
+        open_cube(cube).close()  # so that nothing is written if one of them is no cube
     for name, cube in zip(names, cubes, strict=True):
         write_model(cube, name, folder / "models" / f"{name}.js")
     return write_page(names, folder, title)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from losschange.checkpoints.models import make_model
+from losschange.errors import CheckpointError
 from losschange.recording.partition import partition_parameters
 
 from .detection import schema_for
@@ -18,11 +19,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         type=Path,
+        metavar="FOLDER_OR_FILE",
         help="a folder of Hugging Face with a config.json, or of PEFT with an adapter_config.json; "
-        "or such a file itself",
+        "or such a file itself; weights are not needed",
     )
     parser.add_argument(
-        "--rules", action="store_true", help="list the rules, by parameter names, as well"
+        "--rules",
+        action="store_true",
+        help="also list the rules: which names of parameters belong to which cells",
     )
 
 
@@ -36,6 +40,11 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     PartitionError
         If a parameter of it is in no cell.
     """
+    if not options.model.exists():
+        raise CheckpointError(
+            f"there is no file or folder {options.model}; give a folder with a config.json, or the "
+            "file itself"
+        )
     model = make_model(options.model, weights=False)
     schema = schema_for(model)
     named = [(name, p.shape) for name, p in model.named_parameters() if p.requires_grad]

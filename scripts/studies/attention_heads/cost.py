@@ -82,8 +82,9 @@ def cost_lines(configuration: Any) -> Iterator[str]:
     """Lines for the table of costs, one per main model."""
     settings = configuration.attention_heads
     yield (
-        f"Attention heads: passes over {settings.sentences:,} sentences of the validation text, "
-        f"and updates of pruning over {settings.pruning_tokens:,} tokens each, per training:"
+        "The study attention_heads, per training, beside the times above. A pass is one over "
+        f"{settings.sentences:,} sentences of the validation text; an update of pruning has "
+        f"{settings.pruning_tokens:,} tokens:"
     )
     for model in configuration.trained_models():
         if model.name not in configuration.main_models.values():
@@ -91,13 +92,13 @@ def cost_lines(configuration: Any) -> Iterator[str]:
         found = passes_of(configuration, model)
         line = (
             f"  {model.name}: {found.forward:,.0f} forward passes ({found.ablation:,.0f} of them "
-            f"close heads; {found.naive:,} if the layers below were run again), {found.backward} "
-            f"backward; pruning {found.updates:,} updates"
+            f"for models with one head closed), {found.backward} backward passes; "
+            f"{found.updates:,} updates of pruning"
         )
         if found.syntax:
             line += (
-                f"; {found.syntax} forward over at most {settings.treebank_sentences:,} sentences "
-                "with known syntax"
+                f"; {found.syntax} forward passes over at most {settings.treebank_sentences:,} "
+                "sentences with known syntax"
             )
         if found.translations:
             line += f"; {found.translations} translations of the test sentences"

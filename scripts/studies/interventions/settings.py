@@ -108,9 +108,10 @@ def mistakes(configuration: Configuration) -> Iterator[str]:
             continue
         yield from _same_names(key, interventions)
         if 0 not in configuration.snapshots_of(trained[parent]):
+            which = "main" if parent in configuration.main_models.values() else "others"
             yield (
-                f"{key}: putting its cells back to their initial values needs its snapshot of "
-                "update 0; set snapshots.others to 2 or more, or to a list with 0"
+                f"{key}: cells are also put back to their initial values, which needs the snapshot "
+                f"of update 0 of {parent}; set snapshots.{which} to 2 or more, or to a list with 0"
             )
         for name, one in interventions.items():
             if not NAME.fullmatch(name) or RESERVED.fullmatch(name):
@@ -140,7 +141,11 @@ def _of_time(
     key: str, one: Intervention, configuration: Configuration, model: Model
 ) -> Iterator[str]:
     if (one.from_update is None) == (one.from_share is None):
-        yield f"{key}: it needs one of from (a share of the training) and from_update"
+        found = "neither" if one.from_update is None else "both"
+        yield (
+            f"{key}: found {found} of from (a share of the training) and from_update (a number of "
+            "updates); give one of them"
+        )
     elif one.from_share is not None and not 0 < one.from_share < 1:
         yield (
             f"{key}.from: found {one.from_share:g}; allowed are shares above 0 and below 1, or "

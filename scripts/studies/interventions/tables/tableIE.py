@@ -24,14 +24,23 @@ def _row(what: str, ranking: dict) -> list[str]:
 
 def rankings_table(record: dict) -> Table:
     """A row per group of interventions and estimator, then per rewound training and estimator."""
-    columns = ["of", "estimator", "points", "Spearman ρ", "p", "Kendall τ", "below prediction"]
+    columns = [
+        "what was ranked",
+        "estimator",
+        "points",
+        "Spearman ρ",
+        "p of ρ",
+        "Kendall τ",
+        "cost below prediction",
+    ]
     rows = [_row(f"freezing, {one['of']}", one) for one in record["rankings"]]
     rows += [_row(f"rewinding, {one['training']}", one) for one in record["rewound_rankings"]]
     notes = [
         "Rank correlation of predicted and measured cost, each by the loss on the estimator's own "
         f"text. Brackets: 95 % of {record['draws']} resamplings of the points and of the probe's "
         "rows; resampling adds noise to an order, so they reach further down than up.",
-        "p: share of the pairings of predictions and costs that agree at least as well.",
+        "p: share of the pairings of predictions and costs that agree at least as well. Cost below "
+        "prediction: share of the points.",
         "The interventions of one model overlap in their cells, and those of several models are "
         "on different scales: the rows of single models are the stricter ones.",
     ]

@@ -25,7 +25,8 @@ def sums_table(records: Records) -> Table:
     columns = [*COLUMNS, *(f"{part}, %" for part in PARTS), "noise scale"]
     notes += [
         "Brackets: 95 % intervals by resampling training; they say nothing of other seeds. The sum "
-        "of batch is in nats per target token, the noise scale in target tokens.",
+        "of batch is in nats per target token. The noise scale is the number of target tokens of a "
+        "batch whose gradient has as much noise as signal.",
         *_assumptions(records),
     ]
     return Table("What the paper's estimator measures", columns, rows, notes)

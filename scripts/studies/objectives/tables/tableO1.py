@@ -44,9 +44,12 @@ def fill(inputs, options) -> Table:
         columns=COLUMNS,
         rows=rows,
         notes=[
+            "F: variance between the groups of a factor over that within them. Explained: the "
+            "factor's share of the sum of squared distances. p: share of permutations of the "
+            "labels with at least this F; smallest p: the least that so many can give.",
             "Stacks and text after the predicted token: each beyond the other, in one model of "
             "both (marginal sums of squares). Labels are permuted among models that agree in the "
             "other factor. Intervals resample the noise of training; they say nothing of another "
-            "seed. Objective: the paper's single factor, which contains both."
+            "seed. Objective: the paper's single factor, which contains both.",
         ],
     )
