@@ -59,6 +59,8 @@ def test_the_stages_are_the_models_own_pass_also_where_it_was_trained_with_fast_
     assert int(found.predicted.sum()) == int(size) > 0
     assert found.losses.sum().item() == pytest.approx(float(loss), rel=1e-5)
     assert not found.losses[~found.predicted].any()
+    alone = handle.finish_losses(states_of(handle, batch)[-1])
+    is_close(alone, found.losses, 1e-5)
 
 
 @torch.no_grad()

@@ -259,7 +259,8 @@ def main(arguments=None):
         help="refuse to start with less free disk than this (default %(default)s)",
     )
     options = parser.parse_args(arguments)
-    lock, environment = ROOT / "requirements.lock", ROOT / ".venv"
+    # A link, such as to a larger disk, is followed: the environment belongs to the folder it is in.
+    lock, environment = ROOT / "requirements.lock", (ROOT / ".venv").resolve()
     if is_complete(lock, environment):
         return
     candidates = [sys.executable, *("python{}.{}".format(*version) for version in SUPPORTED)]

@@ -93,14 +93,15 @@ def ablate(handle: ModelHandle, batches: Iterable[Any], copies: int = 8) -> dict
     with torch.no_grad(), evaluating(handle.module):
         for batch in batches:
             states = states_of(handle, batch)
-            output = handle.finish(states[-1])
-            base, number = output.losses.double().sum(-1), output.predicted.sum(-1)
+            predicted = states[-1]["targets"] >= 0
+            losses = losses_after(handle, states[-1], len(handle.stages), None, predicted)
+            base, number = losses.double().sum(-1), predicted.sum(-1)
             found = {
                 name: torch.zeros(len(base), each.layers, each.heads, dtype=torch.float64)
                 for name, each in handle.attentions.items()
             }
             for first, state in enumerate(states[:-1]):
-                closed = _without_heads(handle, first, state, output.predicted, copies)
+                closed = _without_heads(handle, first, state, predicted, copies)
                 for name, head, losses in closed:
                     layer = handle.stages[first][name]
                     found[name][:, layer, head] = ((losses - base) / number).cpu()

@@ -163,12 +163,15 @@ _pass_on: Callable[..., Tensor] = _Pass.apply
 
 
 def _linear(module: nn.Linear, x: Tensor) -> Tensor:
-    weight = module.weight.detach()
-    bias = None if module.bias is None else module.bias.detach()
+    return _affine(x, module(x).detach(), module.weight, module.bias)
+
+
+def _affine(x: Tensor, value: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Weights are (outputs, inputs), or (sentences, outputs, inputs)."""
     # The parts are taken when they are needed: kept from the forward pass to the backward pass,
     # those of all layers would be two more models in memory.
-    plus, minus = (lambda y: y @ weight.clamp(min=0).T), (lambda y: y @ weight.clamp(max=0).T)
-    return _apply_rule(x, module(x).detach(), plus, minus, bias)
+    plus, minus = (lambda y: y @ weight.clamp(min=0).mT), (lambda y: y @ weight.clamp(max=0).mT)
+    return _apply_rule(x, value, plus, minus, bias)
 
 
 def _norm(module: nn.LayerNorm | None, x: Tensor) -> Tensor:
@@ -263,16 +266,19 @@ def _hand_down(
 ) -> tuple[Tensor, Sequence[Tensor]]:
     """Sentences with a target, and the relevance of every head output."""
     stream, norm, projection = handle.finish_parts()
-    logits = _linear(projection, _norm(norm, state[stream]))
-    output = handle.finish(plain)
-    if not torch.allclose(logits, output.logits, rtol=1e-3, atol=1e-3):
+    with torch.no_grad():
+        output = handle.finish(plain)
+        rows, positions = draw_positions(output.predicted, generator)
+        logits, top = output.logits[rows, positions].max(-1, keepdim=True)
+    explained = _norm(norm, state[stream])[rows, positions][:, None]
+    # Only these logits have relevance: the weights of all other words are left out.
+    weight = projection.weight[top]
+    bias = None if projection.bias is None else projection.bias[top][..., None]
+    value = explained.detach() @ weight.mT
+    found = _affine(explained, value if bias is None else value + bias, weight, bias)
+    if not torch.allclose(found, logits[..., None], rtol=1e-3, atol=1e-3):
         raise HeadsError("the parts of the layers do not compute what the model does")
-    rows, positions = draw_positions(output.predicted, generator)
-    top = output.logits[rows, positions].argmax(-1)
-    seed = torch.zeros_like(logits)
-    seed[rows, positions, top] = output.logits[rows, positions, top]
-    tensors = [each for _, each in outputs]
-    return rows, torch.autograd.grad(logits, tensors, seed)
+    return rows, torch.autograd.grad(found, [each for _, each in outputs], logits[..., None])
 
 
 def _collect(

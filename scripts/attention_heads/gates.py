@@ -8,7 +8,8 @@ nothing is gained by closing a head.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,9 +139,8 @@ def train_gates(
 ) -> Pruning:
     """Train gates, and the model with them. The model's parameters are changed in place.
 
-    Memory: one batch, and four times the parameters that go on learning (weights, gradients and
-    Adam's two moments), as in the training itself. With no such parameters, one batch beside the
-    model.
+    Memory: one batch, three times the parameters that go on learning (weights and Adam's two
+    moments), and the gradient of one of them. With no such parameters, one batch beside the model.
 
     Parameters
     ----------
@@ -184,14 +184,35 @@ def train_gates(
     }
     for each in log_alpha.values():
         each.requires_grad_()
-    learning = [parameter for parameter in parameters if parameter.requires_grad]
-    groups = [{"params": list(log_alpha.values()), "lr": learning_rate}]
-    if learning:
-        groups.append({"params": learning, "lr": model_learning_rate})
-    optimizer = torch.optim.Adam(groups, fused=True)
-    losses, counts = _run_updates(handle, batches, price, updates, seed, log_alpha, optimizer)
+    rates = dict.fromkeys(log_alpha.values(), learning_rate)
+    rates |= dict.fromkeys((x for x in parameters if x.requires_grad), model_learning_rate)
+    with _learning(rates):
+        losses, counts = _run_updates(handle, batches, price, updates, seed, log_alpha, list(rates))
     ended = {name: each.detach().cpu().numpy() for name, each in log_alpha.items()}
     return Pruning(price, ended, losses, counts)
+
+
+@contextmanager
+def _learning(rates: Mapping[Tensor, float]) -> Iterator[None]:
+    """While the context lasts, Adam moves every tensor as soon as its gradient is complete.
+
+    Each gradient is freed before the next one is computed: the gradients of all weights together
+    would be one more model in memory.
+    """
+    optimizers = {
+        each: torch.optim.Adam([each], lr=rate, fused=True) for each, rate in rates.items()
+    }
+
+    def move(tensor: Tensor) -> None:
+        optimizers[tensor].step()
+        tensor.grad = None
+
+    hooks = [each.register_post_accumulate_grad_hook(move) for each in rates]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _run_updates(
@@ -201,12 +222,14 @@ def _run_updates(
     updates: int,
     seed: int,
     log_alpha: Mapping[str, Tensor],
-    optimizer: torch.optim.Optimizer,
+    learning: Sequence[Tensor],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cross-entropy and expected number of open heads of every update."""
+    """Cross-entropy and expected number of open heads of every update.
+
+    The backward pass moves what is learning, see _learning.
+    """
     generator = torch.Generator().manual_seed(seed)
     losses, counts = [], []
-    trained = [each for group in optimizer.param_groups for each in group["params"]]
     with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(seed)
         for number, batch in enumerate(itertools.islice(_endless(batches), updates), 1):
@@ -219,11 +242,8 @@ def _run_updates(
                     f"update {number}: the loss is {loss.item()} on {int(targets)} target tokens"
                 )
             count = torch.stack([probability_not_closed(x).sum() for x in log_alpha.values()]).sum()
-            gradients = torch.autograd.grad(loss + price * count, trained, allow_unused=True)
-            for each, gradient in zip(trained, gradients):
-                each.grad = gradient
-            optimizer.step()
-            optimizer.zero_grad()
+            del output  # the logits would stay in memory during the next forward pass
+            (loss + price * count).backward(inputs=learning)
             losses.append(loss.item())
             counts.append(count.item())
     return np.array(losses), np.array(counts)

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 # Everything that the later stages need. Every tensor is batch first. Floating-point tensors are
-# activations; masks must be bool and token ids integers.
+# activations; masks must be bool and token ids integers. "targets" (sentences, length) are the
+# ids of the words to predict, negative where there is none.
 State = Mapping[str, Tensor]
 
 # Name of an attention type to gates (layers, heads), or (sentences, layers, heads).
@@ -158,6 +158,10 @@ class ModelHandle(Protocol):
         """
         ...
 
+    def finish_losses(self, state: State) -> Tensor:
+        """The losses of `finish`, without gradients; not all logits need be in memory."""
+        ...
+
     def out_projection(self, attention: str, layer: int) -> OutProjection:
         """The out projection of one layer."""
         ...
@@ -203,20 +207,3 @@ def gate_heads(outputs: Tensor, gates: Tensor) -> Tensor:
 def split_heads(outputs: Tensor, heads: int) -> Tensor:
     """Cut the last axis (width) into (heads, width of a head)."""
     return outputs.reshape(*outputs.shape[:-1], heads, -1)
-
-
-def cross_entropy(logits: Tensor, targets: Tensor) -> Output:
-    """The output of a pass from its logits.
-
-    Parameters
-    ----------
-    logits : Tensor (sentences, length, vocabulary)
-    targets : int Tensor (sentences, length)
-        Negative where nothing is predicted.
-    """
-    predicted = targets >= 0
-    losses = nn.functional.cross_entropy(
-        logits.flatten(0, 1).float(), targets.where(predicted, 0).flatten(), reduction="none"
-    )
-    losses = losses.view(targets.shape)
-    return Output(logits, torch.where(predicted, losses, 0.0), predicted)

@@ -20,6 +20,7 @@ from .errors import HeadsError, HiddenHeadsError
 from .handle import Attention, State, Tokens
 from .huggingface_base import IGNORED, Batch, HuggingFaceHandle, additive_mask
 from .huggingface_translation import MarianHandle
+from .losses import linear_losses
 from .taps import AttentionModules
 
 
@@ -106,6 +107,10 @@ class GPT2Handle(HuggingFaceHandle):
     def _logits(self, state: State) -> Tensor:
         result: Tensor = self.module.lm_head(self.module.transformer.ln_f(state["target"]))
         return result
+
+    def finish_losses(self, state: State) -> Tensor:
+        x = self.module.transformer.ln_f(state["target"])
+        return linear_losses(x, self.module.lm_head.weight, None, state["targets"])
 
 
 class BertHandle(HuggingFaceHandle):

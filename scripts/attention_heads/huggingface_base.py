@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from .handle import Attention, OutProjection, Output, State, Tokens, cross_entropy
+from .handle import Attention, OutProjection, Output, State, Tokens
+from .losses import cross_entropy
 from .taps import AttentionModules, frozen_modules, tapped
 
 Batch = Mapping[str, Tensor]
@@ -66,6 +67,10 @@ class HuggingFaceHandle:
         # Layers do not run any more: only what stands behind them is frozen here.
         with frozen_modules(self.module):
             return cross_entropy(self._logits(state), state["targets"])
+
+    def finish_losses(self, state: State) -> Tensor:
+        """Losses alone."""
+        return self.finish(state).losses
 
     def out_projection(self, attention: str, layer: int) -> OutProjection:
         """The out projection of one layer."""

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from .alpha_beta import AttentionBlock, LayerParts
 from .handle import Attention, State, Tokens
 from .huggingface_base import Batch, HuggingFaceHandle, additive_mask
+from .losses import linear_losses
 from .taps import AttentionModules
 
 
@@ -95,6 +96,10 @@ class MarianHandle(HuggingFaceHandle):
     def _logits(self, state: State) -> Tensor:
         result: Tensor = self.module.lm_head(state["target"]) + self.module.final_logits_bias
         return result
+
+    def finish_losses(self, state: State) -> Tensor:
+        weight, bias = self.module.lm_head.weight, self.module.final_logits_bias[0]
+        return linear_losses(state["target"], weight, bias, state["targets"])
 
     def parts(self, stage: int) -> LayerParts:
         """The parts of a stage's layer, for the alpha-beta rule."""

@@ -18,14 +18,22 @@ Weights = dict[str, list[Tensor]]
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Switch dropout off, and afterwards every module back to the mode that it was in."""
+    """Switch dropout and the gradients of weights off, and afterwards back to what they were.
+
+    Without the gradients of weights a backward pass keeps less of the forward pass.
+    """
     modes = [(each, each.training) for each in module.modules()]
+    learning = [each for each in module.parameters() if each.requires_grad]
     module.eval()
     try:
+        for each in learning:
+            each.requires_grad_(False)
         yield
     finally:
         for each, mode in modes:
             each.training = mode
+        for each in learning:
+            each.requires_grad_()
 
 
 def open_gates(handle: ModelHandle, sentences: int | None = None) -> dict[str, Tensor]:
@@ -119,7 +127,7 @@ def losses_after(
         for name, each in state.items()
         if each.shape[:2] == predicted.shape
     }
-    found = handle.finish(alone).losses.squeeze(1)
+    found = handle.finish_losses(alone).squeeze(1)
     return torch.zeros(predicted.shape, device=found.device).masked_scatter(predicted, found)
 
 

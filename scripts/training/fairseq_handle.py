@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from attention_heads.alpha_beta import LayerParts
-from attention_heads.handle import Attention, OutProjection, Output, State, Tokens, cross_entropy
+from attention_heads.handle import Attention, OutProjection, Output, State, Tokens
+from attention_heads.losses import cross_entropy, linear_losses
 from attention_heads.taps import AttentionModules, frozen_modules, tapped
 from losschange_fairseq.prefix_lm import hiding_keys, prefix_mask
 
@@ -23,6 +24,7 @@ from .fairseq_stacks import (
     PAD,
     attentions_of,
     embed,
+    last_states,
     open_heads,
     prepare_stack,
     present_tokens,
@@ -116,10 +118,8 @@ class FairseqHandle:
             state[side] = embed(stack, tokens, positions)
             state[f"{side}_seen"] = tokens.present
         if "prefix_lengths" in batch["net_input"]:
-            lengths = batch["net_input"]["prefix_lengths"]
-            state["prefix"] = torch.tensor(lengths, device=batch["target"].device)
-        targets = batch["target"]
-        state["targets"] = targets.masked_fill(targets == PAD, -1)
+            state["prefix"] = torch.tensor(batch["net_input"]["prefix_lengths"], device=self.device)
+        state["targets"] = batch["target"].masked_fill(batch["target"] == PAD, -1)
         return state
 
     def step(
@@ -188,6 +188,14 @@ class FairseqHandle:
         """Logits and losses (nats) from the state after the last stage."""
         with frozen_modules(self.module) if frozen else nullcontext():
             return cross_entropy(self._logits(state), state["targets"])
+
+    def finish_losses(self, state: State) -> Tensor:
+        """Losses alone; of a decoder without all logits in memory."""
+        decoder: Any = self.stacks.get("decoder")
+        if decoder is None:
+            return self.finish(state).losses
+        x, linear = last_states(decoder, state["target"]), decoder.output_projection
+        return linear_losses(x, linear.weight, linear.bias, state["targets"])
 
     def out_projection(self, attention: str, layer: int) -> OutProjection:
         """The out projection of one layer."""
@@ -283,13 +291,9 @@ class FairseqHandle:
         return AttentionModules(block, block.out_proj, [(block.q_proj, 0), (block.k_proj, 0)])
 
     def _logits(self, state: State) -> Tensor:
-        if self.predicted == "source":
+        decoder: Any = self.stacks.get("decoder")
+        if decoder is None:
             scores: Tensor = self.module.encoder.lm_head(state["source"])
-            return scores
-        stack, x = self.stacks["decoder"], state["target"]
-        if stack.layer_norm is not None:
-            x = stack.layer_norm(x)
-        if stack.project_out_dim is not None:
-            x = stack.project_out_dim(x)
-        scores = stack.output_projection(x)
+        else:
+            scores = decoder.output_projection(last_states(decoder, state["target"]))
         return scores

@@ -129,6 +129,15 @@ def embed(stack: Any, tokens: Tokens, positions: bool) -> Tensor:
     return x
 
 
+def last_states(stack: Any, x: Tensor) -> Tensor:
+    """What the output projection of a decoder reads, from the states behind its last layer."""
+    if stack.layer_norm is not None:
+        x = stack.layer_norm(x)
+    if stack.project_out_dim is not None:
+        x = stack.project_out_dim(x)
+    return x
+
+
 @contextmanager
 def open_heads(
     modules: Mapping[str, AttentionModules],

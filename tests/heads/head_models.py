@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from attention_heads.alpha_beta import AttentionBlock, LayerParts
-from attention_heads.handle import Attention, OutProjection, Tokens, cross_entropy, gate_heads
+from attention_heads.handle import Attention, OutProjection, Tokens, gate_heads
+from attention_heads.losses import cross_entropy
 
 PAD, END = 0, 1
 
@@ -142,6 +143,9 @@ class TinyHandle:
         x = state["target"]
         x = self.module["decoder_norm"](x, frozen) if self.norm == "pre" else x
         return cross_entropy(self.module["output"](x), state["targets"])
+
+    def finish_losses(self, state):
+        return self.finish(state).losses
 
     def block(self, attention, layer):
         stage = next(n for n, each in enumerate(self.stages) if each.get(attention) == layer)

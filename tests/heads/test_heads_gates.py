@@ -14,6 +14,7 @@ from head_models import (
     random_batch,
 )
 
+from attention_heads import gates
 from attention_heads.errors import HeadsError
 from attention_heads.gates import Pruning, prices, train_gates
 from attention_heads.hard_concrete import (
@@ -23,7 +24,7 @@ from attention_heads.hard_concrete import (
     probability_open,
     typical_gates,
 )
-from attention_heads.passes import mean_loss
+from attention_heads.passes import mean_loss, resume
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -118,6 +119,34 @@ def test_only_the_named_attentions_and_parameters_change():
         name for name in kept if name.endswith("key.bias") and name not in changed
     }  # fmt: skip
     assert len(changed) >= 10
+
+
+def test_weights_move_as_with_adam_and_one_gradient_is_held_at_a_time():
+    batches, updates = [random_batch(seed=1), random_batch(seed=2)], 4
+    # Without gates that are drawn, the same updates can be made by hand.
+    plain, pruned = TinyHandle(bias=False), TinyHandle(bias=False)
+    optimizer = torch.optim.Adam(plain.module.parameters(), lr=1e-2, fused=True)
+    for batch in batches * (updates // 2):
+        output = resume(plain, plain.start(batch))
+        optimizer.zero_grad()
+        (output.losses.sum() / output.predicted.sum()).backward()
+        optimizer.step()
+    named = pruned.module.named_parameters()
+    # A language model has no encoder.
+    held, parameters = [], [each for name, each in named if not name.startswith("encoder_norm")]
+    for each in parameters:
+        each.register_post_accumulate_grad_hook(
+            lambda _: held.append(sum(p.grad is not None for p in parameters))
+        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gates, "draw_gates", lambda log_alpha, generator: torch.ones(2, 4))
+        train_gates(
+            pruned, batches, 0.0, updates, 0, parameters=parameters, model_learning_rate=1e-2
+        )
+    assert set(held) == {1} and len(held) == updates * len(parameters)
+    assert all(each.grad is None for each in parameters)
+    for name, expected in plain.module.named_parameters():
+        torch.testing.assert_close(pruned.module.get_parameter(name), expected)
 
 
 def test_the_same_seed_gives_the_same_pruning_and_leaves_the_random_state_alone():

@@ -9,7 +9,7 @@ from attention_heads.confidence import confidence
 from attention_heads.errors import HeadsError, HiddenHeadsError
 from attention_heads.gates import train_gates
 from attention_heads.importance import importance, importance_from_gradient
-from attention_heads.passes import attention_weights, mean_loss, open_gates, resume
+from attention_heads.passes import attention_weights, mean_loss, open_gates, resume, states_of
 from attention_heads.positional import positional
 from attention_heads.relevance import conservation, relevance
 from offline_transformers import import_transformers
@@ -107,6 +107,12 @@ def test_loss_and_weights_are_the_models_own(kind, handle, batch):
         asked = present[handle.attentions[name].query].present[:, None, :, None]
         for own, theirs in zip(found[name], getattr(expected, attribute), strict=True):
             torch.testing.assert_close(own * asked, theirs * asked)
+
+
+def test_losses_alone_are_those_of_the_logits(handle, batch):
+    with torch.no_grad():
+        state = states_of(handle, batch)[-1]
+        torch.testing.assert_close(handle.finish_losses(state), handle.finish(state).losses)
 
 
 def test_freezing_changes_no_value_and_every_hook_is_taken_away(handle, batch):

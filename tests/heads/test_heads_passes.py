@@ -4,6 +4,7 @@ import pytest
 import torch
 from head_models import TinyHandle, random_batch
 
+from attention_heads import losses
 from attention_heads.errors import HeadsError, HiddenHeadsError
 from attention_heads.passes import (
     attention_weights,
@@ -88,9 +89,25 @@ def test_a_model_that_shows_no_weights_is_refused():
 def test_modes_are_put_back_module_by_module():
     module = TinyHandle().module
     module["output"].eval()
+    module["words"].weight.requires_grad_(False)
     with evaluating(module):
         assert not any(each.training for each in module.modules())
+        assert not any(each.requires_grad for each in module.parameters())
     assert module.training and not module["output"].training
+    fixed = {name for name, each in module.named_parameters() if not each.requires_grad}
+    assert fixed == {"words.weight"}
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_losses_without_all_logits_are_the_cross_entropy(bias, monkeypatch):
+    monkeypatch.setattr(losses, "WORDS_AT_ONCE", 4)  # of 11: the last part is a smaller one
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(5, 11, bias=bias)
+    x, targets = 3 * torch.randn(2, 12, 5), torch.arange(-1, 23).view(2, 12) % 12 - 1
+    expected = losses.cross_entropy(linear(x), targets)
+    found = losses.linear_losses(x, linear.weight, linear.bias, targets)
+    torch.testing.assert_close(found, expected.losses)
+    assert not found[~expected.predicted].any() and set(targets.flatten().tolist()) >= {-1, 0, 10}
 
 
 def test_the_norm_of_a_head_is_that_of_its_four_matrices():
