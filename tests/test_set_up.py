@@ -179,6 +179,16 @@ def test_a_complete_environment_is_left_alone_whatever_the_machine_lacks(clone):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_a_complete_environment_behind_a_link_is_left_alone(clone):
+    elsewhere = clone / "larger disk"
+    (elsewhere / "bin").mkdir(parents=True)
+    (elsewhere / "bin" / "python").touch()
+    (clone / ".venv").symlink_to(elsewhere)
+    (elsewhere / ".complete").write_text(set_up.stamp_of(clone / "requirements.lock", elsewhere))
+    done = run_set_up(clone)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_an_environment_is_complete_only_with_its_stamp_lock_place_and_python(clone):
     lock, environment = clone / "requirements.lock", clone / ".venv"
     assert not set_up.is_complete(lock, environment)
