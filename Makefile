@@ -34,6 +34,7 @@ fetch: set-up ## list the corpora with sizes and licences, then download them (C
 	$(SNAKEMAKE) fetch --cores $(CORES) $(if $(CONFIG),--config $(CONFIG))
 
 cost: set-up ## what the trainings will cost, before they start (PRESET=presets/demo.yaml)
+	@test -z "$(PRESET)" -o -f "$(PRESET)" || { echo "error: there is no file $(PRESET); presets: $(PRESETS)" >&2; exit 1; }
 	@$(SNAKEMAKE) --quiet all --nolock --cores 1 $(if $(PRESET),--configfile $(PRESET)) cost
 
 status: ## where the trainings stand, while a run goes on (RUN=results/demo)

@@ -34,7 +34,13 @@ def illustration_options(illustration, wildcards):
     """The options that a figure or table needs in addition to its inputs, as JSON."""
     options = dict(illustration.options(RUN_FILES))
     if illustration.by_estimator:
-        options["estimator"] = wildcards.get("estimator", CONFIGURATION.figures.estimator)
+        shown = wildcards.get("estimator", CONFIGURATION.figures.estimator)
+        recorded = CONFIGURATION.recording.strides
+        if shown not in recorded:
+            raise WorkflowError(
+                f"The estimator {shown} is not recorded by this run; recorded: {', '.join(recorded)}"
+            )
+        options["estimator"] = shown
     return json.dumps(options)
 
 

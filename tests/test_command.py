@@ -226,7 +226,7 @@ def test_a_training_without_probes_or_losses_says_so(tmp_path, capsys):
     status, text, _ = show(capsys, tmp_path)
     assert status == 0
     assert "not measured: no probe was recorded" in text
-    assert re.search(r"^loss +not recorded$", text, re.MULTILINE)
+    assert re.search(r"^training loss +not recorded$", text, re.MULTILINE)
     assert re.search(r"^validation +not measured yet$", text, re.MULTILINE)
     status, _, error = show(capsys, tmp_path, "--figure", tmp_path / "live.png")
     assert status == 1 and "no Transformer layers" in error

@@ -203,7 +203,7 @@ def test_the_table_tells_what_a_preset_will_cost_and_starts_nothing(tmp_path):
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
     [clm] = [line.split() for line in lines if line.startswith("clm-en ")]
-    assert clm[1:5] == ["180", "512", "0.2", "0.00"]
+    assert clm[1:5] == ["180", "512", "0.2", "0.00011"]
     assert [line for line in lines if line.startswith("4 trainings (2 models, 2 seeds; 1 worker")]
     assert [line for line in lines if "tries of at most 1 minutes" in line]
     assert sum("(2026-11-21; " in line for line in lines) == 2, "where the numbers come from"

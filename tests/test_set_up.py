@@ -217,6 +217,23 @@ def test_an_interrupted_environment_is_emptied_but_a_linked_folder_stays(tmp_pat
     assert (tmp_path / ".venv").is_symlink() and list(elsewhere.iterdir()) == []
 
 
+def test_the_environment_of_another_clone_is_not_emptied_through_a_link(tmp_path):
+    lock = tmp_path / "requirements.lock"
+    lock.touch()
+    other, mine = tmp_path / "other" / ".venv", tmp_path / "mine" / ".venv"
+    other.mkdir(parents=True)
+    (other / ".complete").write_text(set_up.stamp_of(lock, other))
+    mine.parent.mkdir()
+    mine.symlink_to(other)
+    with pytest.raises(SetUpError, match="the environment of another clone.*Nothing was changed"):
+        set_up.make_empty(mine)
+    assert (other / ".complete").is_file()
+    # On a larger disk, and this clone's own: of an older lock, it is made anew.
+    (other / ".complete").write_text(set_up.stamp_of(lock, mine))
+    set_up.make_empty(mine)
+    assert list(other.iterdir()) == []
+
+
 def test_a_pin_without_hashes_is_named(tmp_path):
     lock = tmp_path / "requirements.lock"
     lock.write_text("# pins\ntorch==2.13.0 \\\n    --hash=sha256:00\nnumpy==2.4.6\n")

@@ -201,7 +201,9 @@ def test_the_command_shows_every_run_or_says_that_there_is_none(results):
         return subprocess.run(command, cwd=results.parents[1], capture_output=True, text=True)
 
     none = show()
-    assert none.returncode == 1 and none.stderr.startswith("error: results: no run has begun")
+    assert none.returncode == 1 and none.stderr.startswith(
+        "error: results: no training has begun there; give"
+    )
     write_plan(results, {"clm-en": 20})
     write_plan(results.with_name("other"), {"mlm-en": 20})
     both = show()

@@ -151,7 +151,22 @@ def only_one(lock):
 
 
 def make_empty(folder):
-    """Make a folder, or remove all that is in it; a link to a larger disk stays a link."""
+    """Make a folder, or remove all that is in it; a link to a larger disk stays a link.
+
+    Raises
+    ------
+    SetUpError
+        If the folder is a link to the complete environment of another clone. Nothing is removed.
+    """
+    stamp = folder / ".complete"
+    if folder.is_symlink() and stamp.is_file():
+        owner = stamp.read_text(encoding="utf-8").splitlines()[-1:]
+        if owner != [str(folder)]:
+            raise SetUpError(
+                f"{folder} is a link to {folder.resolve()}, the environment of another clone, and "
+                "making it anew would empty that one. Nothing was changed. Remove the link and run "
+                "the same command again, or set up the other clone."
+            )
     folder.mkdir(exist_ok=True)
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.is_symlink():

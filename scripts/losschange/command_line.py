@@ -96,4 +96,7 @@ def command_line(
 def _add_command(commands: Any, name: str, about: str, example: str) -> argparse.ArgumentParser:
     """The parser of one command, with what it does and an example in its help."""
     about = f"{about[0].upper()}{about[1:]}."
-    return commands.add_parser(name, help=about, description=about, epilog=f"Example: {example}")
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=about, description=about, epilog=f"Example: {example}"
+    )
+    return parser

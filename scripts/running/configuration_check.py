@@ -120,9 +120,11 @@ def _broken_references(values: Mapping[str, Any]) -> Iterator[str]:
             model = parse_model(str(name))
         except ValueError:
             continue  # told by the section itself
-        known = corpora.get(model.corpus)
-        lacking = set(model.languages) - set((known or {}).get("languages") or [])
-        if lacking and (known is None or isinstance(known, Mapping)):
+        corpus = corpora.get(model.corpus, {})
+        if not isinstance(corpus, Mapping):
+            continue  # told by the section itself
+        lacking = set(model.languages) - set(corpus.get("languages") or [])
+        if lacking:
             yield (
                 f"model_training.{name}: no run can train that model, because {model.corpus} of "
                 f"corpora has no {' and no '.join(sorted(lacking))}; correct the name, or leave it "

@@ -20,7 +20,7 @@ from losschange.cube.estimators import TRAIN
 from losschange.cube.parts import PartStore
 from losschange.cube.word_bins import WordBins
 
-from .checks import check_attributes, check_quadrature, check_shared
+from .checks import check_attributes, check_kinds, check_quadrature, check_shared
 from .following import AttachedRecorder
 from .heads import check_declared_heads
 from .measures import FreshGradient, FreshLoss, Loss, ProbeLoss
@@ -115,6 +115,7 @@ def attach(
         If no rule or several rules of the schema match a parameter, or if its number of heads is
         not the model's; names the parameter.
     """
+    check_kinds(model, schema, estimators, {"probes": probes or {}})
     optimizers = [*optimizer] if isinstance(optimizer, list | tuple) else [optimizer]
     optimizers = [stepping_optimizer(one) for one in optimizers]
     model = unwrap_model(model)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from losschange.cube.estimators import EstimatorError, parse_estimator
 from losschange.cube.format import SERIES
@@ -14,10 +14,47 @@ from losschange.cube.parts import Records
 from losschange.cube.word_bins import WordBins
 from losschange.errors import RecordingError
 
-from .partition import Partition
+from .partition import Partition, Schema
 from .shards import Shards
 
 CHOSEN_DETAILS = ("positive", "helped", "vocabulary")
+
+
+def check_kinds(
+    model: object, schema: object, estimators: object, losses: Mapping[str, Mapping[str, object]]
+) -> None:
+    """Raise RecordingError if an argument of `attach` is of another kind than it takes.
+
+    Parameters
+    ----------
+    model, schema, estimators
+        As they were given.
+    losses : mapping of argument ("probes", "fresh") to mapping of text to loss
+    """
+    if not isinstance(model, nn.Module):
+        raise RecordingError(f"the model is of type {type(model).__name__}; give a torch.nn.Module")
+    if schema is not None and not isinstance(schema, Schema):
+        raise RecordingError(
+            f"the schema is of type {type(schema).__name__}; give a Schema, such as that of "
+            "schema_for(model), or None for that one"
+        )
+    if isinstance(estimators, str):
+        raise RecordingError(
+            f"estimators is the text {estimators!r}; give a list of names, such as "
+            f"[{estimators!r}], or a mapping of names to updates between two records"
+        )
+    if isinstance(estimators, Mapping) and estimators.get("batch", 1) != 1:
+        raise RecordingError(
+            f"the stride of the estimator 'batch' is {estimators['batch']!r}, but it is recorded "
+            "at every update; give 1, or leave it out"
+        )
+    for argument, functions in losses.items():
+        for text, function in functions.items():
+            if not callable(function):
+                raise RecordingError(
+                    f"{argument}[{text!r}] is of type {type(function).__name__}; give a function "
+                    "of the model that returns its loss on the text"
+                )
 
 
 def check_estimators(
@@ -176,10 +213,17 @@ def check_finite(records: Mapping[str, Records], partition: Partition) -> None:
         estimator = min(wrong, key=lambda name: wrong[name][0])
         update, value, cell = wrong[estimator]
         raise RecordingError(
-            f"update {update}: the loss change of {partition.layout.cells[cell]} under "
-            f"{estimator!r} is {value}; the gradient or the step was not finite. "
+            f"update {update}: the loss change of {_where(partition, cell)} under {estimator!r} is "
+            f"{value}; the gradient or the step was not finite. "
             "Lower the learning rate, or train in float32"
         )
+
+
+def _where(partition: Partition, cell: int) -> str:
+    """A cell in words, such as "dec.3 key head 2"."""
+    found = partition.layout.cells[cell]
+    head = "" if found.head is None else f" head {found.head}"
+    return f"{partition.layout.labels[found.layer]} {found.component}{head}"
 
 
 def check_gradients(partition: Partition, gradients: Sequence[Tensor | None], update: int) -> None:
