@@ -274,9 +274,9 @@ def main(arguments=None):
         help="refuse to start with less free disk than this (default %(default)s)",
     )
     options = parser.parse_args(arguments)
-    # A link, such as to a larger disk, is followed: the environment belongs to the folder it is in.
-    lock, environment = ROOT / "requirements.lock", (ROOT / ".venv").resolve()
-    if is_complete(lock, environment):
+    lock, environment = ROOT / "requirements.lock", ROOT / ".venv"
+    # Through a link it may be the complete environment of another clone, with the same lock.
+    if is_complete(lock, environment) or is_complete(lock, environment.resolve()):
         return
     candidates = [sys.executable, *("python{}.{}".format(*version) for version in SUPPORTED)]
     python = check_machine(candidates, os.environ, ROOT, options.free_gigabytes)

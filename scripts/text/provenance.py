@@ -88,7 +88,11 @@ def cube_provenance(path: Path, tokens: str) -> str:
     record = read_record(path, ("corpus", "seed", "sources", "counts", "code", "vocabularies"))
     if tokens not in record["vocabularies"]:
         known = ", ".join(record["vocabularies"]) or "none"
-        raise UserError(f"{path} has no vocabulary {tokens}, only {known}. Delete it.")
+        raise UserError(
+            f"{path} has no vocabulary {tokens}, only {known}. Make it anew: snakemake --force "
+            f"{path}, with the run's --configfile and --cores. (Without the file, Snakemake would "
+            "repeat the trainings of the corpus.)"
+        )
     carried = {
         "corpus": record["corpus"],
         "seed": record["seed"],
