@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import resource
 import signal
 import time
 
@@ -160,11 +159,12 @@ def test_a_full_disk_ends_clearly_and_loses_nothing(tokens, tmp_path, straight):
     run_to(tmp_path, tokens, 10)
     # Half of a checkpoint: more than a part of the cube needs.
     size = max(p.stat().st_size for p in (tmp_path / "state" / "checkpoints").iterdir()) // 2
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    message = run(command(tmp_path, "clm", tokens), status=1, preexec_fn=limit)
+    limited = f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size})); del sys.argv[0]"
+    program = (
+        f"import resource, runpy, sys; {limited}; runpy.run_path(sys.argv[0], None, '__main__')"
+    )
+    interpreter, _, *arguments = command(tmp_path, "clm", tokens)
+    message = run([interpreter, "-c", program, *arguments], status=1)
     last = message.splitlines()[-1]
     assert last.startswith("error: clm-en: update 15: the state could not be saved"), message
     assert "Is the disk full?" in last
