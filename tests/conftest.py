@@ -16,13 +16,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 # Files with slow tests only, the longest first: the processes then end at about the same time.
 LONGEST = (
-    "test_fairseq_interruptions",
     "test_workflow",
-    "test_demo_conservation",
     "test_fast_training",
+    "test_fairseq_interruptions",
     "test_workers",
-    "test_fairseq_training",
     "test_house",
+    "test_demo_conservation",
+    "test_fairseq_recording",
+    "test_fast_compilation",
+    "test_fairseq_training",
 )
 
 

@@ -4,7 +4,8 @@ Importing PyTorch and fairseq takes about five seconds, and many tests start a t
 times. A server imports modules once; every program is then a fork of it. It is a process like any
 other: it can be killed, has its own session if asked, and its own environment and outputs. (What
 all of them share is the seed of Python's hashes. tests/test_workflow.py makes the same cubes in
-processes that do not.)
+processes that do not.) The workers that a training starts are forks as well; tests/test_workers.py
+has a training that starts them as a user's does.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import IO
 
@@ -183,6 +184,9 @@ def _become(request: dict, stdout: int, stderr: int) -> None:
         os.chdir(request["cwd"])
         os.environ.clear()
         os.environ.update(request["environment"])
+        if processes := sys.modules.get("torch.multiprocessing"):
+            started = partial(processes.start_processes, start_method="fork")
+            processes.start_processes = started
         kind, *rest = request["arguments"]
         sys.path[0] = os.getcwd() if kind in ("-m", "-c") else os.path.dirname(kind)
         sys.argv = request["arguments"] if kind not in ("-m", "-c") else [kind, *rest[1:]]

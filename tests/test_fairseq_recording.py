@@ -165,21 +165,28 @@ def test_words_by_frequency_add_up_to_the_embedding(tokens, tmp_path):
         np.testing.assert_allclose(words, embedding, rtol=1e-4, atol=1e-6)
 
 
+HALF = {"total_updates": 16, "dropout": 0.0}
+HALF_STRIDES = {"probe": 1, "simpson": 1, "probe_valid": 1}
+
+
+@pytest.fixture(scope="module", params=list(NAMES))
+def single(request, tokens, tmp_path_factory):
+    """(objective, a training in single precision)."""
+    folder = tmp_path_factory.mktemp(f"fp32-{request.param}")
+    return request.param, train(folder, request.param, tokens, HALF_STRIDES, **HALF)
+
+
 @pytest.mark.parametrize("extra", [("--fp16-no-flatten-grads",), ()], ids=["per tensor", "flat"])
-@pytest.mark.parametrize("objective", list(NAMES))
-def test_half_precision_records_what_float32_does(objective, extra, tokens, tmp_path, monkeypatch):
+def test_half_precision_records_what_float32_does(single, extra, tokens, tmp_path, monkeypatch):
     """fairseq's FP16Optimizer on a CPU: cells within 1 % of the largest one, of probes 3 %.
 
     A probe is looked at where its training went, and half precision goes another way.
     """
     # It asks for the number of the GPU; this is the one of a CPU.
     monkeypatch.setattr(torch.cuda, "current_device", lambda: None)
-    strides = {"probe": 1, "simpson": 1, "probe_valid": 1}
-    full = train(tmp_path / "fp32", objective, tokens, strides, dropout=0.0)
-    half = train(
-        tmp_path / "fp16", objective, tokens, strides,
-        ("--fp16", "--fp16-init-scale", "128", *extra), dropout=0.0,
-    )  # fmt: skip
+    objective, full = single
+    precision = ("--fp16", "--fp16-init-scale", "128", *extra)
+    half = train(tmp_path, objective, tokens, HALF_STRIDES, precision, **HALF)
     assert (recorded(half.store, "loss_scale") == 128).all()
     for variable in ("lca", "lca_probe", "lca_simpson", "lca_probe_valid"):
         expected, found = (np.nansum(recorded(run.store, variable), 0) for run in (full, half))

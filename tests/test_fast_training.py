@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 
-UPDATES = 50
+UPDATES = 30
 RATE = 2e-3
 
 
@@ -63,7 +63,7 @@ def stock(request, tokens, tmp_path_factory):
 
 
 @pytest.mark.parametrize("fast", [*((name,) for name in SWITCHES), SWITCHES], ids="+".join)
-def test_fifty_updates_are_those_of_stock_fairseq(stock, fast, tokens, tmp_path):
+def test_thirty_updates_are_those_of_stock_fairseq(stock, fast, tokens, tmp_path):
     objective, (cube, losses, _) = stock
     found, found_losses, settings = train(tmp_path, objective, tokens, fast)
     assert [name for name in SWITCHES if settings[name]] == list(fast)

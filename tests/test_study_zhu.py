@@ -31,6 +31,7 @@ from synthetic_cubes import write_cube
 NAMES = ("en_emb", *(f"en{n}" for n in range(1, 7)), *(f"de{n}" for n in range(1, 7)), "de_emb",
          "de_softmax")  # fmt: skip
 WORDS = ("en_emb", "de_emb", "de_softmax")
+MODEL = "mt-de-en-iwslt14"
 STEPS = 200
 # Contributions in nats as the paper describes them: a sandwich, a rise, little by the words.
 THEIRS = dict(zip(NAMES, (0.05, 0.9, 0.3, 0.32, 0.34, 0.36, 0.8, 0.2, 0.3, 0.4, 0.5, 0.6, 0.95,
@@ -68,7 +69,7 @@ def write(path, contributions, noise=0.3, seed=0, signal=None, frequent=0.8):
     recorded = {name: numbers[stride - 1 :: stride] for name, stride in ESTIMATORS.items()}
     details = {"simpson_small": ("loss_before", "loss", "error"), "fresh": ("vocabulary",)}
     bins = bin_words(np.ones(25, dtype=int), ["a", "b", "c"], 25, "rank")
-    attributes = {"model": "mt-de-en-iwslt14", "objective": "mt"}
+    attributes = {"model": MODEL, "objective": "mt"}
     with CubeWriter(
         path, made, numbers, attributes, recorded, details=details, word_bins=bins
     ) as out:
@@ -233,8 +234,13 @@ def test_what_was_not_recorded_is_told(theirs):
     assert found.verdict == UNKNOWN and "without the detail vocabulary" in found.reason
 
 
-def test_the_record_has_a_verdict_for_every_claim_and_estimator(theirs):
-    record = judge_study([theirs], "mt-de-en-iwslt14", {}, seed=1)
+@pytest.fixture(scope="module")
+def record(theirs):
+    """What is judged of the model, and what two of its estimators cost."""
+    return judge_study([theirs], MODEL, {}, 1, {MODEL: {"fresh": 0.125, "exact_small": 2.5}})
+
+
+def test_the_record_has_a_verdict_for_every_claim_and_estimator(record):
     names = [column["name"] for column in record["columns"]]
     assert set(names) == {"batch", *ESTIMATORS}
     assert [claim["number"] for claim in record["claims"]] == list(CLAIMS)
@@ -242,12 +248,10 @@ def test_the_record_has_a_verdict_for_every_claim_and_estimator(theirs):
     assert {course["estimator"] for course in record["courses"]} == set(names) - {"exact_small"}
 
 
-def test_the_section_shows_tau_at_every_point_and_what_an_estimator_costs(theirs):
-    model = "mt-de-en-iwslt14"
-    record = judge_study([theirs], model, {}, 1, {model: {"fresh": 0.125, "exact_small": 2.5}})
+def test_the_section_shows_tau_at_every_point_and_what_an_estimator_costs(record):
     environment = _environment()
     [study] = load_studies(["zhu2020"])
-    run = Run({"corpora": {}}, [model], {}, {}, {}, {}, [], [], [], {}, [])
+    run = Run({"corpora": {}}, [MODEL], {}, {}, {}, {}, [], [], [], {}, [])
 
     def render(template, **values):
         return Markup(environment.get_template(template).render(failed=(), **values))

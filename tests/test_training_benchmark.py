@@ -1,11 +1,11 @@
 """benchmarks/throughput.py and batches.py run small and fill their tables."""
 
 import re
-import subprocess
 import sys
 
 import pytest
 
+from prepared_processes import run_prepared
 from tiny_trainings import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
@@ -13,9 +13,7 @@ BENCHMARKS = ROOT / "benchmarks"
 
 def run(script, *arguments):
     """What a benchmark prints."""
-    done = subprocess.run(
-        [sys.executable, "-B", str(BENCHMARKS / script), *arguments], capture_output=True, text=True
-    )
+    done = run_prepared([sys.executable, "-B", str(BENCHMARKS / script), *arguments])
     assert done.returncode == 0, done.stderr
     return done.stdout
 

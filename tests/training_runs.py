@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 
@@ -44,12 +43,9 @@ def command(folder, objective, tokens, **changes):
     ]
 
 
-def run(arguments, status=0, preexec_fn=None, **options):
+def run(arguments, status=0, **options):
     """Run train_model.py to its end; its stderr."""
-    if preexec_fn is not None:
-        done = subprocess.run(arguments, capture_output=True, text=True, preexec_fn=preexec_fn)
-    else:
-        done = run_prepared(arguments, **options)
+    done = run_prepared(arguments, **options)
     assert done.returncode == status, done.stderr
     return done.stderr
 
