@@ -218,7 +218,7 @@ def test_an_estimator_on_another_text_is_drawn_beside_that_text(tmp_path):
     strides = {"probe": 5, "simpson_rare": 10}
     write_cube(tmp_path / "c.nc", "clm-en", 100, 2, 2, estimators=strides)
     profile = conservation_profile(summarise_cube(tmp_path / "c.nc"))
-    assert profile.texts == ["train", "valid", "rare"]
+    assert list(profile.shown_measures) == ["train", "valid", "rare"]
     assert profile.references["simpson_rare"] == "rare_probe"
     looks = looks_of(profile.sums)
     assert len({look["color"] for look in looks.values()}) == len(looks) == 3

@@ -69,7 +69,8 @@ class BatchGradient:
         """
         scaler = getattr(self._optimizer, "scaler", None)
         scale = 1.0 if scaler is None else scaler.loss_scale / SCALE_MARGIN
-        total, size, sums = 0.0, 0, None
+        total: float | Tensor = 0.0
+        size, sums = 0, None
         with (
             with_parameters(self._parameters, at),
             without_side_effects(self._model, training, seed),
@@ -81,6 +82,7 @@ class BatchGradient:
                 total, size = total + loss.detach().double(), size + sample_size
         # Divide once, at the end, so that rounding does not depend on the number of samples.
         size = size.double() if isinstance(size, Tensor) else size
+        assert isinstance(total, Tensor) and sums is not None  # there are samples
         factor = 1.0 / (size * scale)
         return total / size, [None if part is None else part.mul_(factor) for part in sums]
 
@@ -136,15 +138,15 @@ class FreshText:
         # The masks of a masked language model depend on the epoch.
         self._source.dataset.set_epoch(update)
         key = (SEED_OF_FRESH, update, *self._source.key_of_other_splits)
-        samples = self._source.draw(self._tokens, key)
-        if self._select is not None:
-            samples = self._selected(samples, update, key)
+        samples = self._selected(self._source.draw(self._tokens, key), update, key)
         return self._gradient(samples, training=True, seed=update)[1]
 
     def _selected(
         self, samples: Sequence[Mapping], update: int, key: tuple[int, ...]
     ) -> list[Mapping]:
         """The samples with only the selected targets; drawn again while none is selected."""
+        if self._select is None:
+            return list(samples)
         for number in range(1, MOST_DRAWS + 1):
             if found := self._select(samples):
                 return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,14 +43,14 @@ class TextSettings:
     """
 
     split: str
-    tokens: Mapping[str, object] = field(default_factory=dict)
+    tokens: Mapping[str, Any] = field(default_factory=dict)
     sentences: int | None = None
 
 
 OWN_TEXTS = {TRAIN: TextSettings(TRAIN), VALID: TextSettings(VALID)}
 
 
-def parse_texts(texts: Mapping[str, Mapping[str, object]]) -> dict[str, TextSettings]:
+def parse_texts(texts: Mapping[str, Mapping[str, Any]]) -> dict[str, TextSettings]:
     """All texts by name: the given ones, and the built-in ones ("train" and "valid").
 
     Raises
@@ -108,7 +109,7 @@ class TargetFilter:
 
     def __call__(self, samples: Sequence[Mapping]) -> list[Mapping]:
         """Filter the targets of samples; samples in which no token counts are left out."""
-        found = []
+        found: list[Mapping] = []
         for sample in samples:
             target = sample["target"]
             counted = self._counted.to(target.device)[target]

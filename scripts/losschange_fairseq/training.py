@@ -131,8 +131,7 @@ class ResumableTraining:
         if self.updates >= self.intervals.total:
             return True
         for samples in self._batches():
-            numbers = self._update(samples)
-            if numbers is None:
+            if (numbers := self._update(samples)) is None:
                 continue
             report(self.updates, numbers)
             self._after_update(self)
@@ -149,6 +148,7 @@ class ResumableTraining:
                 return False
             if self.updates % self.intervals.checkpoint == 0:
                 self.save()
+        raise AssertionError("epochs follow each other without end")
 
     def save(self) -> None:
         """Write the parts up to this update and the checkpoint; delete older checkpoints.

@@ -78,7 +78,7 @@ def conservation_sentences(run: Run, failed: Sequence[str]) -> list[str]:
 
 def _claims(entries: Sequence[EstimatorSum]) -> str:
     """One sentence on estimators whose sums are compared with the same measured change."""
-    claims = []
+    claims: list[str] = []
     for name in in_order({entry.estimator for entry in entries}):
         ratios = [entry.ratio for entry in entries if entry.estimator == name]
         if not ratios:

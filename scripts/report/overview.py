@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from report.inputs import Run
 from report.values import Grid, count, listing, make_grid, quantity
 
@@ -25,7 +27,7 @@ SCALE_TITLES = {
 }
 
 
-def configured(run: Run, model: str, key: str) -> object:
+def configured(run: Run, model: str, key: str) -> Any:
     """The configured hyper-parameter of one model, with overrides; None if unknown."""
     recorded = run.settings.get(model, {}).get("configured", {})
     if key in recorded:

@@ -60,7 +60,8 @@ def judge(quality: dict | None) -> tuple[str, str]:
     quality : dict or None
         The content of quality.json; None if there is no such file.
     """
-    valid = ((quality or {}).get("splits") or {}).get("valid") or {}
+    quality = quality or {}
+    valid = (quality.get("splits") or {}).get("valid") or {}
     loss, entropy = valid.get("loss"), valid.get("unigram_entropy")
     if loss is None or entropy is None:
         missing = "its validation loss" if loss is None else "the unigram entropy of its text"

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
 
 from report.table_files import MISSING
 
@@ -56,7 +57,7 @@ def nats(value: float | None, signed: bool = False) -> str:
     return f"{round(value, 3) + 0.0:{'+' if signed else ''}.3f}".replace("-", "−")
 
 
-def over_seeds(values: Sequence[float | None], show: Callable[[float | None], str]) -> str:
+def over_seeds(values: Sequence[float | None], show: Callable[[float], str]) -> str:
     """The value of a model: with several seeds the mean, and the range in brackets.
 
     Parameters
@@ -138,7 +139,7 @@ def listing(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def portable(value: object) -> object:
+def portable(value: Any) -> Any:
     """The same value without paths of this machine, which differ between two equal runs.
 
     An absolute path is replaced by its last part.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -13,12 +13,10 @@ from scipy.stats import rankdata
 from .checks import Floats, as_states
 from .covariances import Covariances
 from .errors import RepresentationError
-from .pwcca import correlations_of, svcca_of
+from .pwcca import svcca_of
 
 FEWEST_INTERVALS = 4
 FEWEST_LAYERS = 2
-
-Distance = Callable[[Covariances, bool], float]
 
 
 class Relation(NamedTuple):
@@ -39,44 +37,9 @@ class Relation(NamedTuple):
     p_value: float
 
 
-def distance_table(
-    pairs: Iterable[Sequence[Covariances]], distance: Distance
-) -> tuple[Floats, Floats]:
-    """Distances of pairs of snapshots, and their floors (pairs, layers).
-
-    Parameters
-    ----------
-    pairs : iterable of sequence of Covariances
-        Per pair of snapshots, one Covariances per layer. Those of (t, t + 1) give the change, of
-        (t, end) how far a layer has to go. An iterator keeps one pair in memory at a time.
-    distance : callable (covariances, permuted) -> float
-        Such as svcca_distance_of or pwcca_distance_of.
-
-    Raises
-    ------
-    RepresentationError
-        If there are no pairs, or they have different numbers of layers.
-    """
-    values, floors = [], []
-    for layers in pairs:
-        values.append([distance(layer, False) for layer in layers])
-        floors.append([distance(layer, True) for layer in layers])
-    if len({len(row) for row in values}) != 1:
-        raise RepresentationError(
-            f"{len(values)} pairs of snapshots with {sorted({len(row) for row in values})} layers; "
-            "expected at least one pair, and as many layers in all"
-        )
-    return np.array(values), np.array(floors)
-
-
 def svcca_distance_of(covariances: Covariances, permuted: bool = False) -> float:
     """1 − SVCCA, the measure of Saphra & Lopez (2019)."""
     return 1.0 - svcca_of(covariances, permuted=permuted)
-
-
-def pwcca_distance_of(covariances: Covariances, permuted: bool = False) -> float:
-    """1 − PWCCA, weighed by the first snapshot."""
-    return 1.0 - correlations_of(covariances, permuted).first
 
 
 def intervals_of(times: Sequence[int]) -> list[tuple[int, int]]:

@@ -72,7 +72,7 @@ def align(first: ArrayLike, second: ArrayLike) -> Alignment:
     one, two = centred(one, "first view"), centred(two, "second view")
     one, two = _padded(one, width), _padded(two, width)
     rotation, total = orthogonal_procrustes(one, two)
-    return Alignment(rotation, float(total / np.square(one).sum()), *means)
+    return Alignment(np.asarray(rotation, dtype=float), float(total / np.square(one).sum()), *means)
 
 
 def retrieve(

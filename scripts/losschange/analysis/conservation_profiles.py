@@ -56,17 +56,22 @@ class ConservationProfile:
     sum_ranges: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     ratio_ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
-    def shown_measure(self, text: str) -> str | None:
-        """The measure of a text's loss: of its probe, else of the training; None without any."""
-        measures = (probe_measure(text), LOSSES_OF_TRAINING.get(text))
-        return next((name for name in measures if name in self.changes), None)
-
     @property
-    def texts(self) -> list[str]:
-        """The texts with a measured loss: train, valid, then those of other probes."""
+    def shown_measures(self) -> dict[str, str]:
+        """Measures of the loss by text: train, valid, then those of other probes.
+
+        A text's measure is that of its probe, else that of the training.
+        """
         probed = texts_of(self.sums)
         known = [TRAIN, VALID, *(text for text in probed if text not in LOSSES_OF_TRAINING)]
-        return [text for text in known if self.shown_measure(text)]
+        measures = {
+            text: (probe_measure(text), LOSSES_OF_TRAINING.get(text, "none")) for text in known
+        }
+        return {
+            text: next(name for name in names if name in self.changes)
+            for text, names in measures.items()
+            if not self.changes.keys().isdisjoint(names)
+        }
 
 
 def conservation_profile(summary: xr.Dataset) -> ConservationProfile:

@@ -70,8 +70,9 @@ def agreement(evidence: Evidence, model: str, first: str, second: str) -> Agreem
         drawn.append([_compare(a, b) for a, b in both])
     value, draws = np.mean(values, axis=0), np.mean(drawn, axis=0)
     low, high = np.nanpercentile(draws, INTERVAL, axis=0, method="inverted_cdf")
-    numbers = zip(value, np.fmin(low, value), np.fmax(high, value), strict=True)
-    return Agreement(model, first, second, *(tuple(map(float, three)) for three in numbers))
+    ends = zip(value, np.fmin(low, value), np.fmax(high, value), strict=True)
+    numbers = [(float(middle), float(lowest), float(highest)) for middle, lowest, highest in ends]
+    return Agreement(model, first, second, *numbers)
 
 
 def block_profiles(evidence: Evidence, model: str, estimator: str) -> dict[str, BlockProfile]:

@@ -32,7 +32,7 @@ def normalised_profile(resample: Resample) -> np.ndarray:
 def profile_distances(profiles: Sequence[np.ndarray]) -> np.ndarray:
     """Euclidean distances (models, models) between normalised profiles."""
     points = np.asarray(profiles)
-    return np.sqrt(((points[:, None] - points[None]) ** 2).sum(axis=-1))
+    return np.asarray(np.sqrt(((points[:, None] - points[None]) ** 2).sum(axis=-1)))
 
 
 def labels_of(attributes: Mapping[str, object]) -> dict[str, str]:
@@ -101,11 +101,11 @@ def neighbour_accuracy(distances: np.ndarray, labels: Sequence[str]) -> tuple[fl
         The second is 1 if all nearest models have the same label, and 0 if as many have it as
         expected at random; NaN if all labels differ or all are equal.
     """
-    labels = np.asarray(labels)
-    others = np.asarray(distances) + np.diag(np.full(len(labels), np.inf))
-    found = float((labels[others.argmin(axis=1)] == labels).mean())
-    same = (labels[:, None] == labels).sum(axis=1) - 1
-    chance = same.mean() / (len(labels) - 1)
+    names = np.asarray(labels)
+    others = np.asarray(distances) + np.diag(np.full(len(names), np.inf))
+    found = float((names[others.argmin(axis=1)] == names).mean())
+    same = (names[:, None] == names).sum(axis=1) - 1
+    chance = same.mean() / (len(names) - 1)
     return found, (found - chance) / (1 - chance) if 0 < chance < 1 else np.nan
 
 

@@ -14,7 +14,7 @@ import xarray as xr
 from losschange.analysis.resampling import FEWEST_PIECES
 
 from .resamples import Resample, TimeBins
-from .verdicts import UNKNOWN, Claim, Part, Result
+from .verdicts import UNKNOWN, Claim, Condition, Part, Result
 
 DRAWS = 300
 INTERVAL = (2.5, 97.5)  # per cent of the resamplings
@@ -24,6 +24,12 @@ LEARNED = "learned"
 
 class MissingData(ValueError):
     """A claim needs data that was not recorded; the message says which."""
+
+
+# A training as recorded, and its resamplings.
+Replicate = tuple[Resample, list[Resample]]
+# Results of the conditions, the models that they are of, and what speaks against a verdict.
+Judged = tuple[tuple[Part, ...], list[str], list[str]]
 
 
 @dataclass
@@ -48,9 +54,9 @@ class Evidence:
     learned: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     draws: int = DRAWS
     seed: int = 1
-    _resamples: dict = field(default_factory=dict, repr=False)
+    _resamples: dict[tuple[str, str], list[Replicate]] = field(default_factory=dict, repr=False)
 
-    def replicates(self, model: str, estimator: str) -> list[tuple[Resample, list[Resample]]]:
+    def replicates(self, model: str, estimator: str) -> list[Replicate]:
         """For each replicate, the training as recorded and its resamplings.
 
         Raises
@@ -65,7 +71,7 @@ class Evidence:
             ]
         return self._resamples[model, estimator]
 
-    def _replicate(self, summary: xr.Dataset, model: str, estimator: str, place: int):
+    def _replicate(self, summary: xr.Dataset, model: str, estimator: str, place: int) -> Replicate:
         if estimator not in [str(name) for name in summary["estimator"].values]:
             raise MissingData(f"{model} was not recorded with the estimator {estimator}")
         bins = TimeBins(summary, estimator)
@@ -119,6 +125,7 @@ def judge_claim(claim: Claim, evidence: Evidence, estimator: str) -> Result:
 def _decide(claim: Claim, result: Result, doubts: Sequence[str]) -> tuple[str, str]:
     if doubts:
         return UNKNOWN, "; ".join(doubts)
+    assert result.deciding is not None  # there is a part for every condition
     part, condition = result.parts[result.deciding], claim.conditions[result.deciding]
     reason = f"{condition.name}: {condition.text()}"
     if math.isnan(part.value):
@@ -130,12 +137,9 @@ def _decide(claim: Claim, result: Result, doubts: Sequence[str]) -> tuple[str, s
     return part.verdict, reason
 
 
-def _judge_each(claim: Claim, evidence: Evidence, estimator: str):
+def _judge_each(claim: Claim, evidence: Evidence, estimator: str) -> Judged:
     """A claim about single models: judged on the main ones, measured on all."""
-    wanted = [evidence.main.get(objective) for objective in claim.objectives]
-    for objective, model in zip(claim.objectives, wanted, strict=True):
-        if model not in evidence.summaries:
-            raise MissingData(f"no main model of the objective {objective} in this run")
+    wanted = _main_models(claim, evidence)
     others = [
         model
         for model in evidence.summaries
@@ -163,13 +167,18 @@ def _judge_each(claim: Claim, evidence: Evidence, estimator: str):
     return tuple(parts), wanted, doubts
 
 
-def _judge_together(claim: Claim, evidence: Evidence, estimator: str):
+def _main_models(claim: Claim, evidence: Evidence) -> list[str]:
+    """The main models of the claim's objectives."""
+    for objective in claim.objectives:
+        if evidence.main.get(objective) not in evidence.summaries:
+            raise MissingData(f"no main model of the objective {objective} in this run")
+    return [evidence.main[objective] for objective in claim.objectives]
+
+
+def _judge_together(claim: Claim, evidence: Evidence, estimator: str) -> Judged:
     """A claim that compares models: the main ones, or all that learned."""
     if claim.scope == "main":
-        models = [evidence.main.get(objective) for objective in claim.objectives]
-        for objective, model in zip(claim.objectives, models, strict=True):
-            if model not in evidence.summaries:
-                raise MissingData(f"no main model of the objective {objective} in this run")
+        models = _main_models(claim, evidence)
         doubts = [doubt for model in models if (doubt := evidence.doubt(model))]
     else:
         models, doubts = [], []
@@ -186,7 +195,9 @@ def _judge_together(claim: Claim, evidence: Evidence, estimator: str):
     return tuple(parts), models, doubts
 
 
-def _table(claim: Claim, models: Sequence[str], evidence: Evidence, estimator: str):
+def _table(
+    claim: Claim, models: Sequence[str], evidence: Evidence, estimator: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Values (conditions,) and resampled values (draws, conditions), means over replicates."""
     resamples = {model: evidence.replicates(model, estimator) for model in models}
     if claim.layers is not None:
@@ -213,12 +224,13 @@ def _table(claim: Claim, models: Sequence[str], evidence: Evidence, estimator: s
 def _measure(
     claim: Claim, resamples: Mapping[str, Resample], evidence: Evidence
 ) -> Sequence[float]:
+    given: Any = resamples
     if claim.scope == "each":
-        (resample,) = resamples.values()
-        return claim.measure(resample)
-    if claim.scope == "main":
-        return claim.measure({evidence.objective(model): one for model, one in resamples.items()})
-    return claim.measure(resamples)
+        (given,) = resamples.values()
+    elif claim.scope == "main":
+        given = {evidence.objective(model): one for model, one in resamples.items()}
+    measured: Sequence[float] = claim.measure(given)
+    return measured
 
 
 def _check_layers(layers: int, model: str, resample: Resample) -> None:
@@ -228,7 +240,12 @@ def _check_layers(layers: int, model: str, resample: Resample) -> None:
         )
 
 
-def _part(condition, value: float, draws: np.ndarray, models: dict) -> Part:
+def _part(
+    condition: Condition,
+    value: float,
+    draws: np.ndarray,
+    models: dict[str, tuple[float, float, float]],
+) -> Part:
     value, low, high = _interval(value, draws)
     known = not (math.isnan(value) or math.isnan(low))
     verdict = condition.verdict(low, high) if known else UNKNOWN

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from .verdicts import Claim, Condition
+
+Measure = TypeVar("Measure", bound=Callable[..., Any])
 
 SCOPES = ("each", "main", "all")
 
@@ -34,7 +37,7 @@ class ClaimList(dict[int | str, Claim]):
         scope: str = "main",
         objectives: Sequence[str] | None = None,
         layers: bool = True,
-    ) -> Callable[[Callable], Callable]:
+    ) -> Callable[[Measure], Measure]:
         """Add the decorated function to the list; the arguments are those of `Claim`.
 
         Parameters
@@ -53,7 +56,7 @@ class ClaimList(dict[int | str, Claim]):
         if number in self or scope not in SCOPES:
             raise ValueError(f"claim {number} is there already, or {scope!r} is no scope")
 
-        def put(measure: Callable) -> Callable:
+        def put(measure: Measure) -> Measure:
             self[number] = Claim(
                 number,
                 section,

@@ -55,7 +55,7 @@ class TimeBins:
         # The measured change is of all updates; scale it to the sampled share of the updates.
         self.share = float(one["total"] / one["scaled_total"])
         self.change = -self.share * np.add.reduceat(one["binned_change"].values, self.starts)
-        self._cached: dict[tuple, np.ndarray] = {}
+        self._cached: dict[tuple[str, tuple[str, ...]], np.ndarray] = {}
         self._others: dict[str, TimeBins] = {}
 
     def under(self, estimator: str) -> TimeBins:

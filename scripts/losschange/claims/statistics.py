@@ -34,9 +34,10 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
 
 def ranks(values: np.ndarray) -> np.ndarray:
     """Ranks from 1; ties get their mean rank."""
-    below = (values[:, None] > values).sum(axis=1)
+    below: np.ndarray = (values[:, None] > values).sum(axis=1)
     same = (values[:, None] == values).sum(axis=1)
-    return below + (same + 1) / 2
+    ranked: np.ndarray = below + (same + 1) / 2
+    return ranked
 
 
 def kendall(first: np.ndarray, second: np.ndarray) -> float:

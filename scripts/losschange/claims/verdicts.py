@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 HOLDS = "holds"
 FAILS = "does not hold"
@@ -92,7 +93,7 @@ class Claim:
     scope: str
     objectives: tuple[str, ...]
     layers: int | None
-    measure: Callable = field(repr=False, compare=False)
+    measure: Callable[..., Any] = field(repr=False, compare=False)
 
     @property
     def criterion(self) -> str:

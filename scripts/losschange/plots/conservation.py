@@ -23,7 +23,7 @@ from .estimator_key import (
     start_key,
     times,
 )
-from .style import count_format, look_of, new_figure
+from .style import count_format, look_of, new_figure, set_padding
 
 CURVE_HEIGHT = 1.4  # inches of a model's curves
 WIDTHS = (1, 1, 0.78)
@@ -53,30 +53,26 @@ def draw_conservation(
         len(heights), 3, squeeze=False, height_ratios=heights, width_ratios=WIDTHS
     )
     for row, profile in zip(grid, main, strict=False):
-        _draw_curves(*row, profile, looks)
+        _draw_curves(row, profile, looks)
     if main:
         grid[0, 0].set_title("change since the start (nats per token)")
         grid[0, 1].set_title("the shaded range, magnified")
         for axes in grid[len(main) - 1, :2]:
             axes.set_xlabel("update")
-    draw_ratios(*grid[-1, :2], everything, lowest / len(everything), looks)
+    draw_ratios(grid[-1, 0], grid[-1, 1], everything, lowest / len(everything), looks)
     draw_notes(grid[-1, 2], everything, lowest, looks)
-    figure.get_layout_engine().set(w_pad=0.04)
+    set_padding(figure, w_pad=0.04)
     return figure
 
 
 def _draw_curves(
-    full: Axes,
-    magnified: Axes,
-    key: Axes,
-    profile: ConservationProfile,
-    looks: dict[str, LineStyle],
+    row: Sequence[Axes], profile: ConservationProfile, looks: dict[str, LineStyle]
 ) -> None:
+    full, magnified, key = row
     low, high = _measured_range(profile)
     full.axhspan(low, high, color=BAND, linewidth=0)
     for axes in (full, magnified):
-        for text in profile.texts:
-            measure = profile.shown_measure(text)
+        for text, measure in profile.shown_measures.items():
             updates, change = profile.changes[measure]
             rarely = measure == "validation" and len(updates) <= FEW_POINTS
             marker = "o" if rarely else ""
@@ -99,7 +95,7 @@ def _draw_curves(
 
 def _measured_range(profile: ConservationProfile) -> tuple[float, float]:
     """Axis limits around all measured changes; around all sums if nothing was measured."""
-    shown = [profile.shown_measure(text) for text in profile.texts]
+    shown = profile.shown_measures.values()
     curves = [profile.changes[name] for name in shown] or list(profile.sums.values())
     values = np.concatenate([[0.0], *(curve for _, curve in curves)])
     low, high = np.nanmin(values), np.nanmax(values)
@@ -112,8 +108,7 @@ def _draw_numbers(axes: Axes, profile: ConservationProfile, looks: dict[str, Lin
     start_key(axes, CURVE_HEIGHT)
     key_row(axes, 0, "measured", "nats", weight="bold")
     place = 0.0
-    for text in profile.texts:
-        measure = profile.shown_measure(text)
+    for text, measure in profile.shown_measures.items():
         place += 1
         change = f"{profile.changes[measure][1][-1]:+.3f}".replace("-", "−")
         sample_row(axes, place, measured_look(text, looks), measure_name(measure), change)

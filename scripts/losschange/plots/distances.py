@@ -43,9 +43,16 @@ def _draw_map(axes: Axes, objectives: Sequence[str], points: np.ndarray) -> None
     # No names in the map, where points of one objective may overlap: the tree shows the names.
     for objective in dict.fromkeys(objectives):
         own = points[[name == objective for name in objectives]]
-        look = {"marker": look_of(objective).marker, "color": look_of(objective).colour}
-        label = f"{look_of(objective).title} ({len(own)})"
-        axes.plot(*own.T, linestyle="none", markersize=4, alpha=0.8, label=label, **look)
+        look = look_of(objective)
+        axes.plot(
+            *own.T,
+            linestyle="none",
+            marker=look.marker,
+            markersize=4,
+            color=look.colour,
+            alpha=0.8,
+            label=f"{look.title} ({len(own)})",
+        )
     axes.legend()
     axes.margins(0.15)
     axes.set_aspect("equal", adjustable="datalim")
@@ -59,7 +66,7 @@ def _draw_tree(
     drawn = dendrogram(links, no_plot=True)
     for across, height in zip(drawn["icoord"], drawn["dcoord"], strict=True):
         axes.plot(height, np.asarray(across) / 10, color="0.3", linewidth=0.8)
-    leaves = drawn["leaves"]
+    leaves = drawn["leaves"] or []
     axes.set_yticks(np.arange(len(leaves)) + 0.5, [models[leaf] for leaf in leaves])
     for label, leaf in zip(axes.get_yticklabels(), leaves, strict=True):
         label.set_color(look_of(objectives[leaf]).colour)

@@ -13,10 +13,12 @@ from losschange.cube.estimators import TRAIN, VALID, in_order, parse_estimator
 
 from .style import SMALL
 
+LineStyle = dict[str, Any]
+
 # Okabe and Ito's palette. The sums of the training probe coincide with the black line of the
 # measured loss, those of the validation probe with the grey line: the former get light colours,
 # the latter dark ones.
-LOOKS = {
+LOOKS: dict[str, LineStyle] = {
     "batch": {"color": "#D55E00", "marker": "o", "linestyle": "-"},
     "fresh": {"color": "#CC79A7", "marker": "s", "linestyle": (0, (3, 1))},
     "exact": {"color": "#F0E442", "marker": "h", "linestyle": (0, (5, 1, 1, 1))},
@@ -27,7 +29,7 @@ LOOKS = {
 }
 # Paul Tol's muted palette for estimators on other texts: a colour per text.
 OTHER_COLOURS = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#661100")
-RULE_LOOKS = {
+RULE_LOOKS: dict[str, LineStyle] = {
     "fresh": {"marker": "p", "linestyle": (0, (3, 1))},
     "exact": {"marker": "h", "linestyle": (0, (5, 1, 1, 1))},
     "probe": {"marker": "P", "linestyle": "-"},
@@ -35,7 +37,7 @@ RULE_LOOKS = {
 }
 FIRST_ORDER = dict.fromkeys(("batch", "fresh", "exact"), "first order")
 RULE_NAMES = {**FIRST_ORDER, "probe": "trapezoid"}
-MEASURED = {
+MEASURED: dict[str, LineStyle] = {
     TRAIN: {"color": "black", "linewidth": 2.2},
     VALID: {"color": "0.68", "linewidth": 2.2},
 }
@@ -48,9 +50,6 @@ MEASURE_NAMES = {
 }
 LINE_HEIGHT = 0.13  # inches
 SAMPLE, INDENT = 0.14, 0.19  # end of the sample of a line, start of its name
-
-
-LineStyle = dict[str, Any]
 
 
 def looks_of(estimators: Iterable[str]) -> dict[str, LineStyle]:
@@ -135,7 +134,9 @@ def start_key(axes: Axes, height: float) -> None:
     axes.set_ylim(0.5 - height / LINE_HEIGHT, 0.5)
 
 
-def key_row(axes: Axes, place: float, name: str, value: str = "", left: float = 0, **style) -> None:
+def key_row(
+    axes: Axes, place: float, name: str, value: str = "", left: float = 0, **style: Any
+) -> None:
     """A line of text: a name on the left, a number on the right."""
     style = {"size": SMALL + 0.5, "va": "center", **style}
     axes.text(left, -place, name, **style)

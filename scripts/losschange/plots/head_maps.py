@@ -76,4 +76,5 @@ def normalise(values: np.ndarray) -> np.ndarray:
     low, high = np.nanmin(values), np.nanmax(values)
     if low == high:
         return np.full_like(values, 0.5)
-    return (values - low) / (high - low)
+    scaled: np.ndarray = (values - low) / (high - low)
+    return scaled

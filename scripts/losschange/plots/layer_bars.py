@@ -19,6 +19,7 @@ from .style import (
     look_of,
     mark_border,
     new_figure,
+    set_padding,
     value_format,
 )
 
@@ -68,7 +69,7 @@ def draw_layer_bars(profiles: Sequence[ModelProfile], row_height: float = 1.25) 
         size=7,
     )
     figure.supylabel(CONTRIBUTION, size=7)
-    figure.get_layout_engine().set(wspace=0.01)
+    set_padding(figure, wspace=0.01)
     return figure
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-Dash = str | tuple[int, tuple[float, ...]]
+Dash = Literal["-", "--", "-.", ":"] | tuple[int, tuple[float, ...]]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -74,7 +75,7 @@ def places_by_objective(profiles: Sequence[ModelProfile]) -> list[float]:
     return places
 
 
-def _draw_line(axes: Axes, profile: ModelProfile, name: str, look: dict) -> None:
+def _draw_line(axes: Axes, profile: ModelProfile, name: str, look: dict[str, Any]) -> None:
     """A line over the layers, with a gap between encoder and decoder, and a band over seeds."""
     values = profile.values[name]
     positions = np.arange(1, len(values) + 1)
@@ -85,7 +86,9 @@ def _draw_line(axes: Axes, profile: ModelProfile, name: str, look: dict) -> None
         axes.plot(part, values[part - 1], **look)
 
 
-def line_looks(profiles: Sequence[ModelProfile], dashed: Collection[str] = ()) -> list[dict]:
+def line_looks(
+    profiles: Sequence[ModelProfile], dashed: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """Line properties of the given models; models in `dashed` are drawn dashed."""
     looks = []
     for profile in profiles:

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
 from .looks import Look
@@ -74,15 +76,28 @@ def house_style() -> Iterator[None]:
     """Context in which figures are drawn and saved, independent of the user's settings."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(SETTINGS)
+        matplotlib.rcParams.update(SETTINGS)  # type: ignore[arg-type]  # keys are spelled out there
         yield
 
 
 def new_figure(height: float, width: float = PAPER_WIDTH) -> Figure:
     """An empty figure, size in inches, with a layout that leaves room for labels."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.02, hspace=0.02)
+    set_padding(figure, w_pad=0.02, h_pad=0.03, wspace=0.02, hspace=0.02)
     return figure
+
+
+def set_padding(
+    figure: Figure,
+    w_pad: float | None = None,
+    h_pad: float | None = None,
+    wspace: float | None = None,
+    hspace: float | None = None,
+) -> None:
+    """Change the space that the layout of a new figure leaves; None leaves it as it is."""
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(w_pad=w_pad, h_pad=h_pad, wspace=wspace, hspace=hspace)
 
 
 def draw_message(sentence: str) -> Figure:
@@ -101,13 +116,14 @@ def shades(objective: str, number: int) -> list[tuple[float, float, float]]:
     """Shades of an objective's colour from dark to light, one per model."""
     red, green, blue = to_rgb(look_of(objective).colour)
     towards = [0.65 - 1.1 * i / max(1, number - 1) for i in range(number)] if number > 1 else [0]
-    return [
-        tuple(c * (1 - 0.75 * t) if t > 0 else c + (1 - c) * -t for c in (red, green, blue))
-        for t in towards
-    ]
+
+    def mixed(colour: float, towards: float) -> float:
+        return colour * (1 - 0.75 * towards) if towards > 0 else colour + (1 - colour) * -towards
+
+    return [(mixed(red, t), mixed(green, t), mixed(blue, t)) for t in towards]
 
 
-def count_format(axis, most: int = 4, prune: str | None = None) -> None:
+def count_format(axis: Axis, most: int = 4, prune: str | None = None) -> None:
     """Whole updates as 0, 25k, 125k; `prune` as in MaxNLocator."""
     axis.set_major_locator(MaxNLocator(most, integer=True, prune=prune))
     axis.set_major_formatter(FuncFormatter(lambda value, _: count_text(value)))
@@ -124,10 +140,10 @@ def value_format(axes: Axes, most: int = 4) -> None:
     formatter.set_powerlimits((-3, 4))
     axes.yaxis.set_major_locator(MaxNLocator(most))
     axes.yaxis.set_major_formatter(formatter)
-    axes.yaxis.get_offset_text().set_size(SMALL)
+    axes.yaxis.get_offset_text().set_fontsize(SMALL)
 
 
-def layer_ticks(axis, layers: int) -> None:
+def layer_ticks(axis: Axis, layers: int) -> None:
     """Set ticks at layers 1, 3, 5 ... of deep models, at every layer of shallow models."""
     axis.set_ticks(range(1, layers + 1, 2 if layers > 6 else 1))
 
@@ -144,13 +160,16 @@ def freeze_layout(figure: Figure) -> None:
     The constrained layout's solver is not reproducible in the last bits, so positions are rounded
     to 1/100,000 of the page.
     """
-    if figure.get_layout_engine() is None:
+    engine = figure.get_layout_engine()
+    if engine is None:
         return
-    figure.get_layout_engine().execute(figure)
+    engine.execute(figure)
     figure.set_layout_engine(None)
     for axes in figure.axes:
         for which in ("original", "active"):
-            bounds = axes.get_position(original=which == "original").bounds
-            axes.set_position([round(bound, 5) for bound in bounds], which=which)
+            left, bottom, width, height = axes.get_position(original=which == "original").bounds
+            rounded = round(left, 5), round(bottom, 5), round(width, 5), round(height, 5)
+            axes.set_position(rounded, which=which)
     for text in figure.texts:
-        text.set_position([round(place, 5) for place in text.get_position()])
+        across, up = text.get_position()
+        text.set_position((round(across, 5), round(up, 5)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from losschange.analysis.profiles import ModelProfile
 
-from .style import SMALL, count_text, look_of, new_figure, value_format
+from .style import SMALL, count_text, look_of, new_figure, set_padding, value_format
 
 ROWS = {
     "attention": "attention\n(key + query + value)",
@@ -62,12 +62,12 @@ def draw_training_lines(
     band = "; line: mean over seeds, band: range" if any(p.lowest for p in profiles) else ""
     figure.supxlabel(f"update (moving average over {averaged} updates){band}", size=7)
     figure.supylabel("−LCA (nats per token and update)", size=7)
-    figure.get_layout_engine().set(wspace=0.0, w_pad=0.01)
+    set_padding(figure, wspace=0.0, w_pad=0.01)
     return figure
 
 
 def _draw_line(axes: Axes, profile: ModelProfile, name: str, layer: int | None = None) -> None:
-    def column(values):
+    def column(values: Mapping[str, np.ndarray]) -> np.ndarray:
         return values[name] if layer is None else values[name][:, layer]
 
     colour, steps = look_of(profile.objective).colour, profile.values["step"]
@@ -88,8 +88,9 @@ def _finish_panel(axes: Axes, last_step: int) -> None:
     axes.set_xlim(0, last_step)
     # Align labels inside the narrow panels, so that labels of adjacent panels do not overlap.
     axes.set_xticks([0, last_step], ["0", count_text(last_step)])
-    for tick, side in zip(axes.xaxis.get_major_ticks(), ("left", "right"), strict=True):
-        tick.label1.set_horizontalalignment(side)
+    first, last = axes.xaxis.get_major_ticks()
+    first.label1.set_horizontalalignment("left")
+    last.label1.set_horizontalalignment("right")
     axes.tick_params(axis="x", length=1.5)
     value_format(axes)
 

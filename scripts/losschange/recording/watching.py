@@ -47,7 +47,6 @@ class LayerSums:
     """
 
     def __init__(self, layout: CubeLayout, watchers: Sequence[Watcher]):
-        self._layout = layout
         self._watchers = list(watchers)
         self._sums: list[dict[str, np.ndarray]] = [{} for _ in self._watchers]
         groups = [(cell.layer, cell.component) for cell in layout.cells]

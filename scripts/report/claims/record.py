@@ -164,15 +164,17 @@ def _grouping_record(
 ) -> dict:
     """How the profiles of all models group by objective, language and so on, for one estimator."""
     found = model_distances(grouped, estimator)
-    record = {"column": column, "models": found.models if found else [], "factors": {}}
-    for factor in FACTORS if found else ():
+    factors: dict[str, dict[str, float | str | None]] = {}
+    if found is None:
+        return {"column": column, "models": [], "factors": factors}
+    for factor in FACTORS:
         labels = [label[factor] for label in found.labels]
         ratio, explained, p = permanova(found.distances, labels, seed=seed)
         accuracy, above_chance = neighbour_accuracy(found.distances, labels)
         values = {"F": ratio, "explained": explained, "p": p}
         values |= {"accuracy": accuracy, "above_chance": above_chance}
-        record["factors"][factor] = {name: number(value) for name, value in values.items()}
-    return record
+        factors[factor] = {name: number(value) for name, value in values.items()}
+    return {"column": column, "models": found.models, "factors": factors}
 
 
 def claim_record(claim: Claim) -> dict:
@@ -217,9 +219,12 @@ def _part_record(part: Part) -> dict:
 
 def read_part(record: dict) -> Part:
     """The Part that an entry in claims.json was made from, with rounded numbers."""
-    numbers = [as_float(record[name]) for name in ("value", "low", "high")]
-    models = {model: tuple(map(as_float, found)) for model, found in record["models"].items()}
-    return Part(*numbers, record["verdict"], models)
+    value, low, high = (as_float(record[name]) for name in ("value", "low", "high"))
+    models = {
+        model: (as_float(middle), as_float(lowest), as_float(highest))
+        for model, (middle, lowest, highest) in record["models"].items()
+    }
+    return Part(value, low, high, record["verdict"], models)
 
 
 def number(value: float) -> float | str | None:

@@ -20,11 +20,6 @@ def shown_models(files: RunFiles) -> list[str]:
     return [*variants, *sorted(translations, key=lambda name: not _is_untied(files, name))]
 
 
-def judged_model(files: RunFiles) -> list[str]:
-    """The model that the claims are judged on: the first that is shown."""
-    return shown_models(files)[:1]
-
-
 def _is_untied(files: RunFiles, name: str) -> bool:
     training = files.configuration.training_of(files.models[name])
     return training.tied_embeddings in (False, "none")

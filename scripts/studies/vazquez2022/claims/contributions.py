@@ -19,7 +19,11 @@ from .registry import CLAIMS
 
 SELF_ATTENTION = ("key", "query", "value", "out")
 MEAN = "layer's mean"
-ABOVE = {"unit": MEAN, "least": 0.0}
+
+
+def above(name: str) -> Condition:
+    """The condition that a difference, in units of the layer's mean, is above 0."""
+    return Condition(name, MEAN, least=0.0)
 
 
 @CLAIMS.claim(
@@ -62,8 +66,8 @@ def feed_forward_dominates(resample):
     "4.1",
     "In the MLM's attention the first two and the last layers contribute more than the middle.",
     [
-        Condition("mean of layers 1, 2 less that of 3-8", **ABOVE),
-        Condition("mean of layers 10-12 less that of 3-8", **ABOVE),
+        above("mean of layers 1, 2 less that of 3-8"),
+        above("mean of layers 10-12 less that of 3-8"),
     ],
     scope="each",
     objectives=["mlm"],
@@ -83,8 +87,8 @@ def masked_attention_has_large_ends(resample):
     "4.1",
     "In the CLM's attention layers 1 and 6-10 contribute most, and the last layer drops.",
     [
-        Condition("mean of layers 1, 6-10 less that of 2-5", **ABOVE),
-        Condition("largest of layers 6-10 less layer 12", **ABOVE),
+        above("mean of layers 1, 6-10 less that of 2-5"),
+        above("largest of layers 6-10 less layer 12"),
     ],
     scope="each",
     objectives=["clm"],
@@ -102,9 +106,9 @@ def causal_attention_is_cup_and_handle(resample):
     "4.1",
     "Keys and queries of the MT encoder peak at layer 1, fall at layer 2 and rise slightly after.",
     [
-        Condition("layer 1 less the largest of 2-6", **ABOVE),
-        Condition("smallest of layers 3-6 less layer 2", **ABOVE),
-        Condition("slope over layers 2-6", **ABOVE),
+        above("layer 1 less the largest of 2-6"),
+        above("smallest of layers 3-6 less layer 2"),
+        above("slope over layers 2-6"),
     ],
     scope="each",
     objectives=["mt"],
@@ -124,8 +128,8 @@ def translation_encoder_keys_fall_after_the_first(resample):
     "4.1",
     "Values and outputs of the MT encoder contribute most in its first and last layer.",
     [
-        Condition("layer 1 less the mean of 2-5", **ABOVE),
-        Condition("layer 6 less the mean of 2-5", **ABOVE),
+        above("layer 1 less the mean of 2-5"),
+        above("layer 6 less the mean of 2-5"),
     ],
     scope="each",
     objectives=["mt"],
@@ -142,8 +146,8 @@ def translation_encoder_values_have_large_ends(resample):
     "4.1",
     "Keys and queries of the MT decoder drop in the last layer, values and outputs much less.",
     [
-        Condition("K, Q: largest of layers 7-11 less layer 12", **ABOVE),
-        Condition("drop to layer 12 from the largest, K, Q less V, out", **ABOVE),
+        above("K, Q: largest of layers 7-11 less layer 12"),
+        above("drop to layer 12 from the largest, K, Q less V, out"),
     ],
     scope="each",
     objectives=["mt"],
@@ -181,7 +185,7 @@ def translation_pairs_behave_alike(resample):
     9,
     "4.1",
     "Feed-forward contributes most in the last layer, in MT in the last of encoder and decoder.",
-    [Condition("last layer less the largest before it", **ABOVE)],
+    [above("last layer less the largest before it")],
     scope="each",
     layers=False,
 )
@@ -198,7 +202,7 @@ def feed_forward_is_largest_at_the_end(resample):
     10,
     "4.1",
     "The MLM's feed-forward contributes strongly in layer 1.",
-    [Condition("layer 1 less the mean of layers 2-4", **ABOVE)],
+    [above("layer 1 less the mean of layers 2-4")],
     scope="each",
     objectives=["mlm"],
 )
@@ -236,7 +240,7 @@ def masked_components_share_a_trend(resamples):
     "The CLM's feed-forward rises with every layer, with sharper jumps at layers 4-7.",
     [
         Condition("Kendall's τ of layer and contribution", least=0.9),
-        Condition("mean rise to layers 4-7 less that to the others", **ABOVE),
+        above("mean rise to layers 4-7 less that to the others"),
     ],
     scope="each",
     objectives=["clm"],
@@ -281,8 +285,8 @@ def translation_feed_forward_is_linear_then_causal(resamples):
     "4.1",
     "In MT both feed-forward matrices peak at the transition from encoder to decoder.",
     [
-        Condition("layer 6 less the larger of 5 and 7, W1", **ABOVE),
-        Condition("layer 6 less the larger of 5 and 7, W2", **ABOVE),
+        above("layer 6 less the larger of 5 and 7, W1"),
+        above("layer 6 less the larger of 5 and 7, W2"),
     ],
     scope="each",
     objectives=["mt"],

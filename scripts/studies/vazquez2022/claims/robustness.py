@@ -49,7 +49,7 @@ def objective_determines_the_dynamics(resamples: Mapping[str, Resample]):
     size. The objectives also differ in architecture (MT has two stacks of six layers), which is
     not separated from the objective here.
     """
-    labels = {name: [] for name in FACTORS}
+    labels: dict[str, list[str]] = {name: [] for name in FACTORS}
     for resample in resamples.values():
         for name, label in labels_of(resample.bins.attributes).items():
             labels[name].append(label)
@@ -110,7 +110,7 @@ def english_and_german_respond_earlier(resamples: Mapping[str, Resample]):
     centres = {}
     for name, resample in _by_language(resamples, "CLM").items():
         profile = resample.profile(*SELF_ATTENTION)
-        centres[name] = share(profile @ np.arange(1, 13), profile.sum())
+        centres[name] = share(float(profile @ np.arange(1, 13)), profile.sum())
     # Do not use min and max, which ignore NaN.
     return [np.min([centres["fi"], centres["et"]]) - np.max([centres["en"], centres["de"]])]
 
@@ -147,7 +147,7 @@ def _by_language(resamples: Mapping[str, Resample], title: str) -> dict[str, Res
     MissingData
         If there is no model of one of the four languages.
     """
-    found = {}
+    found: dict[str, Resample] = {}
     for resample in resamples.values():
         labels = labels_of(resample.bins.attributes)
         if labels["corpus"] == "europarl":
