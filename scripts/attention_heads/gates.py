@@ -140,7 +140,8 @@ def train_gates(
     """Train gates, and the model with them. The model's parameters are changed in place.
 
     Memory: one batch, three times the parameters that go on learning (weights and Adam's two
-    moments), and the gradient of one of them. With no such parameters, one batch beside the model.
+    moments), and the gradient of one of them, or as many as it has uses. With no such parameters,
+    one batch beside the model.
 
     Parameters
     ----------
