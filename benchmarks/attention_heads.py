@@ -45,10 +45,11 @@ from attention_heads.passes import mean_loss, open_gates  # noqa: E402
 from attention_heads.relevance import relevance  # noqa: E402
 
 LEAST_SPEED_UP = 2.0
-# In multiples of the weights. Pruning trains them: weights and two moments of Adam; at the end of a
-# backward pass two gradients of the embeddings, the largest tensor, which are summed; a tenth for
-# what the allocator keeps.
-MOST_MEASURES, MOST_PRUNING = 2.0, 3.7
+# In multiples of the weights. Pruning trains them: three times the weights for these and the two
+# moments of Adam, and at the end of a backward pass the gradients of the embeddings, which encoder,
+# decoder and output use: a quarter of the weights each. It is less than weights, all gradients and
+# moments together.
+MOST_MEASURES, MOST_PRUNING = 2.0, 4.0
 MEASURES = ("confidence", "importance", "relevance", "alpha-beta rule", "ablation")
 
 

@@ -140,7 +140,8 @@ def train_gates(
     """Train gates, and the model with them. The model's parameters are changed in place.
 
     Memory: one batch, three times the parameters that go on learning (weights and Adam's two
-    moments), and the gradient of one of them. With no such parameters, one batch beside the model.
+    moments), and the gradient of one of them, or as many as it has uses. With no such parameters,
+    one batch beside the model.
 
     Parameters
     ----------
@@ -199,20 +200,34 @@ def _learning(rates: Mapping[Tensor, float]) -> Iterator[None]:
     Each gradient is freed before the next one is computed: the gradients of all weights together
     would be one more model in memory.
     """
-    optimizers = {
-        each: torch.optim.Adam([each], lr=rate, fused=True) for each, rate in rates.items()
-    }
+    optimizers = {each: _adam(each, rate) for each, rate in rates.items()}
 
     def move(tensor: Tensor) -> None:
         optimizers[tensor].step()
         tensor.grad = None
 
-    hooks = [each.register_post_accumulate_grad_hook(move) for each in rates]
+    hooks = [
+        each.register_post_accumulate_grad_hook(move)  # type: ignore[no-untyped-call]
+        for each in rates
+    ]
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _adam(tensor: Tensor, rate: float) -> torch.optim.Optimizer:
+    """Adam of one tensor, its moments in memory before the first pass.
+
+    Made between the tensors of a pass, they would leave gaps in memory that are never filled.
+    """
+    optimizer = torch.optim.Adam([tensor], lr=rate, fused=True)
+    tensor.grad = torch.zeros_like(tensor)
+    optimizer.step()  # a gradient of zero moves nothing
+    tensor.grad = None
+    optimizer.state[tensor]["step"].zero_()
+    return optimizer
 
 
 def _run_updates(
@@ -243,7 +258,8 @@ def _run_updates(
                 )
             count = torch.stack([probability_not_closed(x).sum() for x in log_alpha.values()]).sum()
             del output  # the logits would stay in memory during the next forward pass
-            (loss + price * count).backward(inputs=learning)
+            whole = loss + price * count
+            whole.backward(inputs=learning)  # type: ignore[no-untyped-call]
             losses.append(loss.item())
             counts.append(count.item())
     return np.array(losses), np.array(counts)

@@ -26,14 +26,14 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     learning = [each for each in module.parameters() if each.requires_grad]
     module.eval()
     try:
-        for each in learning:
-            each.requires_grad_(False)
+        for weight in learning:
+            weight.requires_grad_(False)
         yield
     finally:
         for each, mode in modes:
             each.training = mode
-        for each in learning:
-            each.requires_grad_()
+        for weight in learning:
+            weight.requires_grad_()
 
 
 def open_gates(handle: ModelHandle, sentences: int | None = None) -> dict[str, Tensor]:
