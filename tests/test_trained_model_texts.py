@@ -1,5 +1,7 @@
 """Batches of a text, losses and snapshots of trained models."""
 
+import shutil
+
 import numpy as np
 import pytest
 import sentencepiece
@@ -236,3 +238,23 @@ def test_a_snapshot_of_another_model_is_refused_in_a_sentence(models, texts, tmp
     (tmp_path / "broken.pt").write_bytes(b"")
     with pytest.raises(UserError, match="is no snapshot"):
         TrainedModelHandle(*options, tmp_path / "broken.pt", device="cpu")
+
+
+def test_what_was_saved_can_be_put_in_place_again_after_a_later_step_failed(tmp_path):
+    saved = Snapshots(tmp_path / "state", updates=[0, 4], resume_points=[2])
+    for name in ("snapshots/0", "snapshots/4", "resume_points/2"):
+        path = tmp_path / "state" / f"{name}.pt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    for _ in range(2):
+        saved.put_in_place(tmp_path / "model")
+        saved.put_in_place(tmp_path / "model")
+        assert (tmp_path / "model/snapshots/4.pt").read_text() == "snapshots/4"
+        assert sorted(path.name for path in (tmp_path / "model").rglob("*.pt")) == [
+            "0.pt",
+            "2.pt",
+            "4.pt",
+        ]
+        assert not saved.missing(5)
+        # As Snakemake does when the cube could not be written.
+        shutil.rmtree(tmp_path / "model")

@@ -16,7 +16,7 @@ PRECISIONS = {"float16": torch.float16, "float32": torch.float32}
 
 
 class Snapshots:
-    """The snapshots and resume points of one training; in its state folder until it is complete.
+    """The snapshots and resume points of one training, kept in its state folder.
 
     Parameters
     ----------
@@ -103,14 +103,23 @@ class Snapshots:
             shutil.copyfile(checkpoint, temporary)
 
     def put_in_place(self, folder: Path) -> None:
-        """Move all saved files into the folder of the finished model."""
+        """Put all saved files into the folder of the finished model.
+
+        They stay in the state folder too, as links to the same data where the disk has them. If a
+        later step fails, such as writing the cube to a full disk, Snakemake deletes the files of
+        the model, and the next try has to put them in place again.
+        """
         for kept in (self._weights, self._states):
             if not kept.is_dir():
                 continue
             target = folder / kept.name
             target.mkdir(parents=True, exist_ok=True)
             for path in sorted(kept.glob("*.pt")):
-                os.replace(path, target / path.name)
+                with replace_when_complete(target / path.name) as temporary:
+                    try:
+                        os.link(path, temporary)
+                    except OSError:
+                        shutil.copyfile(path, temporary)
 
 
 def read_snapshot(path: Path) -> tuple[int, dict[str, torch.Tensor]]:
