@@ -6,6 +6,7 @@ processes of their own, draws the six figures one after the other, and compares 
 
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 import sys
@@ -39,7 +40,7 @@ MODELS = [
     "mt-et-en",
     "mt-en-de-wmt",
 ]
-MAIN = MODELS[:3]
+MAIN, MASKED = MODELS[:3], "mlm-en"
 WORKERS = 2
 MOST_SECONDS = 600
 MOST_GIGABYTES = 1.5
@@ -84,13 +85,16 @@ def summarise(folder: Path, models: Sequence[str]) -> float:
 def draw(folder: Path, models: Sequence[str]) -> list[float]:
     """Draw the six figures; seconds of each."""
     paths = {model: folder / "summaries" / f"{model}.nc" for model in models}
-    main = [path for model, path in paths.items() if model in MAIN]
+    others = [model for model in models if model not in MAIN]
+    shown = {1: MAIN, 2: MAIN, 3: MAIN, 4: [MASKED], 5: models, 6: others}
     seconds = []
-    for number in range(1, 7):
-        shown = main if number <= 4 else list(paths.values())
-        extra = ["--main", *MAIN] if number == 6 else []
+    for number, names in shown.items():
+        of_figure = ["--study", "vazquez2022", "--number", str(number)]
+        inputs = {"summaries": [str(paths[model]) for model in names if model in paths]}
+        options = {"estimator": "batch"}
+        texts = ["--inputs", json.dumps(inputs), "--options", json.dumps(options)]
         stem = ["--output-stem", folder / "figures" / f"figure{number}"]
-        seconds.append(run(f"plot_figure{number}.py", "--summaries", *shown, *stem, *extra))
+        seconds.append(run("make_figure.py", *of_figure, *texts, *stem))
         print(f"figure {number}: {seconds[-1]:.1f} s", flush=True)
     return seconds
 

@@ -42,6 +42,11 @@ SPACE_MAIN = RUN_FILES.trainings(model.name for model in main_models(CONFIGURATI
 SPACE_MINUTES = 120
 
 
+def layers_compared(pair):
+    """Which layers of two models are compared: all pairs of layers, or those of equal depth."""
+    return "all" if pair.kind == "objectives" and pair.first in SPACE_MAIN else "equal"
+
+
 def words_of(wildcards):
     """The table of words of the language that a model reads."""
     return f"{RESULTS}/words/{model_of(wildcards).source}.nc"
@@ -156,7 +161,7 @@ for language, read in models_by_language(CONFIGURATION).items():
             params:
                 pairs=[
                     f"--pair {RESULTS}/states/{pair.first}.nc {RESULTS}/states/{pair.second}.nc"
-                    f" {'all' if pair.kind == 'objectives' and pair.first in SPACE_MAIN else 'equal'}"
+                    f" {layers_compared(pair)}"
                     f" {RESULTS}/comparisons/{pair.name}.nc"
                     for pair in compared
                 ],
