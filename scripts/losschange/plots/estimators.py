@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from losschange.claims.agreement import BLOCKS, REFERENCE, ZHU_KENDALL, Agreement, BlockProfile
 
 from .estimator_key import LineStyle, looks_of
-from .style import SMALL, layer_ticks, mark_border, new_figure, value_format
+from .style import SMALL, layer_ticks, mark_border, new_figure, set_padding, value_format
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def draw_estimators(rows: Sequence[EstimatorRow]) -> Figure:
     """A row per model: attention, feed-forward, and rank correlation with the batch estimator."""
     looks = looks_of(name for row in rows for name in row.profiles)
     figure = new_figure(1.6 * len(rows) + 0.6)
-    figure.get_layout_engine().set(w_pad=0.05)
+    set_padding(figure, w_pad=0.05)
     grid = figure.subplots(len(rows), 3, squeeze=False, width_ratios=[1, 1, 0.8])
     for axes_row, row in zip(grid, rows, strict=True):
         for axes, block in zip(axes_row, BLOCKS, strict=False):
