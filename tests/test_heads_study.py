@@ -283,8 +283,8 @@ def test_the_table_of_costs_states_the_passes_before_anything_starts():
     loaded["treebanks"] = {"en": {"url": "https://example.org/en.conllu"}}
     table = cost_table(load_configuration(loaded))
     for model in ("clm-en", "mlm-en", "mt-en-de"):
-        assert re.search(rf"  {model}: [\d,]+ forward passes .*, \d+ backward; pruning", table)
-    assert "10 forward over at most 1,000 sentences with known syntax" in table
+        assert re.search(rf"  {model}: [\d,]+ forward passes .*, \d+ backward passes; ", table)
+    assert "10 forward passes over at most 1,000 sentences with known syntax" in table
 
 
 def test_mistakes_in_the_settings_are_told_before_anything_runs():

@@ -151,7 +151,7 @@ def test_limits_in_pieces_leave_out_training_and_validation_pairs_only(tmp_path)
     assert cut["splits"]["train"]["en"]["sentences"] == 41
     assert cut["splits"]["train"]["de"]["sentences"] == 41
     assert cut["splits"]["test"] == whole["splits"]["test"] and whole["left_out"] == {}
-    with pytest.raises(UserError, match="none is left"):
+    with pytest.raises(UserError, match="leave out all 42 pairs"):
         binarise(
             model, ["en", "de"], splits, tmp_path / "x", 1, check_steps([{"maximum_pieces": 1}])
         )

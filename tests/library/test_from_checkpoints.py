@@ -366,4 +366,4 @@ def test_the_command_schema_prints_the_cells_of_a_configuration(recorded, capsys
     model = make_model(recorded / "run" / "step0")
     assert total.endswith(f"{sum(p.numel() for p in model.parameters()):,}")
     assert main(["schema", str(recorded / "absent")]) == 1
-    assert capsys.readouterr().err.startswith("error: no model can be made from")
+    assert capsys.readouterr().err.startswith("error: there is no file or folder")
