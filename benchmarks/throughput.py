@@ -37,7 +37,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class Row:
+class MeasuredWay:
     """A training with its names and its turns."""
 
     def __init__(self, way: str, recording: str, training: Training):
@@ -60,7 +60,7 @@ def ways(training: Mapping[str, object]) -> dict[str, dict]:
     return found | {"fast": FAST}
 
 
-def build_row(objective, way, changes, recording, configuration, data, folder) -> Row:
+def build_row(objective, way, changes, recording, configuration, data, folder) -> MeasuredWay:
     """A training ready to run."""
     from running.models import parse_model
 
@@ -71,10 +71,10 @@ def build_row(objective, way, changes, recording, configuration, data, folder) -
         changed = {"estimators": estimators, "details": {}}
         recorded = configuration.recording.settings() | changed
     place = new_folder(folder, objective, way, recording)
-    return Row(way, recording, Training(model, settings, data, place, "cpu", recorded))
+    return MeasuredWay(way, recording, Training(model, settings, data, place, "cpu", recorded))
 
 
-def measure(rows: Sequence[Row], turns: int, length: int) -> None:
+def measure(rows: Sequence[MeasuredWay], turns: int, length: int) -> None:
     """Let all rows make their updates in turns, after some to warm up."""
     clock = Clock.of(float("inf"))
     for row in rows:
@@ -86,7 +86,7 @@ def measure(rows: Sequence[Row], turns: int, length: int) -> None:
             row.turns.append(row.training.run(length, clock))
 
 
-def line_of(objective: str, row: Row, stock: Row, peak: float) -> list[str]:
+def line_of(objective: str, row: MeasuredWay, stock: MeasuredWay, peak: float) -> list[str]:
     """A row of the table."""
     seconds = row.seconds
     tokens, flops = (
@@ -101,7 +101,7 @@ def line_of(objective: str, row: Row, stock: Row, peak: float) -> list[str]:
     ]
 
 
-def where_time_goes(row: Row) -> str:
+def where_time_goes(row: MeasuredWay) -> str:
     """PyTorch's profile of three updates: its most expensive operations."""
     from torch.profiler import ProfilerActivity, profile
 

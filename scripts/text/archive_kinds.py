@@ -49,7 +49,7 @@ def zip_obstacle(member: zipfile.ZipInfo) -> str | None:
     return None
 
 
-def repack(name: str, archive: str | Path, obstacle: str) -> ArchiveError:
+def unreadable_member(name: str, archive: str | Path, obstacle: str) -> ArchiveError:
     """The error for a member of a zip archive that cannot be read; tells how to repack it."""
     return ArchiveError(
         f"{name} in {archive} {obstacle}, which is not read. Unpack the archive with a program "

@@ -18,7 +18,7 @@ from text.archive_kinds import (
     ArchiveError,
     archive_kind,
     holds_both_languages,
-    repack,
+    unreadable_member,
     zip_obstacle,
 )
 from text.formats import read_pairs
@@ -180,7 +180,7 @@ def open_members(
             names = [member.name for member in found]
             for name in names:
                 if obstacle := zip_obstacle(opened.getinfo(name)):
-                    raise repack(name, archive, obstacle)
+                    raise unreadable_member(name, archive, obstacle)
             yield names, [stack.enter_context(opened.open(name)) for name in names]
         else:
             with open_tar(archive, path) as listed:

@@ -8,7 +8,7 @@ from text.archive_kinds import (
     TAR_SUFFIXES,
     ZIP_SUFFIXES,
     ArchiveError,
-    repack,
+    unreadable_member,
     zip_obstacle,
 )
 from text.archives import DAMAGE, open_unpacked, stream_tar, tar_entries
@@ -68,7 +68,9 @@ def check_content(file: Path, path: str, address: str, unpacked_limit: float) ->
     try:
         _read_to_end(file, path.lower(), address, check_size)
     except NotImplementedError as error:
-        raise repack("a member", address, f"uses what Python does not support ({error})") from error
+        raise unreadable_member(
+            "a member", address, f"uses what Python does not support ({error})"
+        ) from error
     except (*DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -100,7 +102,7 @@ def _read_zip(opened: zipfile.ZipFile, address: str, check_size: Callable[[int],
     check_size(sum(member.file_size for member in members))
     obstacles = [zip_obstacle(member) for member in members]
     if obstacles and obstacles[0] and all(obstacles):
-        raise repack(members[0].filename, address, obstacles[0])
+        raise unreadable_member(members[0].filename, address, obstacles[0])
     for member, obstacle in zip(members, obstacles):
         if obstacle is None:
             with opened.open(member) as stream:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import requests
 
 from text.addresses import locate
-from text.records import read_record
+from text.records import read_archive_record
 from text.transfer import AS_IT_IS
 
 TIMEOUT = 10.0  # seconds; the size of an archive is not needed, so a slow server is skipped
@@ -52,7 +52,7 @@ def list_archives(
     def look(path: str) -> Listed:
         first = by_path[path][0]
         place = locate(first["url"], path, mirror)
-        record = read_record(folder / f"{path}.json") if (folder / path).exists() else None
+        record = read_archive_record(folder / f"{path}.json") if (folder / path).exists() else None
         return Listed(
             sources=[source["name"] for source in by_path[path]],
             path=path,

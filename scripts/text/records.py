@@ -6,7 +6,7 @@ from pathlib import Path
 from common.files import UserError
 
 
-def read_record(path: Path) -> dict | None:
+def read_archive_record(path: Path) -> dict | None:
     """Read the record of an archive; None if it was not fetched yet.
 
     Raises
@@ -35,7 +35,7 @@ def check_digest(source: str, sha256: str | None, archive: Path, record: Path) -
     UserError
         If the archive has another digest.
     """
-    found = read_record(record) if sha256 and archive.exists() else None
+    found = read_archive_record(record) if sha256 and archive.exists() else None
     if found and found["sha256"] != sha256:
         raise UserError(
             f"{archive} is not the one expected for source {source}.\n"

@@ -24,8 +24,8 @@ from .fairseq_stacks import (
     PAD,
     attentions_of,
     embed,
+    gated_heads,
     last_states,
-    open_heads,
     prepare_stack,
     present_tokens,
     stacks_of,
@@ -134,7 +134,7 @@ class FairseqHandle:
         modules = {name: self._modules(name, at) for name, at in self.stages[stage].items()}
         with (
             tapped(self.layer(stage), modules, None, frozen, None),
-            open_heads(modules, gates or {}, weights),
+            gated_heads(modules, gates or {}, weights),
         ):
             after = self.run_layer(stage, state)
         norm = self.norm_after(stage)

@@ -139,7 +139,7 @@ def last_states(stack: Any, x: Tensor) -> Tensor:
 
 
 @contextmanager
-def open_heads(
+def gated_heads(
     modules: Mapping[str, AttentionModules],
     gates: Mapping[str, Tensor],
     weights: dict[str, Tensor] | None,

@@ -14,7 +14,7 @@ COLOURS = {HOLDS: "good", FAILS: "bad", UNKNOWN: "open"}
 
 
 @dataclass(frozen=True)
-class Cell:
+class VerdictCell:
     """One claim under one estimator: verdict, its colour and mark, and the deciding number."""
 
     verdict: str
@@ -26,14 +26,14 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class ClaimRow:
     """One claim and its cells, aligned with the record's columns."""
 
     number: int
     where: str
     statement: str
     criterion: str
-    cells: list[Cell]
+    cells: list[VerdictCell]
 
 
 def column_names(record: dict) -> list[str]:
@@ -41,10 +41,10 @@ def column_names(record: dict) -> list[str]:
     return [column["name"] for column in record["columns"]]
 
 
-def matrix_rows(record: dict) -> list[Row]:
+def matrix_rows(record: dict) -> list[ClaimRow]:
     """All claims in order."""
     return [
-        Row(
+        ClaimRow(
             claim["number"],
             _where(claim["section"]),
             claim["statement"],
@@ -150,12 +150,12 @@ def _where(section: str) -> str:
     return f"§{section}" if re.fullmatch(r"[0-9.]+", section) else section
 
 
-def _cell(result: dict) -> Cell:
+def _cell(result: dict) -> VerdictCell:
     verdict, value, interval = result["verdict"], MISSING, ""
     if result["deciding"] is not None:
         part = result["parts"][result["deciding"]]
         value, interval = value_text(part["value"]), interval_text(part)
-    return Cell(verdict, COLOURS[verdict], MARKS[verdict], value, interval, result["reason"])
+    return VerdictCell(verdict, COLOURS[verdict], MARKS[verdict], value, interval, result["reason"])
 
 
 def _plain(value: float | str | None) -> str:
