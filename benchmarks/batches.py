@@ -13,7 +13,7 @@ import warnings
 from itertools import islice
 from pathlib import Path
 
-from arguments import command_line
+from arguments import add_objectives, command_line
 from gpu.measuring import Training
 from gpu.scales import MODELS, STOCK
 from recording_cost import preset_configuration
@@ -29,13 +29,7 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, default=8000, help="symbols of the vocabulary")
     parser.add_argument("--sentences", type=int, default=50000, help="sentences of drawn tokens")
     parser.add_argument("--updates", type=int, default=10, help="updates to measure")
-    parser.add_argument(
-        "--objectives",
-        nargs="+",
-        default=list(MODELS),
-        choices=MODELS,
-        help="which trainings to measure",
-    )
+    add_objectives(parser, MODELS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     from losschange_fairseq.fast.micro_batches import join_samples

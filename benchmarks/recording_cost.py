@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from arguments import command_line
+from arguments import add_objectives, command_line
+from gpu.scales import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-MODELS = {"clm": "clm-en", "mlm": "mlm-en", "mt": "mt-en-de"}
 PROBE_TOKENS = 4096
 # Strides of the estimators in addition to batch, and the largest ratio on a CPU and on a GPU.
 VARIANTS = {
@@ -141,13 +141,7 @@ def measure(
 def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--preset", default="demo", help="demo, sample or paper: whose models")
-    parser.add_argument(
-        "--objectives",
-        nargs="+",
-        default=list(MODELS),
-        choices=MODELS,
-        help="which trainings to measure",
-    )
+    add_objectives(parser, MODELS)
     parser.add_argument(
         "--variants", nargs="+", default=["batch"], choices=VARIANTS, help="what is recorded"
     )

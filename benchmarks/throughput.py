@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from arguments import command_line
+from arguments import add_objectives, command_line
 from gpu.clock import Clock
 from gpu.measuring import Training, Turn, measured_peak, new_folder
 from gpu.scales import FAST, MODELS, STOCK, SWITCHES
@@ -119,13 +119,7 @@ def show(cells: Sequence[str]) -> None:
 def main() -> None:
     parser = command_line(__doc__)
     parser.add_argument("--preset", default="demo", help="demo, sample or paper: whose models")
-    parser.add_argument(
-        "--objectives",
-        nargs="+",
-        default=list(MODELS),
-        choices=MODELS,
-        help="which trainings to measure",
-    )
+    add_objectives(parser, MODELS)
     parser.add_argument("--ways", nargs="+", help="default: all of them")
     parser.add_argument(
         "--recordings",
