@@ -150,3 +150,14 @@ def test_who_seemed_dead_and_comes_back_writes_nothing(folder, hold):
     process.wait()
     held.check()
     held.release()
+
+
+def test_a_process_that_ended_unasked_for_runs_no_more():
+    """A killed training stays in the table of processes until its parent asks how it ended."""
+    process = subprocess.Popen(["sleep", "60"])
+    owner = {"process": process.pid, "started": ownership.start_time(process.pid)}
+    assert ownership.runs_here(owner)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and still in the table
+    assert not ownership.runs_here(owner)
+    process.wait()

@@ -161,9 +161,13 @@ def _user() -> str:
 
 
 def start_time(process: int) -> float | None:
-    """When a process of this machine started, in seconds since 1970; None if there is none."""
+    """When a process of this machine started, in seconds since 1970; None if none runs.
+
+    A zombie has ended: it waits for its parent to ask how, which in a container may never happen.
+    """
     try:
-        return psutil.Process(process).create_time()
+        found = psutil.Process(process)
+        return None if found.status() == psutil.STATUS_ZOMBIE else found.create_time()
     except psutil.Error:
         return None
 
